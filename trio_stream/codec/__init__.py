@@ -1,0 +1,38 @@
+"""Events to bytes and bytes to events, without any I/O.
+
+`encoder` writes what a person meant as ``text/event-stream``; `decoder` reads it by the rules of
+the WHATWG's HTML standard; `formats` is the table of all formats a stream can have.
+"""
+
+from __future__ import annotations
+
+from .encoder import (
+    PING,
+    check_event_name,
+    check_id,
+    check_retry,
+    encode,
+    encode_comment,
+    encode_retry,
+    encode_sse,
+)
+from .event import EncodedEvent, ServerSentEvent
+from .formats import FORMATS, Format, get_format
+from .jsonable import to_json
+
+__all__ = [
+    "FORMATS",
+    "PING",
+    "EncodedEvent",
+    "Format",
+    "ServerSentEvent",
+    "check_event_name",
+    "check_id",
+    "check_retry",
+    "encode",
+    "encode_comment",
+    "encode_retry",
+    "encode_sse",
+    "get_format",
+    "to_json",
+]

@@ -1,0 +1,102 @@
+"""The two shapes of an event: fields that a person reads, and bytes that a socket takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+__all__ = ["EncodedEvent", "ServerSentEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event, or a block without data, of a ``text/event-stream``.
+
+    To send, leave out what should not be on the wire. A decoder fills in `data`, `event` and `id`.
+
+    Args:
+      data: what the event says: `str` and UTF-8 `bytes` as text, anything else as JSON. `None` is
+        no data at all: the block then only carries `id`, `retry` or `comment`, and no client
+        dispatches it. Decoded: always a `str`.
+      event: its name. Sent: `None` takes the stream's own, ``"message"`` is explicitly unnamed.
+        Decoded: ``"message"`` when unnamed.
+      id: what the client hands back as ``Last-Event-ID`` when it reconnects; an `int` is written
+        in decimal. Decoded: the id in force when the event was dispatched, `None` while there has
+        been none, ``""`` after the peer reset it.
+      retry: how long a client should wait before it reconnects, in milliseconds. Decoded: this
+        block's own, when it had a valid one.
+      comment: text that clients ignore. Never decoded into an event.
+    """
+
+    data: Any = None
+    event: str | None = field(default=None, kw_only=True)
+    id: str | int | None = field(default=None, kw_only=True)
+    retry: int | None = field(default=None, kw_only=True)
+    comment: str | None = field(default=None, kw_only=True)
+
+    def json(self) -> Any:
+        """Parse the event's data as JSON.
+
+        Raises:
+          ValueError: the data is not JSON, which is the sender's fault. The message shows the
+            first 60 characters.
+        """
+        try:
+            return msgspec.json.decode(self.data)
+        except msgspec.DecodeError as exc:
+            raise ValueError(f"the sender's data is not JSON: {self.data[:60]!r} ({exc})") from exc
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EncodedEvent:
+    """An event in wire form: made once, taken as it is by any number of streams.
+
+    `trio_stream.encode` makes one. Wrap bytes yourself when they already are in wire form, blank
+    line included: nothing is looked into, nothing is added.
+
+    Args:
+      data: the bytes; any bytes-like object, copied once if it is not `bytes`.
+      id: the event's id, for whoever must know it without parsing.
+      format: the name of the stream format that `data` is in.
+
+    Raises:
+      TypeError: `data` is not bytes-like.
+    """
+
+    data: bytes
+    id: str | None = field(default=None, kw_only=True)
+    format: str = field(default="sse", kw_only=True)
+    _frame: bytes | None = field(default=None, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if type(self.data) is not bytes:
+            object.__setattr__(self, "data", _to_bytes(self.data))
+
+    @property
+    def frame(self) -> bytes:
+        """The event as one HTTP/1.1 chunk, built when first asked for and kept.
+
+        Empty when `data` is: an empty chunk is how HTTP/1.1 says that the body has ended.
+        """
+        frame = self._frame
+        if frame is None:
+            frame = b"%x\r\n%b\r\n" % (len(self.data), self.data) if self.data else b""
+            object.__setattr__(self, "_frame", frame)
+        return frame
+
+    def __repr__(self) -> str:
+        start = bytes(self.data[:32])
+        more = "..." if len(self.data) > len(start) else ""
+        tags = "" if self.id is None else f" id={self.id!r}"
+        return f"<EncodedEvent {self.format}{tags} {len(self.data)} bytes: {start!r}{more}>"
+
+
+def _to_bytes(data: Any) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        f"EncodedEvent takes bytes that are in wire form already, not {type(data).__name__}; "
+        "to turn a value into an event use encode(value)"
+    )
