@@ -1,0 +1,43 @@
+"""The errors that meet a producer after its stream's end, and what is left of a nursery's group."""
+
+from __future__ import annotations
+
+import trio
+
+__all__ = ["StreamBroken", "StreamClosed", "failure_in"]
+
+
+class StreamClosed(trio.ClosedResourceError):
+    """What a `send` after the end raises: this side ended the stream."""
+
+    def __init__(self, stream: object, outcome: str) -> None:
+        super().__init__(f"the stream has ended ({outcome}): nothing more can be sent")
+        self.stream = stream
+
+
+class StreamBroken(trio.BrokenResourceError):
+    """What a `send` after the end raises: the client left, or stalled."""
+
+    def __init__(self, stream: object, outcome: str) -> None:
+        super().__init__(f"the client is gone ({outcome}): nothing more can be sent")
+        self.stream = stream
+
+
+def failure_in(group: BaseExceptionGroup, stream: object) -> BaseException | None:
+    """What a producer failed with, out of the group that the stream's own nursery made.
+
+    A task that was told by its `send` that the stream has ended, and let that error go, has not
+    failed. Of the rest exactly one layer is peeled off, ours: a group that the user raised, or
+    several failures at once, stay groups.
+    """
+
+    def is_own_end(error: BaseException) -> bool:
+        return isinstance(error, StreamClosed | StreamBroken) and error.stream is stream
+
+    _, rest = group.split(is_own_end)
+    if rest is None:
+        return None
+    _, failures = rest.split(trio.Cancelled)
+    if failures is None:
+        return None
+    return failures.exceptions[0] if len(failures.exceptions) == 1 else failures

@@ -1,0 +1,356 @@
+"""A stream's life: its nursery, its channel, its writer, and who decides how it ends.
+
+Served, a stream is three tasks. The ASGI call itself is the producer's, so that a generator is
+closed in the task that ran it. The writer is shielded: whatever cancels the producer, what is
+queued still goes out. The watcher waits for the client's leaving. Their order is fixed by two
+nurseries, the user's inside the helpers':
+
+    helpers nursery: watcher, writer
+      stream.nursery: the source or callback, and every task started there
+
+First the inner one ends, then the writer has sent what was queued, then the watcher is cancelled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import random
+import warnings
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from math import inf
+from typing import Any
+
+import outcome
+import trio
+
+from ..codec import EncodedEvent, ServerSentEvent, encode_retry
+from ..transport.base import Transport
+from . import timers
+from .channel import EventChannel
+from .ends import StreamBroken, StreamClosed, failure_in
+from .options import ErrorEvent, StreamOptions
+from .outcome import Outcome
+from .registry import current_registry
+from .sink import StreamSink
+from .source import Source, open_source
+from .writer import DEFAULT_RETRY, write_response
+
+__all__ = ["Lifetime"]
+
+log = logging.getLogger("trio_stream")
+
+#: Seconds for the last bytes when the server cancels the ASGI call, which is its last resort.
+_CUT_SHORT = 0.5
+
+#: Milliseconds over which a shutdown spreads the clients' return, evenly, after their own `retry`.
+#: Ten seconds make ten thousand clients a thousand a second, which one worker takes in its stride.
+FAREWELL_WINDOW = 10_000
+
+Task = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
+
+
+class Lifetime:
+    """What `Stream` does behind its public face."""
+
+    __slots__ = (
+        "__weakref__",
+        "_answered",
+        "_callback",
+        "_channel",
+        "_deadline",
+        "_delivered",
+        "_done",
+        "_draining",
+        "_encode_value",
+        "_ended_at",
+        "_event",
+        "_failure",
+        "_had_task",
+        "_headers_held",
+        "_headers_out",
+        "_nursery",
+        "_opened_at",
+        "_options",
+        "_outcome",
+        "_retry",
+        "_retry_due",
+        "_scope",
+        "_source",
+        "_task_added",
+        "_tasks",
+        "_transport",
+        "_used",
+        "_writing",
+        "_written",
+    )
+
+    def __init__(self, source: Any, options: StreamOptions) -> None:
+        self._options = options
+        self._callback: Callable[..., Any] | None = None
+        self._source: Source | None = None
+        if _is_callback(source):
+            self._callback = source
+        elif source is not None:
+            self._source = open_source(source)
+        self._channel = EventChannel(options.buffer, options.buffer_bytes)
+        self._encode_value = options.format.encode
+        self._event: str | None = None
+        self._retry: int | None = None
+        self._retry_due = False
+        self._scope: Any = None
+        self._nursery: trio.Nursery | None = None
+        self._tasks: list[Task] | None = None
+        self._had_task = False
+        self._task_added: trio.Event | None = None
+        self._transport: Transport | None = None
+        self._writing: trio.CancelScope | None = None
+        self._headers_held: trio.Event | None = None
+        self._done: trio.Event | None = None
+        self._draining: trio.Event | None = None
+        self._used = False
+        self._answered = False
+        self._headers_out = False
+        self._delivered = False
+        self._outcome: Outcome | None = None
+        self._failure: BaseException | None = None
+        self._opened_at = inf
+        self._ended_at = inf
+        self._deadline = inf
+        self._written = 0
+
+    # How it ends.
+
+    def _end(self, outcome: Outcome) -> None:
+        """End the stream for this cause, unless another came first; queued events still go out."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
+        self._close_channel()
+        if self._opened_at is not inf:
+            self._ended_at = trio.current_time()
+            current_registry().reschedule(self, self._ended_at + timers.SHIELDED)
+
+    def _lose(self, outcome: Outcome) -> None:
+        """End the stream because the client cannot be reached, whatever else was under way."""
+        if self._delivered:
+            return
+        if self._outcome is None:
+            self._ended_at = trio.current_time()
+        self._outcome = outcome
+        self._close_channel()
+        self._channel.discard()
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def _close_channel(self) -> None:
+        self._channel.closed_with = self._end_error
+        self._channel.close()
+        self._release_headers()
+        if self._task_added is not None:
+            self._task_added.set()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def _end_error(self) -> Exception:
+        outcome = self._outcome or Outcome.CLOSED
+        if outcome in {Outcome.DISCONNECTED, Outcome.STALLED}:
+            return StreamBroken(self, outcome)
+        return StreamClosed(self, outcome)
+
+    # The producer.
+
+    async def _produce(self) -> None:
+        """Run the source or callback, and every task of the stream's nursery, to their end.
+
+        What they fail with is kept in `_failure`; only `trio.Cancelled` from outside is raised.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for function, args, name in self._tasks or ():
+                    nursery.start_soon(function, *args, name=name)
+                self._tasks = None
+                if self._outcome is not None:  # closed before it was served
+                    nursery.cancel_scope.cancel()
+                await self._run_source(nursery)
+        except BaseExceptionGroup as group:
+            failure = failure_in(group, self)
+            if failure is not None:
+                self._fail(failure)
+        if self._failure is None:
+            # A nursery wraps `Cancelled` in a group; this raises it anew, as it was.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        self._end(Outcome.COMPLETED)
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
+        if self._outcome is None and self._headers_out and self._options.error_event is not None:
+            event = _error_event(self._options.error_event, failure)
+            if event is not None:
+                self._channel.push(self._encode(event, None, None, None))
+        self._end(Outcome.FAILED)
+
+    async def _run_source(self, nursery: trio.Nursery) -> None:
+        if self._source is not None:
+            source, self._source = self._source, None
+            await source.run(StreamSink(self))
+        elif self._callback is not None:
+            result = self._callback(self)
+            if inspect.isawaitable(result):
+                result = await result
+            if inspect.isasyncgen(result) or inspect.isgenerator(result):
+                await open_source(result).run(StreamSink(self))
+        else:
+            await self._wait_for_task(nursery)
+
+    async def _wait_for_task(self, nursery: trio.Nursery) -> None:
+        # Nobody else keeps a value-based stream's nursery open until there is a task in it.
+        while not (self._had_task or nursery.child_tasks or self._outcome is not None):
+            self._task_added = trio.Event()
+            await self._task_added.wait()
+
+    # Values to bytes.
+
+    def _encode(
+        self, data: Any, event: str | None, id: str | int | None, retry: int | None
+    ) -> bytes:
+        """The bytes for one `send`, the stream's own event, id and pending retry included."""
+        if type(data) is not EncodedEvent:
+            if event is None:
+                event = self._event
+            if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
+                id = self._options.ids()
+        chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
+        if self._retry_due and self._retry is not None:
+            # A block of its own: it cannot be added to an event that was encoded before.
+            self._retry_due = False
+            return encode_retry(self._retry) + chunk
+        return chunk
+
+    # Never run.
+
+    async def _discard(self) -> None:
+        """Close a source that will not be run."""
+        source, self._source = self._source, None
+        if source is not None:
+            await source.aclose()
+
+    def __del__(self) -> None:
+        # Also called when the constructor has raised: the slot may be empty.
+        source = getattr(self, "_source", None)
+        if source is not None and not source.close_unawaited():
+            warnings.warn(
+                f"{self!r} was never served, and its source cannot be closed without awaiting: "
+                "serve it, or enter it with `async with`",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
+
+    # Served.
+
+    async def _serve(self, transport: Transport) -> None:
+        """Run the stream over ``transport`` until it has ended and nothing of it is left."""
+        self._open(transport)
+        try:
+            async with trio.open_nursery() as helpers:
+                helpers.start_soon(self._watch)
+                helpers.start_soon(self._write, helpers)
+                try:
+                    await self._produce()
+                    await self._wait_written()
+                except trio.Cancelled:
+                    self._cut_short()
+                    raise
+        finally:
+            current_registry().discard(self)
+        self._raise_failure()
+
+    def _seconds_open(self) -> float:
+        if self._opened_at is inf:
+            return 0.0
+        return min(trio.current_time(), self._ended_at) - self._opened_at
+
+    def check(self, now: float) -> float:
+        """Called by the registry."""
+        return timers.check(self, now)
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None and not self._answered:
+            raise failure
+
+    def _open(self, transport: Transport | None) -> None:
+        options = self._options
+        now = self._opened_at = trio.current_time()
+        if options.max_duration is not None:
+            # Plus or minus 10 %: clients that came together must not all come back together.
+            self._deadline = now + options.max_duration * random.uniform(0.9, 1.1)
+        if transport is not None:
+            self._transport = transport
+            self._writing = trio.CancelScope(shield=True)
+            if self._source is not None and self._source.holds_headers:
+                self._headers_held = trio.Event()
+            current_registry().add(self, timers.next_check(self, now))
+
+    async def _watch(self) -> None:
+        assert self._transport is not None
+        await self._transport.wait_disconnected()
+        self._lose(Outcome.DISCONNECTED)
+
+    async def _write(self, helpers: trio.Nursery) -> None:
+        assert self._writing is not None
+        assert self._transport is not None
+        with self._writing:
+            try:
+                await write_response(self, self._transport)
+                self._delivered = True
+            except trio.BrokenResourceError:
+                self._lose(Outcome.DISCONNECTED)
+        self._writing = None
+        if self._done is not None:
+            self._done.set()
+        helpers.cancel_scope.cancel()
+
+    def _release_headers(self) -> None:
+        if self._headers_held is not None:
+            self._headers_held.set()
+
+    async def _wait_written(self) -> None:
+        if self._writing is not None:
+            self._done = trio.Event()
+            await self._done.wait()
+
+    def _cut_short(self) -> None:
+        """The ASGI call is being cancelled: what is queued gets half a second to go out."""
+        if self._failure is not None:
+            log.error("a stream failed while its call was cancelled", exc_info=self._failure)
+        self._end(Outcome.SHUTDOWN)
+        if self._writing is not None:
+            assert self._transport is not None
+            now = trio.current_time()
+            stuck_since = self._transport.stuck_since
+            stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
+            self._push_farewell()
+            self._writing.deadline = now if stuck else now + _CUT_SHORT
+
+    def _push_farewell(self) -> None:
+        """Tell the client when to come back: each a different time, or all would come at once."""
+        if self._outcome is Outcome.SHUTDOWN and self._options.format.has_fields:
+            base = DEFAULT_RETRY if self._retry is None else self._retry
+            self._channel.push(encode_retry(base + random.randrange(FAREWELL_WINDOW)))
+
+
+def _is_callback(source: object) -> bool:
+    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
+
+
+def _error_event(error_event: ErrorEvent, failure: BaseException) -> ServerSentEvent | None:
+    if isinstance(error_event, ServerSentEvent):
+        return error_event
+    result = outcome.capture(error_event, failure)
+    if isinstance(result, outcome.Error):
+        log.error("error_event= raised, so the client is told nothing", exc_info=result.error)
+        return None
+    return result.value

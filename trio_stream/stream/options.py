@@ -1,0 +1,169 @@
+"""What a stream may be told, checked once: a frozen value that many streams can share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..codec import Format, ServerSentEvent, get_format
+
+__all__ = ["ErrorEvent", "Headers", "StreamOptions"]
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
+
+#: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
+#: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
+_SERVER_OWNED = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+#: RFC 9110, 6.4.1: "All 1xx (Informational), 204 (No Content), and 304 (Not Modified) responses
+#: do not include content."
+_WITHOUT_BODY = frozenset({204, 205, 304})
+
+#: `no-store`: a stream is of one client and one moment. `no-transform`: proxies must not compress
+#: it, which would buffer it. `x-accel-buffering: no` tells nginx the same.
+_STREAM_HEADERS = {
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """The keywords of `Stream` that hold for its whole life; see there for what each means."""
+
+    format: Format
+    ping: float | None
+    stall_timeout: float
+    buffer: int
+    buffer_bytes: int
+    max_duration: float | None
+    expires_at: float | None
+    ids: Callable[[], str | int] | None
+    error_event: ErrorEvent | None
+    drain_timeout: float
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        format: str = "sse",
+        ping: float | None = 15.0,
+        stall_timeout: float | None = 30.0,
+        buffer: int = 256,
+        buffer_bytes: int = 2**20,
+        max_duration: float | None = None,
+        expires_at: float | None = None,
+        ids: Callable[[], str | int] | None = None,
+        error_event: ErrorEvent | None = None,
+        drain_timeout: float = 0.0,
+        status: int = 200,
+        headers: Headers | None = None,
+    ) -> StreamOptions:
+        """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
+        wire = get_format(format)
+        if not wire.has_fields:
+            _refuse_event_fields(wire.name, ids=ids, error_event=error_event)
+        if ping is not None:
+            _check_seconds("ping", ping, "None turns pings off")
+        if stall_timeout is None:
+            stall_timeout = math.inf
+        _check_seconds("stall_timeout", stall_timeout, "None waits for ever")
+        if max_duration is not None:
+            _check_seconds("max_duration", max_duration, "None means no limit")
+        _check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", least=0.0)
+        _check_count("buffer", buffer)
+        _check_count("buffer_bytes", buffer_bytes)
+        if ids is not None and not callable(ids):
+            raise TypeError(f"ids must be a callable that returns the next id, not {ids!r}")
+        return cls(
+            format=wire,
+            ping=ping,
+            stall_timeout=stall_timeout,
+            buffer=buffer,
+            buffer_bytes=buffer_bytes,
+            max_duration=max_duration,
+            expires_at=expires_at,
+            ids=ids,
+            error_event=error_event,
+            drain_timeout=drain_timeout,
+            status=_check_status(status),
+            headers=_all_headers(wire, headers),
+        )
+
+
+def _refuse_event_fields(name: str, **given: object) -> None:
+    for keyword, value in given.items():
+        if value is not None:
+            raise TypeError(
+                f"{keyword}= needs format='sse': a {name} stream has no events that could carry it"
+            )
+
+
+def _check_seconds(name: str, value: float, hint: str, *, least: float | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}; {hint}")
+    allowed = value > 0 if least is None else value >= least
+    if not allowed:  # also for NaN, which compares false to everything
+        bound = "more than 0" if least is None else f"at least {least:g}"
+        raise ValueError(f"{name} must be {bound} seconds, not {value!r}; {hint}")
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def _check_status(status: int) -> int:
+    if isinstance(status, bool) or not isinstance(status, int):
+        raise TypeError(f"status must be an int, not {status!r}")
+    if not 200 <= status <= 599 or status in _WITHOUT_BODY:
+        raise ValueError(
+            f"status {status} has no body to stream: use 200, or no_reconnect to answer 204"
+        )
+    return int(status)
+
+
+def _all_headers(wire: Format, given: Headers | None) -> tuple[tuple[bytes, bytes], ...]:
+    """The response's headers: the format's own, where ``given`` does not replace them."""
+    chosen = _checked_headers(given)
+    names = {name for name, _ in chosen}
+    defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
+    ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]
+    return tuple(ours + chosen)
+
+
+def _checked_headers(given: Headers | None) -> list[tuple[bytes, bytes]]:
+    if given is None:
+        return []
+    pairs: Iterable[tuple[Any, Any]] = given.items() if isinstance(given, Mapping) else given
+    return [_checked_header(name, value) for name, value in pairs]
+
+
+def _checked_header(name: Any, value: Any) -> tuple[bytes, bytes]:
+    name, value = _text(name).lower(), _text(value)
+    if name in _SERVER_OWNED:
+        raise ValueError(f"headers must not set {name!r}: the server frames the stream")
+    # RFC 9110, 5.6.2: a field name is a token.
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    if any(c in value for c in "\r\n\0"):
+        raise ValueError(f"the header {name!r} holds a line break or NUL: {value!r}")
+    return name.encode("ascii"), value.strip().encode("latin-1")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"headers are pairs of str, not {value!r}")

@@ -1,0 +1,30 @@
+"""How a stream ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Outcome"]
+
+
+class Outcome(StrEnum):
+    """Why a stream ended; equal to its plain string, so that it goes into logs and metrics as is.
+
+    The first cause wins, except that `DISCONNECTED` and `STALLED` replace it when what was still
+    queued could not be delivered.
+    """
+
+    #: The source was exhausted, or the callback and every task of the stream finished.
+    COMPLETED = "completed"
+    #: `Stream.close` was called, or the ``async with`` block was left.
+    CLOSED = "closed"
+    #: The client went away.
+    DISCONNECTED = "disconnected"
+    #: The client took no byte for ``stall_timeout`` seconds while a write was unfinished.
+    STALLED = "stalled"
+    #: ``max_duration`` or ``expires_at`` was over.
+    EXPIRED = "expired"
+    #: The server shut down, or the ASGI call was cancelled from outside.
+    SHUTDOWN = "shutdown"
+    #: The source, the callback or one of the stream's tasks raised.
+    FAILED = "failed"

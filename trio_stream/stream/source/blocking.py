@@ -1,0 +1,187 @@
+"""Blocking iterables: a generator over a database cursor, a file, anything with ``__iter__``.
+
+One worker thread runs the iterable for its whole life, because SQLite's objects, among others, may
+not change threads. Values cross to the stream as they come: one at a time when they come slowly,
+many to a hop when many are there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import outcome
+import trio
+
+from .contract import CLOSE_TIMEOUT, Sink
+
+__all__ = ["BlockingSource", "current_blocking_limiter"]
+
+log = logging.getLogger("trio_stream")
+
+#: Values that may wait between the thread and the stream; the thread waits when they do.
+_HANDOVER = 256
+
+#: Threads for blocking iterables. Each is held for a stream's whole life, so Trio's own default of
+#: 40, which is meant for short calls, would be used up by 40 slow clients.
+_THREADS = 256
+
+_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("blocking_limiter")
+
+
+def current_blocking_limiter() -> trio.CapacityLimiter:
+    """The limiter of the threads that run blocking iterables, one per Trio run.
+
+    Its ``total_tokens`` may be changed. A stream whose iterable finds no free thread is open, and
+    pinged, but silent until one is free. The default of 256 is this library's.
+    """
+    try:
+        return _limiter.get()
+    except LookupError:
+        _limiter.set(trio.CapacityLimiter(_THREADS))
+        return _limiter.get()
+
+
+class _Handover:
+    """Carries values from the worker thread to the stream's task."""
+
+    def __init__(self) -> None:
+        self._values: deque[Any] = deque()
+        self._room = threading.Semaphore(_HANDOVER)
+        self._token = trio.lowlevel.current_trio_token()
+        self._wake = trio.Event()
+        self._asleep = False
+        self._stopped = False
+        self.started = False
+        self._result: outcome.Maybe[None] | None = None
+
+    # In the thread.
+
+    def put(self, value: Any) -> bool:
+        """Hand one value over, waiting for room; False when the stream takes no more."""
+        self._room.acquire()
+        if self._stopped:
+            return False
+        self._values.append(value)
+        self._notify()
+        return True
+
+    def finish(self, result: outcome.Maybe[None]) -> None:
+        """The iterable has ended, with an error or without."""
+        self._result = result
+        self._notify()
+
+    def _notify(self) -> None:
+        # Only a sleeping task needs the (slow) call into Trio. The task sets the flag before it
+        # looks at the values for the last time, and this thread reads it after adding one, so
+        # no value is left lying.
+        if self._asleep:
+            try:
+                self._token.run_sync_soon(self._set, idempotent=True)
+            except trio.RunFinishedError:  # the thread was abandoned and has outlived the run
+                self._stopped = True
+
+    def _set(self) -> None:
+        self._wake.set()
+
+    # In the stream's task.
+
+    async def take(self) -> list[Any]:
+        """All values that are there, at least one; raises `trio.EndOfChannel` after the last."""
+        while not self._values:
+            self._asleep, self._wake = True, trio.Event()
+            if not self._values and self._result is None:
+                await self._wake.wait()
+            self._asleep = False
+            if not self._values and self._result is not None:
+                self._result.unwrap()
+                raise trio.EndOfChannel
+        values = [self._values.popleft() for _ in range(len(self._values))]
+        self._room.release(len(values))
+        return values
+
+    def stop(self) -> None:
+        """Make the thread end at its next value."""
+        self._stopped = True
+        self._room.release()
+
+
+class BlockingSource:
+    """An iterable that may block, run in one worker thread from its first value to its close."""
+
+    holds_headers = False
+
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self._iterable = iterable
+
+    async def run(self, sink: Sink) -> None:
+        handover = _Handover()
+        # The thread is waited for, however this task ends, but not for ever: it is the one thing
+        # that may outlive its stream, because Python cannot stop a thread.
+        thread = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_thread, handover, thread)
+            # Captured, so that the nursery does not wrap it in a group of our making.
+            result = await outcome.acapture(_forward, handover, sink)
+            handover.stop()
+            if handover.started:
+                thread.deadline = trio.current_time() + CLOSE_TIMEOUT
+            else:
+                thread.cancel()  # it is still waiting for a free thread
+        result.unwrap()
+
+    async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.to_thread.run_sync(
+                self._work, handover, abandon_on_cancel=True, limiter=current_blocking_limiter()
+            )
+        if not handover.started:
+            self.close_unawaited()
+        elif scope.cancelled_caught:
+            log.warning(
+                "the blocking iterable %r did not return within %g s of its stream's end; "
+                "its thread was abandoned",
+                self._iterable,
+                CLOSE_TIMEOUT,
+            )
+
+    def _work(self, handover: _Handover) -> None:
+        handover.started = True
+        handover.finish(outcome.capture(self._iterate, handover))
+
+    def _iterate(self, handover: _Handover) -> None:
+        iterator = iter(self._iterable)
+        try:
+            for value in iterator:
+                if not handover.put(value):
+                    break
+        finally:
+            # A generator, file or cursor that was handed over is closed in the thread it ran in;
+            # an iterable that only made an iterator stays the user's.
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    async def aclose(self) -> None:
+        self.close_unawaited()
+
+    def close_unawaited(self) -> bool:
+        close = getattr(self._iterable, "close", None)
+        if close is not None:
+            close()
+        return True
+
+
+async def _forward(handover: _Handover, sink: Sink) -> None:
+    put = sink.put
+    while True:
+        try:
+            values = await handover.take()
+        except trio.EndOfChannel:
+            return
+        for value in values:
+            if (wait := put(value)) is not None:
+                await wait

@@ -1,0 +1,71 @@
+"""What a source is, and how it is closed.
+
+A source is run by the stream's own task, so that a generator's ``finally`` runs there too. What a
+stream is given it owns: every source is closed when it ends, however it ends, and also when it
+never ran.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+import trio
+
+from ...codec import ServerSentEvent
+
+__all__ = ["CLOSE_TIMEOUT", "Sink", "Source", "close_within"]
+
+log = logging.getLogger("trio_stream")
+
+#: Seconds that a source gets to close itself once its stream has ended. Long enough for a database
+#: or an upstream to answer, short enough for a server that is shutting down.
+CLOSE_TIMEOUT = 5.0
+
+
+class Sink(Protocol):
+    """Where a source puts its values."""
+
+    @property
+    def format(self) -> str:
+        """The stream's format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``."""
+
+    def put(self, value: Any, /) -> Awaitable[None] | None:
+        """Take a value; a result other than None must be awaited before the next `put`."""
+
+    def relay(self, event: ServerSentEvent, /) -> Awaitable[None] | None:
+        """`put` for an event of an upstream's: the stream's own event and retry replace its."""
+
+    def ready(self) -> None:
+        """The source is known to be good: the response's headers may go out."""
+
+
+class Source(Protocol):
+    """Something that delivers values, once."""
+
+    #: Whether the response's headers wait until the source calls `Sink.ready`.
+    holds_headers: bool
+
+    async def run(self, sink: Sink, /) -> None:
+        """Put every value into ``sink``, then close the source; also when cancelled."""
+
+    async def aclose(self) -> None:
+        """Close a source that was never run."""
+
+    def close_unawaited(self) -> bool:
+        """Close without a Trio run, from ``__del__``; False when that is not possible."""
+
+
+async def close_within(resource: object, what: str) -> None:
+    """Close ``resource`` by its ``aclose`` or ``close``, shielded, in `CLOSE_TIMEOUT` seconds."""
+    close = getattr(resource, "aclose", None) or getattr(resource, "close", None)
+    if close is None:
+        return
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT) as scope:
+        closing = close()
+        if inspect.isawaitable(closing):
+            await closing
+    if scope.cancelled_caught:
+        log.warning("closing %s took more than %g s and was cancelled", what, CLOSE_TIMEOUT)

@@ -1,0 +1,376 @@
+"""`Stream`: the public face."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, final
+
+import trio
+
+from ..codec import check_event_name, check_retry
+from .lifetime import Lifetime
+from .options import ErrorEvent, Headers, StreamOptions
+from .outcome import Outcome
+from .serving import serve_asgi
+from .value import StreamValue
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Receive, Scope, Send
+
+__all__ = ["Stream", "StreamStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """What a stream has done so far; got by `Stream.statistics`."""
+
+    #: Events accepted from the producer, whether or not they have gone out.
+    events: int
+    #: Bytes of body handed to the transport, pings and other blocks of the library's included.
+    bytes: int
+    #: Events that wait to be written now.
+    queued: int
+    #: The most events that ever waited: helps to choose ``buffer``.
+    peak_queued: int
+    #: Seconds since the stream was served or entered, up to its end; 0 before.
+    seconds_open: float
+    #: How it ended, or None while it has not.
+    outcome: Outcome | None
+
+
+@final
+class Stream(Lifetime):
+    """A stream of events to one client, with a nursery and a bounded channel of its own.
+
+    A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
+    ``scope, receive, send``. Or enter it, ``async with stream``, and read `value`.
+
+    Args:
+      source: what to stream. A callback ``(stream) -> Any``, sync or async; an iterable (one that
+        may block runs in a worker thread); an async iterable; a Trio receive channel or receive
+        stream; a streaming response of httpx or httpx2; an awaitable of any of these; or None, for
+        a stream into which whoever holds it sends. The stream owns it and closes it.
+      event: the name of events that have none of their own.
+      retry: milliseconds that clients should wait before they reconnect. Goes out when it changes.
+      format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``. Only ``"sse"`` has event, id,
+        retry and comments; ``"text"`` and ``"bytes"`` have no ping either.
+      ping: seconds of silence before a comment is sent, so that proxies keep the connection and a
+        client that vanished is found out. None turns it off. 15 is below every proxy's default.
+      stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
+        ever. 30 outlasts a train's tunnel.
+      buffer: events that may wait for the client; `send` waits for room beyond that.
+      buffer_bytes: bytes that may wait; one larger event is always let in.
+      max_duration: seconds after which the stream ends properly, plus or minus 10 %.
+      expires_at: Unix time, in seconds, at which it ends at the latest: a token's expiry.
+      ids: called for the id of each event that has none.
+      error_event: an event, or ``(exception) -> event or None``, sent when the producer fails.
+      drain_timeout: seconds the producer may go on after the server has begun to shut down.
+      status: the response's status; one with a body.
+      headers: additional or replacing response headers, a mapping or pairs.
+
+    Memory: ``buffer_bytes``, or one larger event, waits at most, plus one unfinished write of the
+    same size.
+
+    Raises:
+      TypeError: a source that cannot be streamed, or a keyword that does not fit the format.
+      ValueError: a keyword out of its range, or a header that the server owns.
+    """
+
+    __slots__ = ("_entered", "_value")
+
+    def __init__(
+        self,
+        source: Any = None,
+        *,
+        event: str | None = None,
+        retry: int | None = None,
+        format: Literal["sse", "ndjson", "text", "bytes"] = "sse",
+        ping: float | None = 15.0,
+        stall_timeout: float | None = 30.0,
+        buffer: int = 256,
+        buffer_bytes: int = 2**20,
+        max_duration: float | None = None,
+        expires_at: float | None = None,
+        ids: Callable[[], str | int] | None = None,
+        error_event: ErrorEvent | None = None,
+        drain_timeout: float = 0.0,
+        status: int = 200,
+        headers: Headers | None = None,
+    ) -> None:
+        options = StreamOptions.checked(
+            format=format,
+            ping=ping,
+            stall_timeout=stall_timeout,
+            buffer=buffer,
+            buffer_bytes=buffer_bytes,
+            max_duration=max_duration,
+            expires_at=expires_at,
+            ids=ids,
+            error_event=error_event,
+            drain_timeout=drain_timeout,
+            status=status,
+            headers=headers,
+        )
+        self._start_life(source, options, event, retry)
+
+    @classmethod
+    def _with_options(
+        cls, source: Any, options: StreamOptions, event: str | None, retry: int | None
+    ) -> Self:
+        """A stream whose options have been checked already, for many streams of one kind."""
+        stream = cls.__new__(cls)
+        stream._start_life(source, options, event, retry)
+        return stream
+
+    def _start_life(
+        self, source: Any, options: StreamOptions, event: str | None, retry: int | None
+    ) -> None:
+        if isinstance(source, Stream):
+            raise TypeError("a Stream cannot be the source of a Stream: hand over its own source")
+        super().__init__(source, options)
+        self._value: StreamValue | None = None
+        self._entered: Any = None
+        self.event = event
+        self.retry = retry
+
+    # Sending.
+
+    async def send(
+        self,
+        data: Any,
+        *,
+        event: str | None = None,
+        id: str | int | None = None,
+        retry: int | None = None,
+    ) -> None:
+        """Send one event, waiting while the client is slower than its producer.
+
+        Always a checkpoint; `trio.Cancelled` means that the event was not accepted.
+
+        Args:
+          data: `str` and UTF-8 `bytes` as text, a `ServerSentEvent` as it says, an `EncodedEvent`
+            as it is, anything else as JSON.
+          event: this event's name, instead of the stream's.
+          id: what the client will return as ``Last-Event-ID``.
+          retry: the client's reconnection time from now on, in milliseconds.
+
+        Raises:
+          trio.ClosedResourceError: the stream has ended on this side.
+          trio.BrokenResourceError: the client left, or stalled.
+          TypeError: the data or a field cannot be sent in this format.
+          ValueError: a name or id would break out of its field, or text is not valid Unicode.
+          RuntimeError: the stream has not been served yet and its buffer is full, so that waiting
+            would be for ever.
+        """
+        chunk = self._encode(data, event, id, retry)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._channel.send_nowait(chunk)
+        except trio.WouldBlock:
+            self._refuse_to_wait_unserved()
+            await self._channel.wait_for_room(chunk)
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def send_nowait(
+        self,
+        data: Any,
+        *,
+        event: str | None = None,
+        id: str | int | None = None,
+        retry: int | None = None,
+    ) -> None:
+        """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
+        self._channel.send_nowait(self._encode(data, event, id, retry))
+
+    def _refuse_to_wait_unserved(self) -> None:
+        if not self._used:
+            raise RuntimeError(
+                f"buffer={self._options.buffer} events or "
+                f"buffer_bytes={self._options.buffer_bytes} are queued and nobody takes them: "
+                "the stream is not served yet. Make buffer= larger, or send from a task: "
+                "stream.start_soon(producer, stream)"
+            )
+
+    @property
+    def event(self) -> str | None:
+        """The name of events sent from now on that have none of their own; may be set any time."""
+        return self._event
+
+    @event.setter
+    def event(self, name: str | None) -> None:
+        if name is not None:
+            self._refuse_without_fields("event")
+            check_event_name(name)
+        self._event = name
+
+    @property
+    def retry(self) -> int | None:
+        """The client's reconnection time in milliseconds; a new one goes out with the next event."""
+        return self._retry
+
+    @retry.setter
+    def retry(self, ms: int | None) -> None:
+        if ms is not None:
+            self._refuse_without_fields("retry")
+            check_retry(ms)
+        # Before the stream is open it is the primer that carries it.
+        self._retry_due = self._headers_out and ms is not None and ms != self._retry
+        self._retry = ms
+
+    def _refuse_without_fields(self, name: str) -> None:
+        wire = self._options.format
+        if not wire.has_fields:
+            raise TypeError(f"a {wire.name} stream has no {name}: that needs format='sse'")
+
+    # The nursery.
+
+    async def wait(self, seconds: float) -> None:
+        """`trio.sleep`, for whoever has the stream at hand."""
+        await trio.sleep(seconds)
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """The stream's own nursery: what is started there ends with the stream, always.
+
+        Raises:
+          RuntimeError: the stream is not served or entered yet.
+        """
+        if self._nursery is None:
+            raise RuntimeError(
+                "the stream has no nursery before it is served: use stream.start_soon, which waits"
+            )
+        if self._task_added is not None:
+            self._task_added.set()
+        return self._nursery
+
+    def start_soon(
+        self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None
+    ) -> None:
+        """Start a task in the stream's nursery, once there is one.
+
+        Raises:
+          trio.ClosedResourceError: the stream has ended on this side.
+          trio.BrokenResourceError: the client left, or stalled.
+        """
+        if self._outcome is not None:
+            raise self._end_error()
+        self._had_task = True
+        if self._nursery is not None:
+            self.nursery.start_soon(async_fn, *args, name=name)
+        elif self._tasks is None:
+            self._tasks = [(async_fn, args, name)]
+        else:
+            self._tasks.append((async_fn, args, name))
+
+    async def start(
+        self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None
+    ) -> Any:
+        """Start a task in the stream's nursery and wait for its ``task_status.started()``.
+
+        Raises:
+          RuntimeError: the stream is not served or entered yet.
+        """
+        nursery = self.nursery
+        self._had_task = True
+        return await nursery.start(async_fn, *args, name=name)
+
+    # Its end, and what is known about it.
+
+    def close(self) -> None:
+        """End the stream at once: queued events still go out, its tasks are cancelled.
+
+        Idempotent, and not a checkpoint.
+        """
+        self._end(Outcome.CLOSED)
+
+    @property
+    def draining(self) -> trio.Event:
+        """Set when the server has begun to shut down: finish within ``drain_timeout`` seconds."""
+        if self._draining is None:
+            self._draining = trio.Event()
+            if self._outcome is Outcome.SHUTDOWN:
+                self._draining.set()
+        return self._draining
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended, or None while it has not; set before the producer is cancelled."""
+        return self._outcome
+
+    @property
+    def scope(self) -> Scope | None:
+        """The ASGI scope of the request that it answers, or None before it is served."""
+        scope: Scope | None = self._scope
+        return scope
+
+    @property
+    def last_event_id(self) -> str | None:
+        """What the client sent as ``Last-Event-ID``, or None: untrusted, and None before served."""
+        for name, value in self._scope["headers"] if self._scope is not None else ():
+            if name.lower() == b"last-event-id":
+                # "encoded as UTF-8", says the HTML standard of this one header.
+                text: str = bytes(value).decode("utf-8", "replace")
+                return text
+        return None
+
+    def statistics(self) -> StreamStatistics:
+        """Counters, for logs and metrics; a snapshot."""
+        channel = self._channel
+        return StreamStatistics(
+            events=channel.total_events,
+            bytes=self._written,
+            queued=channel.queued_events,
+            peak_queued=channel.peak_events,
+            seconds_open=self._seconds_open(),
+            outcome=self._outcome,
+        )
+
+    # Being served, or entered.
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, as an ASGI application, and return when all of it has ended.
+
+        Raises:
+          RuntimeError: a second request, an entered stream, or a scope that is not HTTP.
+        """
+        await serve_asgi(self, scope, receive, send)
+
+    @property
+    def value(self) -> StreamValue:
+        """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
+
+        Pull only: no ping, no stall timer. The stream must have been entered.
+        """
+        if self._value is None:
+            raise RuntimeError("enter the stream first: async with Stream(...) as stream")
+        return self._value
+
+    async def __aenter__(self) -> Self:
+        if self._used:
+            raise RuntimeError("a Stream can be served or entered once: make one for each use")
+        self._used = True
+        self._value = StreamValue(self)
+        self._entered = trio.open_nursery()
+        helpers = await self._entered.__aenter__()
+        self._open(None)
+        helpers.start_soon(self._produce)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end(Outcome.CLOSED)
+        # Without the body's exception: it goes on as it is, and not in a group of this nursery's.
+        await self._entered.__aexit__(None, None, None)
+        if exc is None:
+            self._raise_failure()
+
+    def __repr__(self) -> str:
+        state = self._outcome or ("open" if self._used else "not served yet")
+        return f"<trio_stream.Stream {state} at {id(self):#x}>"

@@ -1,0 +1,88 @@
+"""What a stream does as time goes by: pings, stalls, deadlines, a word about stuck producers.
+
+Called by the registry; nothing here waits, and nothing here is called when an event is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from math import inf
+from typing import TYPE_CHECKING
+
+from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from .lifetime import Lifetime
+
+__all__ = ["SHIELDED", "check", "next_check"]
+
+log = logging.getLogger("trio_stream")
+
+#: Seconds after which a producer that does not let itself be cancelled is named in the log.
+SHIELDED = 5.0
+
+
+def check(stream: Lifetime, now: float) -> float:
+    """Do what is due; returns when something may next be due."""
+    if now >= _expiry(stream, now):
+        stream._end(Outcome.EXPIRED)
+    transport = stream._transport
+    assert transport is not None
+    stuck_since = transport.stuck_since
+    if stuck_since is not None and now - stuck_since >= stream._options.stall_timeout:
+        stream._lose(Outcome.STALLED)
+    elif stuck_since is None and stream._outcome is None:
+        _ping(stream, now - transport.last_write)
+    _warn_of_shield(stream, now)
+    return next_check(stream, now)
+
+
+def next_check(stream: Lifetime, now: float) -> float:
+    """When something may next be due.
+
+    A write that begins right after this is stuck ``stall_timeout`` later at the earliest, so no
+    write has to announce itself.
+    """
+    transport = stream._transport
+    assert transport is not None
+    stuck_since, options = transport.stuck_since, stream._options
+    stalled = (now if stuck_since is None else stuck_since) + options.stall_timeout
+    if stream._outcome is not None:
+        shielded = stream._ended_at + SHIELDED
+        return min(stalled, shielded if shielded > now else inf)
+    silent = inf
+    if options.ping is not None and stuck_since is None:
+        silent = transport.last_write + options.ping
+    return min(stalled, silent, _expiry(stream, now))
+
+
+def _ping(stream: Lifetime, silence: float) -> None:
+    options = stream._options
+    if options.ping is None or silence < options.ping:
+        return
+    stream._release_headers()  # held back for a slow awaitable, but no longer than this
+    if options.format.ping is not None and stream._headers_out:
+        stream._channel.push(options.format.ping)
+
+
+def _expiry(stream: Lifetime, now: float) -> float:
+    """When the stream expires. The wall clock is asked anew each time, because it may be set."""
+    expires_at = stream._options.expires_at
+    if expires_at is None or stream._outcome is not None:
+        return stream._deadline
+    return min(stream._deadline, now + (expires_at - time.time()))
+
+
+def _warn_of_shield(stream: Lifetime, now: float) -> None:
+    nursery = stream._nursery
+    if nursery is None or not 0 <= now - stream._ended_at - SHIELDED < 1:
+        return
+    names = [task.name for task in nursery.child_tasks] + [nursery.parent_task.name]
+    log.warning(
+        "a stream that ended (%s) %g s ago is still held open by a task that does not let itself "
+        "be cancelled: %s",
+        stream._outcome,
+        SHIELDED,
+        ", ".join(names),
+    )

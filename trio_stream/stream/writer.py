@@ -1,0 +1,79 @@
+"""The writer: the one task that takes from a stream's channel and hands bytes to the transport."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..codec import encode_retry
+from .outcome import Outcome
+from .source import failure_status
+
+if TYPE_CHECKING:
+    from ..transport.base import Headers, Transport
+    from .lifetime import Lifetime
+
+__all__ = ["DEFAULT_RETRY", "write_response"]
+
+log = logging.getLogger("trio_stream")
+
+#: What a browser waits before it reconnects is set by the last `retry` it was sent, and a stream
+#: that is shut down says a long one: so every stream says its own first. 3000 ms is what Firefox
+#: and Chromium wait when told nothing.
+DEFAULT_RETRY = 3000
+
+
+async def write_response(stream: Lifetime, transport: Transport) -> None:
+    """Send headers, primer, and all that comes through the channel, then the end.
+
+    Raises:
+      trio.BrokenResourceError: the client has gone.
+    """
+    channel = stream._channel
+    if stream._headers_held is not None:
+        await stream._headers_held.wait()
+        stream._headers_held = None
+    if stream._failure is not None and not channel.queued_events:
+        await _write_failure(stream, transport, stream._failure)
+        return
+    stream._headers_out = True
+    await transport.start(stream._options.status, stream._options.headers)
+    data = _primer(stream) + b"".join(channel.take())
+    while True:
+        stream._written += len(data)
+        await transport.write(data)
+        try:
+            # All that is there, in one write: this is where the speed comes from.
+            data = b"".join(await channel.receive())
+        except trio.EndOfChannel:
+            break
+    await (transport.abort() if stream._outcome is Outcome.FAILED else transport.finish())
+
+
+async def _write_failure(stream: Lifetime, transport: Transport, failure: BaseException) -> None:
+    """Answer with an error status: nothing has been sent, so the client can be told."""
+    status, retry_after = failure_status(failure)
+    if status != 500:
+        log.error("answered %d, because the stream's upstream failed: %r", status, failure)
+        stream._answered = True
+    await transport.start(status, _plain_headers(retry_after))
+    await transport.write(f"{status} {HTTPStatus(status).phrase}\n".encode())
+    await transport.finish()
+
+
+def _primer(stream: Lifetime) -> bytes:
+    """The first bytes: with them proxies and browsers know at once that the stream is open."""
+    if not stream._options.format.has_fields:
+        return b""
+    stream._retry_due = False
+    return encode_retry(DEFAULT_RETRY if stream._retry is None else stream._retry)
+
+
+def _plain_headers(retry_after: str | None) -> Headers:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    if retry_after is not None:
+        headers.append((b"retry-after", retry_after.encode("latin-1", "replace")))
+    return tuple(headers)
