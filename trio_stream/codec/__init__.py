@@ -6,6 +6,7 @@ the WHATWG's HTML standard; `formats` is the table of all formats a stream can h
 
 from __future__ import annotations
 
+from .decoder import EventStreamDecoder
 from .encoder import (
     PING,
     check_event_name,
@@ -24,6 +25,7 @@ __all__ = [
     "FORMATS",
     "PING",
     "EncodedEvent",
+    "EventStreamDecoder",
     "Format",
     "ServerSentEvent",
     "check_event_name",

@@ -107,7 +107,7 @@ def unwrap(
     return encoded.data
 
 
-def check_event_name(event: str) -> str:
+def check_event_name(event: object) -> str:
     """An event's name, if it can stand on its line; else `TypeError` or `ValueError`."""
     if not isinstance(event, str):
         raise TypeError(f"an event name is a str, not {type(event).__name__}")
@@ -117,7 +117,7 @@ def check_event_name(event: str) -> str:
     return event
 
 
-def check_id(id: str | int) -> str:
+def check_id(id: object) -> str:
     """An event's id as text, if it can stand on its line; else `TypeError` or `ValueError`."""
     if isinstance(id, str):
         if not id.isprintable():
@@ -128,7 +128,7 @@ def check_id(id: str | int) -> str:
     raise TypeError(f"an event id is a str or an int, not {type(id).__name__}")
 
 
-def check_retry(retry: int) -> int:
+def check_retry(retry: object) -> int:
     """A reconnection time, if it is a number of milliseconds; else `TypeError` or `ValueError`."""
     if not isinstance(retry, int) or isinstance(retry, bool):
         raise TypeError(
