@@ -3,8 +3,9 @@
 ::
 
     TrioStreamError
-    └── RemoteProtocolError         the peer broke the wire format
-        └── EventTooLargeError      it sent more than this side agreed to hold
+    ├── RemoteProtocolError         the peer broke the wire format
+    │   └── EventTooLargeError      it sent more than this side agreed to hold
+    └── UpstreamStatusError         the upstream of a proxied stream answered with an error
 
 Misuse by the caller stays what Python calls it: `TypeError`, `ValueError`, `RuntimeError`, with a
 message that says what to write instead. The ends of a stream keep Trio's names:
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["EventTooLargeError", "RemoteProtocolError", "TrioStreamError"]
+__all__ = ["EventTooLargeError", "RemoteProtocolError", "TrioStreamError", "UpstreamStatusError"]
 
 
 class TrioStreamError(Exception):
@@ -44,3 +45,19 @@ class EventTooLargeError(RemoteProtocolError):
 
 
 _ARTICLE = {"line": "a", "event": "an"}
+
+
+class UpstreamStatusError(TrioStreamError):
+    """The upstream of a proxied stream answered with an error status, which is its own fault.
+
+    Attributes:
+      url: what was asked.
+      status: the status it answered, 400 or more.
+      retry_after: its ``Retry-After`` header as it was, or None.
+    """
+
+    def __init__(self, url: str, status: int, retry_after: str | None = None) -> None:
+        super().__init__(f"the upstream {url} answered {status}")
+        self.url = url
+        self.status = status
+        self.retry_after = retry_after

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from typing import Any, Protocol
 
 import trio
@@ -17,11 +18,23 @@ import trio
 __all__ = ["Registry", "Watched", "current_registry"]
 
 
+log = logging.getLogger("trio_stream")
+
+
 class Watched(Protocol):
     """A stream, as its registry sees it."""
 
     def check(self, now: float, /) -> float:
         """Do what is due at ``now``; returns when to look again, on Trio's clock."""
+
+    def shut_down(self) -> None:
+        """The server has begun to shut down."""
+
+
+class Worker(Protocol):
+    """Hypercorn's worker context: one for each `serve`, so mostly one in a process."""
+
+    terminated: Any
 
 
 class _Entry:
@@ -38,6 +51,21 @@ class _Entry:
         return (self.when, self.order) < (other.when, other.order)
 
 
+class _WorkerStreams:
+    """The streams of one Hypercorn worker, and the task that waits for its shutdown."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.members: set[Watched] = set()
+        self.scope = trio.CancelScope()
+        self._terminated = worker.terminated
+
+    async def watch(self) -> None:
+        with self.scope:
+            await self._terminated.wait()
+            for stream in list(self.members):
+                stream.shut_down()
+
+
 class Registry:
     """The live streams of one Trio run; got by `current_registry`."""
 
@@ -46,6 +74,8 @@ class Registry:
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
         self._sleep: trio.CancelScope | None = None
+        self._warned: set[str] = set()
+        self._workers: dict[Worker, _WorkerStreams] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -56,6 +86,36 @@ class Registry:
         if len(self._entries) == 1 and self._sleep is None:
             self._sleep = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._watch, name="trio_stream clock")
+
+    def join_worker(self, stream: Watched, worker: Worker) -> None:
+        """Tell ``stream`` when ``worker`` begins to shut down, until it is discarded.
+
+        One task waits for all streams of a worker; one in each would be a tenth of an idle
+        stream's memory.
+        """
+        if worker.terminated.is_set():
+            stream.shut_down()
+            return
+        streams = self._workers.get(worker)
+        if streams is None:
+            streams = self._workers[worker] = _WorkerStreams(worker)
+            trio.lowlevel.spawn_system_task(streams.watch, name="trio_stream shutdown")
+        streams.members.add(stream)
+
+    def leave_worker(self, stream: Watched, worker: Worker) -> None:
+        """Undo `join_worker`."""
+        streams = self._workers.get(worker)
+        if streams is not None:
+            streams.members.discard(stream)
+            if not streams.members:
+                streams.scope.cancel()
+                del self._workers[worker]
+
+    def warn_once(self, message: str, *args: object) -> None:
+        """Log a warning that every stream would repeat."""
+        if message not in self._warned:
+            self._warned.add(message)
+            log.warning(message, *args)
 
     def discard(self, stream: Watched) -> None:
         """Watch ``stream`` no longer."""

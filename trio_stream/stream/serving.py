@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..transport.asgi import AsgiTransport
+from ..transport.hypercorn import choose_transport
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
@@ -31,12 +31,12 @@ async def serve_asgi(stream: Lifetime, scope: Scope, receive: Receive, send: Sen
             + (": an app that serves many is made by @stream_app" * (scope["type"] == "lifespan"))
         )
     stream._scope = scope
+    options = stream._options
+    transport, connection = choose_transport(scope, receive, send, options.stall_timeout)
     if scope["method"] == "HEAD":
         # "The HEAD method is identical to GET except that the server MUST NOT send content"
         # (RFC 9110, 9.3.2): the headers are known without running the producer.
         await stream._discard()
-        await AsgiTransport(scope, receive, send).answer(
-            stream._options.status, stream._options.headers
-        )
+        await transport.answer(options.status, options.headers)
         return
-    await stream._serve(AsgiTransport(scope, receive, send))
+    await stream._serve(transport, connection)

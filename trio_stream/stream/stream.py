@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
@@ -167,7 +168,7 @@ class Stream(Lifetime):
         chunk = self._encode(data, event, id, retry)
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            self._channel.send_nowait(chunk)
+            self._send_at_once(chunk)
         except trio.WouldBlock:
             self._refuse_to_wait_unserved()
             await self._channel.wait_for_room(chunk)
@@ -183,7 +184,7 @@ class Stream(Lifetime):
         retry: int | None = None,
     ) -> None:
         """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
-        self._channel.send_nowait(self._encode(data, event, id, retry))
+        self._send_at_once(self._encode(data, event, id, retry))
 
     def _refuse_to_wait_unserved(self) -> None:
         if not self._used:
@@ -208,7 +209,7 @@ class Stream(Lifetime):
 
     @property
     def retry(self) -> int | None:
-        """The client's reconnection time in milliseconds; a new one goes out with the next event."""
+        """The client's reconnection time, in milliseconds; a new one goes with the next event."""
         return self._retry
 
     @retry.setter
@@ -291,7 +292,7 @@ class Stream(Lifetime):
         """Set when the server has begun to shut down: finish within ``drain_timeout`` seconds."""
         if self._draining is None:
             self._draining = trio.Event()
-            if self._outcome is Outcome.SHUTDOWN:
+            if self._drained_at is not inf or self._outcome is Outcome.SHUTDOWN:
                 self._draining.set()
         return self._draining
 

@@ -25,13 +25,20 @@ SHIELDED = 5.0
 
 def check(stream: Lifetime, now: float) -> float:
     """Do what is due; returns when something may next be due."""
+    if now >= stream._drained_at:
+        stream._end(Outcome.SHUTDOWN)
     if now >= _expiry(stream, now):
         stream._end(Outcome.EXPIRED)
     transport = stream._transport
     assert transport is not None
     stuck_since = transport.stuck_since
-    if stuck_since is not None and now - stuck_since >= stream._options.stall_timeout:
+    if stuck_since is not None and now - stuck_since >= stream._stall_limit:
         stream._lose(Outcome.STALLED)
+    elif stream._writing is not None and now >= stream._writing.deadline:
+        # Hypercorn shields its writes: only closing the connection ends one that is stuck.
+        transport.drop()
+    elif stream._options.ping is not None and transport.is_gone():
+        stream._lose(Outcome.DISCONNECTED)
     elif stuck_since is None and stream._outcome is None:
         _ping(stream, now - transport.last_write)
     _warn_of_shield(stream, now)
@@ -47,14 +54,15 @@ def next_check(stream: Lifetime, now: float) -> float:
     transport = stream._transport
     assert transport is not None
     stuck_since, options = transport.stuck_since, stream._options
-    stalled = (now if stuck_since is None else stuck_since) + options.stall_timeout
+    stalled = (now if stuck_since is None else stuck_since) + stream._stall_limit
     if stream._outcome is not None:
         shielded = stream._ended_at + SHIELDED
-        return min(stalled, shielded if shielded > now else inf)
+        cut = inf if stream._writing is None else stream._writing.deadline
+        return min(stalled, cut, shielded if shielded > now else inf)
     silent = inf
     if options.ping is not None and stuck_since is None:
         silent = transport.last_write + options.ping
-    return min(stalled, silent, _expiry(stream, now))
+    return min(stalled, silent, stream._drained_at, _expiry(stream, now))
 
 
 def _ping(stream: Lifetime, silence: float) -> None:

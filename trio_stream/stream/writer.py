@@ -45,6 +45,8 @@ async def write_response(stream: Lifetime, transport: Transport) -> None:
     while True:
         stream._written += len(data)
         await transport.write(data)
+        if transport.direct and stream._outcome is None:
+            stream._express = transport.write_nowait
         try:
             # All that is there, in one write: this is where the speed comes from.
             data = b"".join(await channel.receive())

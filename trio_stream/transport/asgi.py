@@ -10,7 +10,7 @@ import trio
 
 from .base import Headers
 
-__all__ = ["AsgiTransport", "Message", "Receive", "Scope", "Send"]
+__all__ = ["AsgiTransport", "Message", "Receive", "Scope", "Send", "body_message", "pieces"]
 
 log = logging.getLogger("trio_stream")
 
@@ -23,6 +23,12 @@ Send = Callable[[Message], Awaitable[None]]
 #: not stalled. ASGI tells nothing finer.
 _PIECE = 2**16
 
+#: A response is not ended while the request's body still arrives: Hypercorn closes HTTP/1
+#: connections then, which loses the response's end, and over HTTP/2 a DATA frame that comes after
+#: the end is a KeyError that ends the worker. So much more of a body is read, and so long.
+_BODY_BYTES = 2**16
+_BODY_SECONDS = 1.0
+
 
 class AsgiTransport:
     """Sends through ASGI's ``send``; learns of the client's leaving from ``receive`` alone.
@@ -33,7 +39,19 @@ class AsgiTransport:
     disconnect would never arrive.
     """
 
-    __slots__ = ("_http_version", "_receive", "_send", "last_write", "stuck_since")
+    __slots__ = (
+        "_body_left",
+        "_body_waiter",
+        "_http_version",
+        "_receive",
+        "_request_read",
+        "_send",
+        "last_write",
+        "stuck_since",
+    )
+
+    #: Whether `write_nowait` may be tried.
+    direct = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._http_version: str = scope.get("http_version", "1.1")
@@ -41,6 +59,10 @@ class AsgiTransport:
         self._send = send
         self.last_write = trio.current_time()
         self.stuck_since: float | None = None
+        self._request_read = False
+        #: What `finish` waits for, and the bytes of body that it still lets arrive.
+        self._body_waiter: trio.Event | None = None
+        self._body_left = _BODY_BYTES
 
     async def start(self, status: int, headers: Headers) -> None:
         # ASGI wants lists of lists or tuples; each message gets its own, because middleware
@@ -51,13 +73,25 @@ class AsgiTransport:
 
     async def write(self, data: bytes) -> None:
         if len(data) <= _PIECE:
-            await self._deliver(_body(data, more=True))
+            if data:
+                await self._deliver(body_message(data, more=True))
             return
-        for piece in _pieces(data):
-            await self._deliver(_body(piece, more=True))
+        for piece in pieces(data, _PIECE):
+            await self._deliver(body_message(piece, more=True))
+
+    def write_nowait(self, data: bytes) -> bool:
+        return False
 
     async def finish(self) -> None:
-        await self._deliver(_body(b"", more=False))
+        if not self._request_read:
+            self._body_waiter = trio.Event()
+            with trio.move_on_after(_BODY_SECONDS):
+                await self._body_waiter.wait()
+            await self._before_end()
+        await self._deliver(body_message(b"", more=False))
+
+    async def _before_end(self) -> None:
+        """The request's body was waited for, and may or may not have ended."""
 
     async def abort(self) -> None:
         # A response that is left without its last message is cut off by the server: Hypercorn
@@ -69,19 +103,39 @@ class AsgiTransport:
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed."""
-        await self.start(status, headers)
-        await self._deliver(_body(body, more=False))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.wait_disconnected)
+            await self.start(status, headers)
+            await self.write(body)
+            await self.finish()
+            nursery.cancel_scope.cancel()
 
     async def wait_disconnected(self) -> None:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
+                self._note_body(b"", more=False)
                 return
+            self._note_body(message.get("body", b""), more=message.get("more_body", False))
+
+    def _note_body(self, body: bytes, *, more: bool) -> None:
+        self._request_read = self._request_read or not more
+        if self._body_waiter is not None:
+            self._body_left -= len(body)
+            if self._request_read or self._body_left < 0:
+                self._body_waiter.set()
+
+    def drop(self) -> None:
+        """Cut a stalled client off. ASGI has no way to: its server has to notice."""
+
+    def is_gone(self) -> bool:
+        """Whether the client is known to be gone, though `receive` has not said so."""
+        return False
 
     async def _deliver(self, message: Message) -> None:
         self.stuck_since = trio.current_time()
         try:
-            await self._send(message)
+            await self._pass_on(message)
         except (OSError, trio.ClosedResourceError) as error:
             # ASGI 2.4: "send() should raise OSError" after the client has gone.
             raise trio.BrokenResourceError("the client is gone") from error
@@ -89,12 +143,15 @@ class AsgiTransport:
             self.stuck_since = None
         self.last_write = trio.current_time()
 
+    async def _pass_on(self, message: Message) -> None:
+        await self._send(message)
 
-def _body(data: bytes, *, more: bool) -> Message:
+
+def body_message(data: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    view = memoryview(data)
-    for start in range(0, len(data), _PIECE):
-        yield bytes(view[start : start + _PIECE])
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """``data`` cut into pieces of ``size`` bytes."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]

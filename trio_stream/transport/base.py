@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Headers", "Transport"]
+__all__ = ["Headers", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -22,11 +22,21 @@ class Transport(Protocol):
     #: When the unfinished write last made progress, or None while no write is unfinished.
     stuck_since: float | None
 
+    #: Whether `write_nowait` is worth a try.
+    direct: bool
+
     async def start(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
 
     async def write(self, data: bytes) -> None:
         """Send ``data``, waiting for the client to take it (or for the server's buffers to)."""
+
+    def write_nowait(self, data: bytes) -> bool:
+        """Write from any task without waiting; False when ``data`` must be queued for `write`.
+
+        When True, a part may still be unsent, which `stuck_since` tells and the next `write`,
+        even of nothing, sends. Raises `trio.BrokenResourceError` as the others do.
+        """
 
     async def finish(self) -> None:
         """End the response properly."""
@@ -36,3 +46,21 @@ class Transport(Protocol):
 
     async def wait_disconnected(self) -> None:
         """Return when the client has gone, or when the response has ended."""
+
+    def drop(self) -> None:
+        """Cut a stalled client off at once, where the transport can; any task may call it."""
+
+    def is_gone(self) -> bool:
+        """Ask whether the client has gone without `wait_disconnected` having noticed."""
+
+
+class ServerConnection(Protocol):
+    """What a stream asks of the server behind its transport, where that is known."""
+
+    @property
+    def graceful_timeout(self) -> float:
+        """Seconds between the server's shutdown and the moment it cancels what still runs."""
+
+    @property
+    def context(self) -> Any:
+        """The server's worker, whose ``terminated`` is an event."""

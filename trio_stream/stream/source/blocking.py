@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import outcome
@@ -18,7 +19,7 @@ import trio
 
 from .contract import CLOSE_TIMEOUT, Sink
 
-__all__ = ["BlockingSource", "current_blocking_limiter"]
+__all__ = ["BlockingSource", "current_blocking_limiter", "thread_wait"]
 
 log = logging.getLogger("trio_stream")
 
@@ -30,6 +31,12 @@ _HANDOVER = 256
 _THREADS = 256
 
 _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("blocking_limiter")
+
+#: Entered around every wait for the thread. The testing kit keeps an autojump clock from jumping
+#: meanwhile: to Trio a task that waits for a thread looks like one that waits for nothing.
+thread_wait: trio.lowlevel.RunVar[Callable[[], AbstractContextManager[object]]] = (
+    trio.lowlevel.RunVar("thread_wait", nullcontext)
+)
 
 
 def current_blocking_limiter() -> trio.CapacityLimiter:
@@ -94,7 +101,8 @@ class _Handover:
         while not self._values:
             self._asleep, self._wake = True, trio.Event()
             if not self._values and self._result is None:
-                await self._wake.wait()
+                with thread_wait.get()():
+                    await self._wake.wait()
             self._asleep = False
             if not self._values and self._result is not None:
                 self._result.unwrap()
@@ -122,15 +130,17 @@ class BlockingSource:
         # The thread is waited for, however this task ends, but not for ever: it is the one thing
         # that may outlive its stream, because Python cannot stop a thread.
         thread = trio.CancelScope(shield=True)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_thread, handover, thread)
-            # Captured, so that the nursery does not wrap it in a group of our making.
-            result = await outcome.acapture(_forward, handover, sink)
-            handover.stop()
-            if handover.started:
-                thread.deadline = trio.current_time() + CLOSE_TIMEOUT
-            else:
-                thread.cancel()  # it is still waiting for a free thread
+        with ExitStack() as waiting:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run_thread, handover, thread)
+                # Captured, so that the nursery does not wrap it in a group of our making.
+                result = await outcome.acapture(_forward, handover, sink)
+                handover.stop()
+                waiting.enter_context(thread_wait.get()())
+                if handover.started:
+                    thread.deadline = trio.current_time() + CLOSE_TIMEOUT
+                else:
+                    thread.cancel()  # it is still waiting for a free thread
         result.unwrap()
 
     async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:

@@ -1,0 +1,110 @@
+"""HTTP/2 on Hypercorn: the backpressure it lacks, and ends that the client can tell apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from h2.connection import ConnectionState
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from hypercorn.protocol.h2 import StreamBuffer
+
+from ..asgi import AsgiTransport, body_message, pieces
+
+if TYPE_CHECKING:
+    from ..asgi import Message, Receive, Scope, Send
+    from .connection import HypercornConnection
+
+__all__ = ["Http2Transport"]
+
+#: A frame's worth. Hypercorn accepts any number of sends, because `StreamBuffer.pop(0)` wakes the
+#: sender even when the client's window is shut, so each piece is waited for here.
+_PIECE = 2**14
+
+
+class Http2Transport(AsgiTransport):
+    """One stream of an HTTP/2 connection, of which Hypercorn holds one piece at most."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        connection: HypercornConnection,
+        stall_timeout: float,
+    ) -> None:
+        super().__init__(scope, receive, send)
+        self._connection = connection
+
+    @property
+    def _stream_id(self) -> int:
+        return self._connection.http.stream_id
+
+    def _buffer(self) -> StreamBuffer | None:
+        """What waits in Hypercorn for the client's window; None when the stream is no more."""
+        buffer = self._connection.protocol.stream_buffers.get(self._stream_id)
+        return buffer if isinstance(buffer, StreamBuffer) else None
+
+    async def write(self, data: bytes) -> None:
+        for piece in pieces(data, _PIECE):
+            await self._deliver(body_message(piece, more=True))
+
+    async def _pass_on(self, message: Message) -> None:
+        await super()._pass_on(message)
+        buffer = self._buffer()
+        if message.get("body") and buffer is not None:
+            await buffer.drain()
+
+    async def abort(self) -> None:
+        # Queued events went out before; RFC 9113, 8.1: an incomplete response ends by RST_STREAM.
+        self._reset_stream(ErrorCodes.INTERNAL_ERROR)
+
+    async def _before_end(self) -> None:
+        if self._request_read:
+            return
+        # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a request
+        # without error by sending a RST_STREAM with an error code of NO_ERROR after sending a
+        # complete response". A DATA frame that arrives after Hypercorn has let go of the stream
+        # is a KeyError there and ends the whole worker; after a reset, h2 drops it.
+        buffer = self._buffer()
+        if buffer is not None:
+            buffer.set_complete()
+            protocol = self._connection.protocol
+            protocol.priority.unblock(self._stream_id)
+            await protocol.has_data.set()
+            await buffer.drain()
+            await trio.lowlevel.checkpoint()
+        self._reset_stream(ErrorCodes.NO_ERROR)
+
+    def drop(self) -> None:
+        if self._connection.is_writable():
+            self._reset_stream(ErrorCodes.CANCEL)
+        else:
+            # It is not this stream's window that is shut, it is the whole connection.
+            self._connection.reset()
+
+    def _reset_stream(self, code: ErrorCodes) -> None:
+        protocol = self._connection.protocol
+        try:
+            protocol.connection.reset_stream(self._stream_id, error_code=code)
+        except ProtocolError:
+            return  # closed already
+        # In the connection's own task, which outlives this stream.
+        protocol.task_group.spawn(protocol._flush)
+        buffer = self._buffer()
+        if buffer is not None:
+            protocol.task_group.spawn(buffer.close)
+
+    def is_gone(self) -> bool:
+        # After its 1,000th request (`keep_alive_max_requests`) Hypercorn closes the connection's
+        # state and drops what open streams send, without a word to them.
+        protocol = self._connection.protocol
+        return (
+            protocol.closed
+            or self._buffer() is None
+            or protocol.connection.state_machine.state is ConnectionState.CLOSED
+            or self._connection.peer_has_closed()
+        )

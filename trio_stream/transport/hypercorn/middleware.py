@@ -1,0 +1,51 @@
+"""`StreamMiddleware`: the outermost wrapper, which offers Hypercorn's connection to the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from .connection import find_connection
+from .proof import Proof
+
+if TYPE_CHECKING:
+    from ..asgi import Message, Receive, Scope, Send
+
+__all__ = ["CONNECTION", "StreamMiddleware"]
+
+#: Where in ``scope["extensions"]`` the connection is offered.
+CONNECTION = "trio_stream.connection"
+
+
+class StreamMiddleware:
+    """Gives the streams inside an app Hypercorn's connection: aborts, shutdown, direct writes.
+
+    Wrap the whole app in it, outermost: ``app = StreamMiddleware(Starlette(...))``. Without it a
+    stream inside a framework is portable, because it cannot see past the framework's ``send``.
+
+    Args:
+      app: any ASGI app.
+      direct: whether streams may write past the middleware inside, once the first chunk has been
+        seen to pass all of it untouched. A middleware that leaves the first chunk alone and
+        touches later ones cannot be seen: False is for that.
+    """
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, direct: bool = True
+    ) -> None:
+        self._app = app
+        self._direct = direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = find_connection(send) if scope["type"] == "http" else None
+        if connection is None:
+            await self._app(scope, receive, send)
+            return
+        connection.proof = proof = Proof(enabled=self._direct)
+        scope.setdefault("extensions", {})[CONNECTION] = connection
+
+        async def watched_send(message: Message) -> None:
+            proof.look(message)
+            await send(message)
+
+        await self._app(scope, receive, watched_send)

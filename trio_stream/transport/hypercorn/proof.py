@@ -1,0 +1,95 @@
+"""The proof that nothing between a stream and Hypercorn touches the stream's bytes.
+
+A stream that writes to the socket itself goes past every middleware. That is right only where the
+middleware would have passed the bytes on as they are, at once. So the first chunk goes the regular
+way, and the outermost wrapper, `StreamMiddleware`, looks whether that very object comes out, in the
+same task, with no suspension between: then nothing compresses, rewrites, buffers or delays it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from ..asgi import Message
+    from .connection import HypercornConnection
+
+__all__ = ["Proof", "is_transparent"]
+
+#: A response that says it is encoded or counted is not ours as it stands.
+_TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+
+class Proof:
+    """What the outermost wrapper looks out for; one for each request under `StreamMiddleware`."""
+
+    __slots__ = ("_enabled", "_expected", "_task", "seen", "touched")
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._expected: bytes | None = None
+        self._task: trio.lowlevel.Task | None = None
+        self.seen = False
+        self.touched = False
+
+    def expect(self, body: bytes) -> None:
+        self._expected = body
+        self._task = trio.lowlevel.current_task()
+
+    def stop(self) -> None:
+        """Whatever comes out from now on has been held up on its way."""
+        self._expected = None
+
+    def look(self, message: Message) -> None:
+        """Called by the outermost wrapper with each message that passes."""
+        if message["type"] == "http.response.start":
+            self.touched = any(bytes(name).lower() in _TOUCHED for name, _ in message["headers"])
+        elif self._expected is not None and message.get("body") is self._expected:
+            untouched = trio.lowlevel.current_task() is self._task and not self.touched
+            self.seen = self._enabled and untouched
+
+
+async def is_transparent(
+    connection: HypercornConnection, deliver: Callable[[Message], Awaitable[None]], body: bytes
+) -> bool:
+    """Send ``body``, the stream's first chunk, and tell whether it came out untouched."""
+    message = {"type": "http.response.body", "body": body, "more_body": True}
+    proof: Proof | None = connection.proof
+    if proof is None:  # no wrapper at all: `send` is Hypercorn's own
+        await deliver(message)
+        return True
+    proof.expect(body)
+    await _FirstStep(deliver(message), proof.stop)
+    proof.stop()
+    return proof.seen
+
+
+class _FirstStep:
+    """Awaits something, and calls ``suspended`` when it suspends for the first time."""
+
+    def __init__(self, awaitable: Awaitable[None], suspended: Callable[[], None]) -> None:
+        self._steps = awaitable.__await__()
+        self._suspended = suspended
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self
+
+    def __iter__(self) -> _FirstStep:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        trap = self._steps.send(value)
+        self._suspended()
+        return trap
+
+    def throw(self, *error: Any) -> Any:
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        self._steps.close()
