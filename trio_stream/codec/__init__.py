@@ -16,6 +16,7 @@ from .encoder import (
     encode_comment,
     encode_retry,
     encode_sse,
+    unwrap,
 )
 from .event import EncodedEvent, ServerSentEvent
 from .formats import FORMATS, Format, get_format
@@ -37,4 +38,5 @@ __all__ = [
     "encode_sse",
     "get_format",
     "to_json",
+    "unwrap",
 ]

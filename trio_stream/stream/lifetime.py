@@ -25,7 +25,7 @@ from typing import Any
 import outcome
 import trio
 
-from ..codec import EncodedEvent, ServerSentEvent, encode_retry
+from ..codec import EncodedEvent, ServerSentEvent, encode_retry, unwrap
 from ..transport.base import ServerConnection, Transport
 from . import timers
 from .channel import EventChannel
@@ -231,12 +231,14 @@ class Lifetime:
         self, data: Any, event: str | None, id: str | int | None, retry: int | None
     ) -> bytes:
         """The bytes for one `send`, the stream's own event, id and pending retry included."""
-        if type(data) is not EncodedEvent:
+        if type(data) is EncodedEvent:
+            chunk = unwrap(data, self._options.format.name, event, id, retry)
+        else:
             if event is None:
                 event = self._event
             if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
                 id = self._options.ids()
-        chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
+            chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
         if self._retry_due and self._retry is not None:
             # A block of its own: it cannot be added to an event that was encoded before.
             self._retry_due = False

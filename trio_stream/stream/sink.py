@@ -8,7 +8,9 @@ from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..codec import ServerSentEvent
+import trio
+
+from ..codec import EncodedEvent, ServerSentEvent
 
 if TYPE_CHECKING:
     from .lifetime import Lifetime
@@ -35,6 +37,14 @@ class StreamSink:
 
     def put(self, value: Any) -> Awaitable[None] | None:
         return self._send(self._stream._encode(value, None, None, None))
+
+    def put_nowait(self, event: EncodedEvent) -> bool:
+        stream = self._stream
+        try:
+            stream._send_at_once(stream._encode(event, None, None, None))
+        except trio.WouldBlock:
+            return False
+        return True
 
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
         stream = self._stream

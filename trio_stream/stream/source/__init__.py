@@ -25,6 +25,8 @@ def open_source(source: Any) -> Source:
       TypeError: ``source`` is a single value, or nothing that values could be taken from.
     """
     refuse_single_values(source)
+    if isinstance(source, Source):  # a broker's subscription
+        return source
     # The order matters: a response is iterable, a receive stream is async iterable.
     if is_response(source):
         return UpstreamSource(source)

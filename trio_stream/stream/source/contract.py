@@ -10,11 +10,11 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import trio
 
-from ...codec import ServerSentEvent
+from ...codec import EncodedEvent, ServerSentEvent
 
 __all__ = ["CLOSE_TIMEOUT", "Sink", "Source", "close_within"]
 
@@ -35,6 +35,13 @@ class Sink(Protocol):
     def put(self, value: Any, /) -> Awaitable[None] | None:
         """Take a value; a result other than None must be awaited before the next `put`."""
 
+    def put_nowait(self, event: EncodedEvent, /) -> bool:
+        """Take an event from any task, now: written at once where nothing waits before it.
+
+        False when there is no room: the event was not taken. Raises what `Stream.send_nowait`
+        raises after the stream's end. Not to be mixed with a `put` that is still awaited.
+        """
+
     def relay(self, event: ServerSentEvent, /) -> Awaitable[None] | None:
         """`put` for an event of an upstream's: the stream's own event and retry replace its."""
 
@@ -42,6 +49,7 @@ class Sink(Protocol):
         """The source is known to be good: the response's headers may go out."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Something that delivers values, once."""
 
