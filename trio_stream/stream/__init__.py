@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from .app import StreamApp, stream_app
+from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
+from .overview import OpenStream, open_streams, outcome_counts
+from .responses import no_reconnect
 from .source import current_blocking_limiter
-from .stream import Stream, StreamStatistics
+from .statistics import StreamStatistics
+from .stream import Stream
 
 __all__ = [
+    "LimitStatistics",
+    "OpenStream",
     "Outcome",
     "Stream",
     "StreamApp",
+    "StreamLimits",
     "StreamStatistics",
+    "client_address",
     "current_blocking_limiter",
+    "no_reconnect",
+    "open_streams",
+    "outcome_counts",
     "stream_app",
 ]

@@ -13,42 +13,31 @@ First the inner one ends, then the writer has sent what was queued, then the wat
 
 from __future__ import annotations
 
-import inspect
 import logging
-import math
 import random
 import warnings
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 import outcome
 import trio
 
-from ..codec import EncodedEvent, ServerSentEvent, encode_retry, unwrap
+from ..codec import EncodedEvent, encode_retry, unwrap
 from ..transport.base import ServerConnection, Transport
-from . import timers
+from . import shutdown, timers
 from .channel import EventChannel
-from .ends import StreamBroken, StreamClosed, failure_in
-from .options import ErrorEvent, StreamOptions
+from .ends import StreamBroken, StreamClosed
+from .options import StreamOptions
 from .outcome import Outcome
+from .producer import Task, is_callback, produce
 from .registry import current_registry
-from .sink import StreamSink
 from .source import Source, open_source
-from .writer import DEFAULT_RETRY, write_response
+from .writer import write_response
 
 __all__ = ["Lifetime"]
 
 log = logging.getLogger("trio_stream")
-
-#: Seconds for the last bytes when the server cancels the ASGI call, which is its last resort.
-_CUT_SHORT = 0.5
-
-#: Milliseconds over which a shutdown spreads the clients' return, evenly, after their own `retry`.
-#: Ten seconds make ten thousand clients a thousand a second, which one worker takes in its stride.
-FAREWELL_WINDOW = 10_000
-
-Task = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
 
 
 class Lifetime:
@@ -94,7 +83,7 @@ class Lifetime:
         self._options = options
         self._callback: Callable[..., Any] | None = None
         self._source: Source | None = None
-        if _is_callback(source):
+        if is_callback(source):
             self._callback = source
         elif source is not None:
             self._source = open_source(source)
@@ -137,7 +126,7 @@ class Lifetime:
         if self._outcome is not None:
             return
         self._outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
-        self._push_farewell()
+        shutdown.push_farewell(self)
         self._close_channel()
         if self._opened_at is not inf:
             self._ended_at = trio.current_time()
@@ -172,58 +161,6 @@ class Lifetime:
         if outcome in {Outcome.DISCONNECTED, Outcome.STALLED}:
             return StreamBroken(self, outcome)
         return StreamClosed(self, outcome)
-
-    # The producer.
-
-    async def _produce(self) -> None:
-        """Run the source or callback, and every task of the stream's nursery, to their end.
-
-        What they fail with is kept in `_failure`; only `trio.Cancelled` from outside is raised.
-        """
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                for function, args, name in self._tasks or ():
-                    nursery.start_soon(function, *args, name=name)
-                self._tasks = None
-                if self._outcome is not None:  # closed before it was served
-                    nursery.cancel_scope.cancel()
-                await self._run_source(nursery)
-        except BaseExceptionGroup as group:
-            failure = failure_in(group, self)
-            if failure is not None:
-                self._fail(failure)
-        if self._failure is None:
-            # A nursery wraps `Cancelled` in a group; this raises it anew, as it was.
-            await trio.lowlevel.checkpoint_if_cancelled()
-        self._end(Outcome.COMPLETED)
-
-    def _fail(self, failure: BaseException) -> None:
-        self._failure = failure
-        if self._outcome is None and self._headers_out and self._options.error_event is not None:
-            event = _error_event(self._options.error_event, failure)
-            if event is not None:
-                self._channel.push(self._encode(event, None, None, None))
-        self._end(Outcome.FAILED)
-
-    async def _run_source(self, nursery: trio.Nursery) -> None:
-        if self._source is not None:
-            source, self._source = self._source, None
-            await source.run(StreamSink(self))
-        elif self._callback is not None:
-            result = self._callback(self)
-            if inspect.isawaitable(result):
-                result = await result
-            if inspect.isasyncgen(result) or inspect.isgenerator(result):
-                await open_source(result).run(StreamSink(self))
-        else:
-            await self._wait_for_task(nursery)
-
-    async def _wait_for_task(self, nursery: trio.Nursery) -> None:
-        # Nobody else keeps a value-based stream's nursery open until there is a task in it.
-        while not (self._had_task or nursery.child_tasks or self._outcome is not None):
-            self._task_added = trio.Event()
-            await self._task_added.wait()
 
     # Values to bytes.
 
@@ -294,48 +231,34 @@ class Lifetime:
         """Run the stream over ``transport`` until it has ended and nothing of it is left."""
         self._open(transport)
         if connection is not None:
-            self._join_worker(connection)
+            shutdown.join_worker(self, connection)
         try:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self._watch)
                 helpers.start_soon(self._write, helpers)
                 try:
-                    await self._produce()
+                    await produce(self)
                     await self._wait_written()
                 except trio.Cancelled:
-                    self._cut_short()
+                    shutdown.cut_short(self)
                     raise
         finally:
             current_registry().discard(self)
             if connection is not None:
                 current_registry().leave_worker(self, connection.context)
+            current_registry().outcomes[self._outcome] += 1
+            self._call_on_end()
         self._raise_failure()
 
-    def _join_worker(self, connection: ServerConnection) -> None:
-        self._connection = connection
-        graceful_timeout, drain_timeout = connection.graceful_timeout, self._options.drain_timeout
-        if drain_timeout > graceful_timeout:
-            current_registry().warn_once(
-                "drain_timeout=%g is longer than Hypercorn's graceful_timeout=%g: the server will "
-                "cut streams off before that. Start it with --graceful-timeout %d",
-                drain_timeout,
-                graceful_timeout,
-                math.ceil(drain_timeout) + 1,
-            )
-        current_registry().join_worker(self, connection.context)
+    def _call_on_end(self) -> None:
+        if self._options.on_end is not None:
+            result = outcome.capture(self._options.on_end, self)
+            if isinstance(result, outcome.Error):
+                log.error("on_end= raised", exc_info=result.error)
 
     def shut_down(self) -> None:
         """Called by the registry when the server begins to shut down."""
-        assert self._connection is not None
-        now = trio.current_time()
-        # A stuck client must not hold the server longer than the server is willing to wait.
-        self._stall_limit = min(self._stall_limit, max(self._connection.graceful_timeout - 0.5, 0))
-        self._drained_at = now + self._options.drain_timeout
-        if self._draining is not None:
-            self._draining.set()
-        if self._options.drain_timeout == 0:
-            self._end(Outcome.SHUTDOWN)
-        current_registry().reschedule(self, timers.next_check(self, now))
+        shutdown.begin(self)
 
     def _seconds_open(self) -> float:
         if self._opened_at is inf:
@@ -391,36 +314,3 @@ class Lifetime:
         if self._writing is not None:
             self._done = trio.Event()
             await self._done.wait()
-
-    def _cut_short(self) -> None:
-        """The ASGI call is being cancelled: what is queued gets half a second to go out."""
-        if self._failure is not None:
-            log.error("a stream failed while its call was cancelled", exc_info=self._failure)
-        self._end(Outcome.SHUTDOWN)
-        if self._writing is not None:
-            assert self._transport is not None
-            now = trio.current_time()
-            stuck_since = self._transport.stuck_since
-            stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
-            self._writing.deadline = now if stuck else now + _CUT_SHORT
-            current_registry().reschedule(self, self._writing.deadline)
-
-    def _push_farewell(self) -> None:
-        """Tell the client when to come back: each a different time, or all would come at once."""
-        if self._outcome is Outcome.SHUTDOWN and self._options.format.has_fields:
-            base = DEFAULT_RETRY if self._retry is None else self._retry
-            self._channel.push(encode_retry(base + random.randrange(FAREWELL_WINDOW)))
-
-
-def _is_callback(source: object) -> bool:
-    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
-
-
-def _error_event(error_event: ErrorEvent, failure: BaseException) -> ServerSentEvent | None:
-    if isinstance(error_event, ServerSentEvent):
-        return error_event
-    result = outcome.capture(error_event, failure)
-    if isinstance(result, outcome.Error):
-        log.error("error_event= raised, so the client is told nothing", exc_info=result.error)
-        return None
-    return result.value

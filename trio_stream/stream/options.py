@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..codec import Format, ServerSentEvent, get_format
+from .limits import StreamLimits
 
 __all__ = ["ErrorEvent", "Headers", "StreamOptions"]
 
@@ -47,6 +48,8 @@ class StreamOptions:
     ids: Callable[[], str | int] | None
     error_event: ErrorEvent | None
     drain_timeout: float
+    limits: StreamLimits | None
+    on_end: Callable[[Any], None] | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -64,6 +67,8 @@ class StreamOptions:
         ids: Callable[[], str | int] | None = None,
         error_event: ErrorEvent | None = None,
         drain_timeout: float = 0.0,
+        limits: StreamLimits | None = None,
+        on_end: Callable[[Any], None] | None = None,
         status: int = 200,
         headers: Headers | None = None,
     ) -> StreamOptions:
@@ -83,6 +88,8 @@ class StreamOptions:
         _check_count("buffer_bytes", buffer_bytes)
         if ids is not None and not callable(ids):
             raise TypeError(f"ids must be a callable that returns the next id, not {ids!r}")
+        if on_end is not None and not callable(on_end):
+            raise TypeError(f"on_end must be a callable that takes the stream, not {on_end!r}")
         return cls(
             format=wire,
             ping=ping,
@@ -94,6 +101,8 @@ class StreamOptions:
             ids=ids,
             error_event=error_event,
             drain_timeout=drain_timeout,
+            limits=limits,
+            on_end=on_end,
             status=_check_status(status),
             headers=_all_headers(wire, headers),
         )

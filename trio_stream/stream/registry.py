@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+from collections import Counter
 from typing import Any, Protocol
 
 import trio
@@ -74,11 +75,14 @@ class Registry:
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
         self._sleep: trio.CancelScope | None = None
+        self.outcomes: Counter[Any] = Counter()
         self._warned: set[str] = set()
         self._workers: dict[Worker, _WorkerStreams] = {}
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    @property
+    def streams(self) -> list[Watched]:
+        """The live streams."""
+        return list(self._entries)
 
     def add(self, stream: Watched, when: float) -> None:
         """Watch ``stream`` from now on, and look at it at ``when`` for the first time."""

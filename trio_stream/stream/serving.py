@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import trio
 
 from ..transport.hypercorn import choose_transport
 
 if TYPE_CHECKING:
-    from ..transport.asgi import Receive, Scope, Send
+    from ..transport.asgi import AsgiTransport, Receive, Scope, Send
+    from ..transport.hypercorn import HypercornConnection
     from .lifetime import Lifetime
 
 __all__ = ["serve_asgi"]
@@ -33,10 +35,42 @@ async def serve_asgi(stream: Lifetime, scope: Scope, receive: Receive, send: Sen
     stream._scope = scope
     options = stream._options
     transport, connection = choose_transport(scope, receive, send, options.stall_timeout)
+    release = options.limits.admit(scope) if options.limits is not None else None
+    if options.limits is not None and release is None:
+        await stream._discard()
+        await options.limits.answer(transport)
+        return
+    try:
+        await _answer(stream, scope, transport, connection)
+    finally:
+        if release is not None:
+            release()
+
+
+async def _answer(
+    stream: Lifetime,
+    scope: Scope,
+    transport: AsgiTransport,
+    connection: HypercornConnection | None,
+) -> None:
     if scope["method"] == "HEAD":
         # "The HEAD method is identical to GET except that the server MUST NOT send content"
         # (RFC 9110, 9.3.2): the headers are known without running the producer.
         await stream._discard()
-        await transport.answer(options.status, options.headers)
-        return
-    await stream._serve(transport, connection)
+        await transport.answer(stream._options.status, stream._options.headers)
+    else:
+        await stream._serve(transport, connection)
+
+
+def find_last_event_id(scope: Scope) -> str | None:
+    """What the client says it has received last: the header, else a query parameter."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"last-event-id":
+            # "encoded as UTF-8", says the HTML standard of this one header.
+            header: str = value.decode("utf-8", "replace")
+            return header
+    query: dict[str, list[str]] = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    for name in ("last_event_id", "lastEventId"):
+        if name in query:
+            return query[name][0]
+    return None

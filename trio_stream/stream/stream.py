@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from math import inf
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import trio
 
 from ..codec import check_event_name, check_retry
-from .lifetime import Lifetime
+from .limits import StreamLimits
 from .options import ErrorEvent, Headers, StreamOptions
 from .outcome import Outcome
-from .serving import serve_asgi
-from .value import StreamValue
+from .serving import find_last_event_id, serve_asgi
+from .statistics import StreamStatistics
+from .value import Enterable
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
 
-__all__ = ["Stream", "StreamStatistics"]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatistics:
-    """What a stream has done so far; got by `Stream.statistics`."""
-
-    #: Events accepted from the producer, whether or not they have gone out.
-    events: int
-    #: Bytes of body handed to the transport, pings and other blocks of the library's included.
-    bytes: int
-    #: Events that wait to be written now.
-    queued: int
-    #: The most events that ever waited: helps to choose ``buffer``.
-    peak_queued: int
-    #: Seconds since the stream was served or entered, up to its end; 0 before.
-    seconds_open: float
-    #: How it ended, or None while it has not.
-    outcome: Outcome | None
+__all__ = ["Stream"]
 
 
 @final
-class Stream(Lifetime):
+class Stream(Enterable):
     """A stream of events to one client, with a nursery and a bounded channel of its own.
 
     A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
@@ -68,6 +49,8 @@ class Stream(Lifetime):
       ids: called for the id of each event that has none.
       error_event: an event, or ``(exception) -> event or None``, sent when the producer fails.
       drain_timeout: seconds the producer may go on after the server has begun to shut down.
+      limits: how many streams may be open at once; shared between streams.
+      on_end: called with the stream once all of it has ended; what it raises is logged.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
 
@@ -79,7 +62,7 @@ class Stream(Lifetime):
       ValueError: a keyword out of its range, or a header that the server owns.
     """
 
-    __slots__ = ("_entered", "_value")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -97,6 +80,8 @@ class Stream(Lifetime):
         ids: Callable[[], str | int] | None = None,
         error_event: ErrorEvent | None = None,
         drain_timeout: float = 0.0,
+        limits: StreamLimits | None = None,
+        on_end: Callable[[Stream], None] | None = None,
         status: int = 200,
         headers: Headers | None = None,
     ) -> None:
@@ -111,6 +96,8 @@ class Stream(Lifetime):
             ids=ids,
             error_event=error_event,
             drain_timeout=drain_timeout,
+            limits=limits,
+            on_end=on_end,
             status=status,
             headers=headers,
         )
@@ -131,8 +118,6 @@ class Stream(Lifetime):
         if isinstance(source, Stream):
             raise TypeError("a Stream cannot be the source of a Stream: hand over its own source")
         super().__init__(source, options)
-        self._value: StreamValue | None = None
-        self._entered: Any = None
         self.event = event
         self.retry = retry
 
@@ -309,13 +294,12 @@ class Stream(Lifetime):
 
     @property
     def last_event_id(self) -> str | None:
-        """What the client sent as ``Last-Event-ID``, or None: untrusted, and None before served."""
-        for name, value in self._scope["headers"] if self._scope is not None else ():
-            if name.lower() == b"last-event-id":
-                # "encoded as UTF-8", says the HTML standard of this one header.
-                text: str = bytes(value).decode("utf-8", "replace")
-                return text
-        return None
+        """What the client sent as ``Last-Event-ID``, or None; None also before it is served.
+
+        Where there is no such header, the query parameter ``last_event_id`` or ``lastEventId``: an
+        EventSource cannot set a header on its first request. Untrusted, either way.
+        """
+        return None if self._scope is None else find_last_event_id(self._scope)
 
     def statistics(self) -> StreamStatistics:
         """Counters, for logs and metrics; a snapshot."""
@@ -338,39 +322,6 @@ class Stream(Lifetime):
           RuntimeError: a second request, an entered stream, or a scope that is not HTTP.
         """
         await serve_asgi(self, scope, receive, send)
-
-    @property
-    def value(self) -> StreamValue:
-        """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
-
-        Pull only: no ping, no stall timer. The stream must have been entered.
-        """
-        if self._value is None:
-            raise RuntimeError("enter the stream first: async with Stream(...) as stream")
-        return self._value
-
-    async def __aenter__(self) -> Self:
-        if self._used:
-            raise RuntimeError("a Stream can be served or entered once: make one for each use")
-        self._used = True
-        self._value = StreamValue(self)
-        self._entered = trio.open_nursery()
-        helpers = await self._entered.__aenter__()
-        self._open(None)
-        helpers.start_soon(self._produce)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end(Outcome.CLOSED)
-        # Without the body's exception: it goes on as it is, and not in a group of this nursery's.
-        await self._entered.__aexit__(None, None, None)
-        if exc is None:
-            self._raise_failure()
 
     def __repr__(self) -> str:
         state = self._outcome or ("open" if self._used else "not served yet")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..codec import encode_retry
+from .foreign import failure_status
 from .outcome import Outcome
-from .source import failure_status
 
 if TYPE_CHECKING:
     from ..transport.base import Headers, Transport

@@ -13,9 +13,9 @@ from .blocking import BlockingSource, current_blocking_limiter
 from .bytestream import ByteStreamSource
 from .contract import Sink, Source
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
-from .upstream import UpstreamSource, failure_status, is_response
+from .upstream import UpstreamSource, is_response
 
-__all__ = ["Sink", "Source", "current_blocking_limiter", "failure_status", "open_source"]
+__all__ = ["Sink", "Source", "current_blocking_limiter", "open_source"]
 
 
 def open_source(source: Any) -> Source:

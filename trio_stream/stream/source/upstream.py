@@ -7,7 +7,6 @@ are this stream's own business; NDJSON goes line by line, anything else chunk by
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,10 +16,11 @@ import trio
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...errors import EventTooLargeError, UpstreamStatusError
+from ..foreign import http_modules
 from .bytestream import forward_bytes, forward_text
 from .contract import Sink, close_within
 
-__all__ = ["UpstreamSource", "failure_status", "is_response"]
+__all__ = ["UpstreamSource", "is_response"]
 
 log = logging.getLogger("trio_stream")
 
@@ -33,34 +33,7 @@ MAX_LINE_BYTES = 16 * 2**20
 
 def is_response(source: object) -> bool:
     """Whether ``source`` is a response of httpx or, where it is installed, of httpx2."""
-    return any(isinstance(source, module.Response) for module in _http_modules())
-
-
-def _http_modules() -> list[Any]:
-    # httpx2 is not ours to import: only a program that has imported it can hold its responses.
-    httpx2 = sys.modules.get("httpx2")
-    return [httpx] if httpx2 is None else [httpx, httpx2]
-
-
-def failure_status(error: BaseException) -> tuple[int, str | None]:
-    """What to answer, before the headers, when a source fails: status and ``Retry-After``.
-
-    An upstream's fault is a 502, or a 504 when it took too long; SDKs wrap httpx's errors, so the
-    whole chain of causes is asked. Anything else is the program's own fault: 500.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UpstreamStatusError):
-            return 502, cause.retry_after
-        for module in _http_modules():
-            if isinstance(cause, module.TimeoutException):
-                return 504, None
-            if isinstance(cause, module.HTTPStatusError):
-                return 502, cause.response.headers.get("retry-after")
-            if isinstance(cause, module.HTTPError):
-                return 502, None
-        cause = cause.__cause__
-    return 500, None
+    return any(isinstance(source, module.Response) for module in http_modules())
 
 
 class UpstreamSource:

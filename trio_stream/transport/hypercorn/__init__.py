@@ -9,11 +9,12 @@ from .connection import HypercornConnection, find_connection
 from .http1 import Http1Transport
 from .http2 import Http2Transport
 from .middleware import CONNECTION, StreamMiddleware
+from .serve import serve
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
 
-__all__ = ["HypercornConnection", "StreamMiddleware", "choose_transport"]
+__all__ = ["HypercornConnection", "StreamMiddleware", "choose_transport", "serve"]
 
 
 def choose_transport(

@@ -1,0 +1,121 @@
+"""How many streams may be open at once, and what the one too many is told."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from ..codec import encode_retry
+
+if TYPE_CHECKING:
+    from ..transport.asgi import AsgiTransport, Scope
+
+__all__ = ["LimitStatistics", "StreamLimits", "client_address"]
+
+
+def client_address(scope: Scope) -> Hashable:
+    """The default key: the client's IP address, or None where the server knows of none.
+
+    Behind a proxy that is the proxy's, the same for all: give ``key=`` there.
+    """
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatistics:
+    """What a `StreamLimits` has admitted and refused."""
+
+    #: Streams open now.
+    open: int
+    #: Keys with an open stream now.
+    keys: int
+    #: Requests refused since the start.
+    refused: int
+
+
+@final
+class StreamLimits:
+    """Admits so many streams at once; shared by all streams that are given it as ``limits=``.
+
+    Args:
+      total: streams open at once, or None for no limit.
+      per_key: streams open at once for one key, or None for no limit. Browsers open at most six
+        over HTTP/1.1 anyway.
+      key: ``(scope) -> key``: whose stream it is. The client's address when not given.
+      refuse: ``"status"`` answers 503 with ``Retry-After``. A browser's EventSource never comes
+        back after a status other than 200, so for browsers ``"retry"`` answers 200, a ``retry:``
+        and the end of the stream.
+      retry_after: seconds until the refused may come back; each is told a time between this and
+        its double, so that they don't all come back at once.
+    """
+
+    __slots__ = ("_key", "_open", "_refused", "_retry_after", "per_key", "refuse", "total")
+
+    def __init__(
+        self,
+        *,
+        total: int | None = None,
+        per_key: int | None = None,
+        key: Callable[[Scope], Hashable] = client_address,
+        refuse: Literal["status", "retry"] = "status",
+        retry_after: float = 5.0,
+    ) -> None:
+        for name, limit in (("total", total), ("per_key", per_key)):
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, or None for no limit, not {limit!r}")
+        if refuse not in {"status", "retry"}:
+            raise ValueError(f"refuse must be 'status' or 'retry', not {refuse!r}")
+        if not retry_after > 0:
+            raise ValueError(f"retry_after must be more than 0 seconds, not {retry_after!r}")
+        self.total = total
+        self.per_key = per_key
+        self.refuse = refuse
+        self._key = key
+        self._retry_after = retry_after
+        self._open: Counter[Hashable] = Counter()
+        self._refused = 0
+
+    def admit(self, scope: Scope) -> Callable[[], None] | None:
+        """Count a stream in; returns what counts it out again, or None when it is one too many."""
+        key = self._key(scope)
+        if (self.total is not None and self._open.total() >= self.total) or (
+            self.per_key is not None and self._open[key] >= self.per_key
+        ):
+            self._refused += 1
+            return None
+        self._open[key] += 1
+
+        def release() -> None:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+
+        return release
+
+    async def answer(self, transport: AsgiTransport) -> None:
+        """Refuse a request, before its stream has begun."""
+        seconds = random.uniform(self._retry_after, 2 * self._retry_after)
+        if self.refuse == "retry":
+            headers = (
+                (b"content-type", b"text/event-stream; charset=utf-8"),
+                (b"cache-control", b"no-store, no-transform"),
+            )
+            await transport.answer(200, headers, encode_retry(int(seconds * 1000)))
+        else:
+            retry_after = str(math.ceil(seconds)).encode()
+            headers = (
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"retry-after", retry_after),
+            )
+            await transport.answer(503, headers, b"503 Service Unavailable\n")
+
+    def statistics(self) -> LimitStatistics:
+        """Counters, for logs and metrics; a snapshot."""
+        return LimitStatistics(
+            open=self._open.total(), keys=len(+self._open), refused=self._refused
+        )

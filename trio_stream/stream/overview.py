@@ -1,0 +1,77 @@
+"""Seeing the live streams of this process, and ending one from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from .registry import current_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .outcome import Outcome
+    from .statistics import StreamStatistics
+    from .stream import Stream
+
+__all__ = ["OpenStream", "open_streams", "outcome_counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A live stream as `open_streams` saw it. No payload is in it."""
+
+    #: Seconds since it was served.
+    age: float
+    #: The request's method and path.
+    request: str
+    #: The client's address and port as the server knows them, or None on a Unix socket.
+    client: tuple[str, int] | None
+    #: The names of the tasks in its nursery, its own first.
+    tasks: tuple[str, ...]
+    statistics: StreamStatistics
+    _stream: Stream = field(repr=False)
+
+    def close(self) -> None:
+        """End it as `Stream.close` does."""
+        self._stream.close()
+
+
+def open_streams() -> tuple[OpenStream, ...]:
+    """The streams that are being served in this Trio run, the oldest first.
+
+    Raises:
+      RuntimeError: called from outside Trio.
+    """
+    streams = [_describe(cast("Stream", stream)) for stream in current_registry().streams]
+    return tuple(sorted(streams, key=lambda stream: -stream.age))
+
+
+def outcome_counts() -> Mapping[Outcome, int]:
+    """How many served streams of this Trio run have ended, by outcome.
+
+    Raises:
+      RuntimeError: called from outside Trio.
+    """
+    return dict(current_registry().outcomes)
+
+
+def _describe(stream: Stream) -> OpenStream:
+    scope = stream.scope or {}
+    client = scope.get("client")
+    statistics = stream.statistics()
+    return OpenStream(
+        age=statistics.seconds_open,
+        request=f"{scope.get('method')} {scope.get('path')}",
+        client=tuple(client) if client else None,
+        tasks=_task_names(stream),
+        statistics=statistics,
+        _stream=stream,
+    )
+
+
+def _task_names(stream: Stream) -> tuple[str, ...]:
+    nursery = stream._nursery
+    if nursery is None:
+        return ()
+    return (nursery.parent_task.name, *sorted(task.name for task in nursery.child_tasks))

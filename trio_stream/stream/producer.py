@@ -1,0 +1,95 @@
+"""The producer: the source or callback, and every task of the stream's nursery."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import outcome
+import trio
+
+from ..codec import ServerSentEvent
+from .ends import failure_in
+from .outcome import Outcome
+from .sink import StreamSink
+from .source import open_source
+
+if TYPE_CHECKING:
+    from .lifetime import Lifetime
+    from .options import ErrorEvent
+
+__all__ = ["Task", "is_callback", "produce"]
+
+log = logging.getLogger("trio_stream")
+
+Task = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
+
+
+async def produce(stream: Lifetime) -> None:
+    """Run the source or callback, and every task of the stream's nursery, to their end.
+
+    What they fail with is kept in `_failure`; only `trio.Cancelled` from outside is raised.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            stream._nursery = nursery
+            for function, args, name in stream._tasks or ():
+                nursery.start_soon(function, *args, name=name)
+            stream._tasks = None
+            if stream._outcome is not None:  # closed before it was served
+                nursery.cancel_scope.cancel()
+            await _run_source(stream, nursery)
+    except BaseExceptionGroup as group:
+        failure = failure_in(group, stream)
+        if failure is not None:
+            _fail(stream, failure)
+    if stream._failure is None:
+        # A nursery wraps `Cancelled` in a group; this raises it anew, as it was.
+        await trio.lowlevel.checkpoint_if_cancelled()
+    stream._end(Outcome.COMPLETED)
+
+
+def _fail(stream: Lifetime, failure: BaseException) -> None:
+    stream._failure = failure
+    if stream._outcome is None and stream._headers_out and stream._options.error_event is not None:
+        event = _error_event(stream._options.error_event, failure)
+        if event is not None:
+            stream._channel.push(stream._encode(event, None, None, None))
+    stream._end(Outcome.FAILED)
+
+
+async def _run_source(stream: Lifetime, nursery: trio.Nursery) -> None:
+    if stream._source is not None:
+        source, stream._source = stream._source, None
+        await source.run(StreamSink(stream))
+    elif stream._callback is not None:
+        result = stream._callback(stream)
+        if inspect.isawaitable(result):
+            result = await result
+        if inspect.isasyncgen(result) or inspect.isgenerator(result):
+            await open_source(result).run(StreamSink(stream))
+    else:
+        await _wait_for_task(stream, nursery)
+
+
+async def _wait_for_task(stream: Lifetime, nursery: trio.Nursery) -> None:
+    # Nobody else keeps a value-based stream's nursery open until there is a task in it.
+    while not (stream._had_task or nursery.child_tasks or stream._outcome is not None):
+        stream._task_added = trio.Event()
+        await stream._task_added.wait()
+
+
+def is_callback(source: object) -> bool:
+    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
+
+
+def _error_event(error_event: ErrorEvent, failure: BaseException) -> ServerSentEvent | None:
+    if isinstance(error_event, ServerSentEvent):
+        return error_event
+    result = outcome.capture(error_event, failure)
+    if isinstance(result, outcome.Error):
+        log.error("error_event= raised, so the client is told nothing", exc_info=result.error)
+        return None
+    return result.value

@@ -1,0 +1,97 @@
+"""`serve`: Hypercorn's Trio worker, started from code, with what long-lived streams need."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import hypercorn.trio
+import trio
+from hypercorn.config import Config
+
+from .middleware import StreamMiddleware
+
+if TYPE_CHECKING:
+    from ..asgi import Receive, Scope, Send
+
+__all__ = ["serve"]
+
+App = Callable[["Scope", "Receive", "Send"], Awaitable[None]]
+
+#: Connections that may wait to be accepted. With Hypercorn's 100, a thousand clients that come back
+#: at once after a restart wait for seconds, because the kernel drops their SYNs. 4096 is Linux's
+#: own limit (net.core.somaxconn) since 5.4.
+_BACKLOG = 4096
+
+#: After this many requests Hypercorn ends an HTTP/2 connection, its open streams included. Its
+#: default of 1,000 is a day's worth for a browser that also loads the rest of a site.
+_REQUESTS = 1_000_000_000
+
+
+async def serve(
+    app: App,
+    *,
+    bind: str | Sequence[str] | None = None,
+    config: Config | None = None,
+    direct: bool = True,
+    shutdown_trigger: Callable[[], Awaitable[None]] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    **settings: Any,
+) -> None:
+    """Serve an ASGI app on Hypercorn's Trio worker, in this process, until it is told to stop.
+
+    ``trio.run(serve, app)`` is a whole server; ``await nursery.start(serve, app)`` one inside a
+    larger program, and returns the addresses it is bound to, such as ``["http://127.0.0.1:8000"]``.
+    SIGTERM and SIGINT end it gracefully when it runs in the main thread, unless
+    ``shutdown_trigger`` is given.
+
+    Args:
+      app: the ASGI app; wrapped in `StreamMiddleware` unless it is one already.
+      bind: ``"host:port"`` (port 0: any), ``"unix:path"`` or ``"fd://n"``; or several of them.
+      config: a Hypercorn config, taken as it is. Without it one is made with a backlog of 4096
+        and no limit on the requests of a connection.
+      direct: as for `StreamMiddleware`.
+      shutdown_trigger: awaited in place of the signals; the server stops when it returns.
+      settings: Hypercorn's settings by name, such as ``graceful_timeout=10`` or
+        ``certfile="cert.pem"``.
+
+    Raises:
+      TypeError: a setting that Hypercorn does not have.
+      OSError: an address that cannot be bound.
+    """
+    chosen = _configured(config, bind, settings)
+    if not isinstance(app, StreamMiddleware):
+        app = StreamMiddleware(app, direct=direct)
+    if shutdown_trigger is None and threading.current_thread() is threading.main_thread():
+        shutdown_trigger = _wait_for_signal
+    await hypercorn.trio.serve(
+        app,  # type: ignore[arg-type]
+        chosen,
+        shutdown_trigger=shutdown_trigger,
+        task_status=task_status,
+        mode="asgi",
+    )
+
+
+def _configured(
+    config: Config | None, bind: str | Sequence[str] | None, settings: dict[str, Any]
+) -> Config:
+    if config is None:
+        config = Config()
+        config.backlog = _BACKLOG
+        config.keep_alive_max_requests = _REQUESTS
+    if bind is not None:
+        config.bind = [bind] if isinstance(bind, str) else list(bind)
+    for name, value in settings.items():
+        if name.startswith("_") or not hasattr(type(config), name):
+            raise TypeError(f"Hypercorn has no setting {name!r}")
+        setattr(config, name, value)
+    return config
+
+
+async def _wait_for_signal() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            return
