@@ -86,10 +86,8 @@ class StreamOptions:
         _check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", least=0.0)
         _check_count("buffer", buffer)
         _check_count("buffer_bytes", buffer_bytes)
-        if ids is not None and not callable(ids):
-            raise TypeError(f"ids must be a callable that returns the next id, not {ids!r}")
-        if on_end is not None and not callable(on_end):
-            raise TypeError(f"on_end must be a callable that takes the stream, not {on_end!r}")
+        _check_callable("ids", ids, "returns the next id")
+        _check_callable("on_end", on_end, "takes the stream")
         return cls(
             format=wire,
             ping=ping,
@@ -114,6 +112,11 @@ def _refuse_event_fields(name: str, **given: object) -> None:
             raise TypeError(
                 f"{keyword}= needs format='sse': a {name} stream has no events that could carry it"
             )
+
+
+def _check_callable(name: str, value: object, what: str) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a callable that {what}, not {value!r}")
 
 
 def _check_seconds(name: str, value: float, hint: str, *, least: float | None = None) -> None:
