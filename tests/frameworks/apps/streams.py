@@ -1,0 +1,60 @@
+"""The streams that each framework's app serves, and what is known of those that have ended."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import trio
+
+from trio_stream import Stream
+
+ended: list[dict[str, Any]] = []
+
+
+def endless() -> Stream:
+    """Counts for ever; what its generator learns when it is closed goes into `ended`."""
+
+    async def count() -> AsyncIterator[int]:
+        number = 0
+        try:
+            while True:
+                yield number
+                number += 1
+                await trio.sleep(0.02)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0)  # its `finally` may wait
+            ended.append({"outcome": stream.outcome})
+
+    stream = Stream(count(), event="tick", headers={"x-own": "stream"})
+    return stream
+
+
+def finite() -> Stream:
+    return Stream(["one", "two"], event="number", retry=2000)
+
+
+def upstream_down() -> Stream:
+    async def connect() -> None:
+        raise httpx.ConnectError("nobody there")
+
+    return Stream(connect())
+
+
+def failing() -> Stream:
+    async def values() -> AsyncIterator[str]:
+        yield "one"
+        raise ZeroDivisionError("the producer's own")
+
+    return Stream(values())
+
+
+def lines() -> Stream:
+    """NDJSON, slowly: a middleware that compresses does compress it."""
+
+    async def count() -> AsyncIterator[dict[str, int]]:
+        for number in range(3):
+            yield {"number": number}
+            await trio.sleep(0.5)
+
+    return Stream(count(), format="ndjson")

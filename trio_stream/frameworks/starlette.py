@@ -1,0 +1,51 @@
+"""For FastAPI, and for Starlette where a response must be a `starlette.responses.Response`.
+
+::
+
+    from trio_stream.frameworks.starlette import StreamResponse
+
+    @app.get("/ticks")
+    async def ticks() -> StreamResponse:
+        return StreamResponse(Stream(numbers(), event="tick"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from .headers import adding_headers
+
+if TYPE_CHECKING:
+    from starlette.background import BackgroundTask
+    from starlette.types import Receive, Scope, Send
+
+    from ..stream import Stream
+
+__all__ = ["StreamResponse"]
+
+
+class StreamResponse(Response):
+    """A `Stream` as Starlette's and FastAPI's kind of response.
+
+    The stream answers the request itself, with its own status and headers. What is set on this
+    object, by ``headers[...]`` or ``set_cookie``, is added to them.
+
+    Args:
+      stream: what to answer with; not served yet.
+      background: run after the stream has ended, however it ended but for a failure.
+    """
+
+    def __init__(self, stream: Stream, background: BackgroundTask | None = None) -> None:
+        # Without Starlette's own constructor, which would render a body and its length.
+        self.stream = stream
+        self.status_code = stream._options.status
+        self.background = background
+        self.body = b""
+        self.raw_headers = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream(scope, receive, adding_headers(send, self.raw_headers))
+        if self.background is not None:
+            await self.background()
