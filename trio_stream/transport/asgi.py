@@ -40,11 +40,12 @@ class AsgiTransport:
     """
 
     __slots__ = (
+        "_body_arriving",
         "_body_left",
         "_body_waiter",
+        "_ending",
         "_http_version",
         "_receive",
-        "_request_read",
         "_send",
         "last_write",
         "stuck_since",
@@ -59,7 +60,12 @@ class AsgiTransport:
         self._send = send
         self.last_write = trio.current_time()
         self.stuck_since: float | None = None
-        self._request_read = False
+        #: The last that was heard of the request's body is that more of it comes. False also when
+        #: the endpoint has read all of it: nothing comes here then.
+        self._body_arriving = False
+        #: The last message is on its way. Hypercorn reports a disconnect for it too, from within
+        #: that very `send`.
+        self._ending = False
         #: What `finish` waits for, and the bytes of body that it still lets arrive.
         self._body_waiter: trio.Event | None = None
         self._body_left = _BODY_BYTES
@@ -83,12 +89,17 @@ class AsgiTransport:
         return False
 
     async def finish(self) -> None:
-        if not self._request_read:
+        if self._body_is_coming():
             self._body_waiter = trio.Event()
             with trio.move_on_after(_BODY_SECONDS):
                 await self._body_waiter.wait()
             await self._before_end()
+        self._ending = True
         await self._deliver(body_message(b"", more=False))
+
+    def _body_is_coming(self) -> bool:
+        """Whether the client has not sent all of the request's body yet."""
+        return self._body_arriving
 
     async def _before_end(self) -> None:
         """The request's body was waited for, and may or may not have ended."""
@@ -115,14 +126,16 @@ class AsgiTransport:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._note_body(b"", more=False)
+                if self._ending:
+                    await trio.sleep_forever()  # until the end of the response is through
                 return
             self._note_body(message.get("body", b""), more=message.get("more_body", False))
 
     def _note_body(self, body: bytes, *, more: bool) -> None:
-        self._request_read = self._request_read or not more
+        self._body_arriving = more
         if self._body_waiter is not None:
             self._body_left -= len(body)
-            if self._request_read or self._body_left < 0:
+            if not more or self._body_left < 0:
                 self._body_waiter.set()
 
     def drop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import h11
 import trio
 
 from ..asgi import AsgiTransport
@@ -102,6 +103,10 @@ class Http1Transport(AsgiTransport):
             self.stuck_since = None
             self._rest = b""
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _body_is_coming(self) -> bool:
+        # The endpoint may have read the body, so that no message says whether it was all.
+        return self._connection.protocol.connection.their_state is h11.SEND_BODY
 
     async def finish(self) -> None:
         if self._rest:

@@ -8,6 +8,7 @@ import trio
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
+from h2.stream import StreamState
 from hypercorn.protocol.h2 import StreamBuffer
 
 from ..asgi import AsgiTransport, body_message, pieces
@@ -62,8 +63,13 @@ class Http2Transport(AsgiTransport):
         # Queued events went out before; RFC 9113, 8.1: an incomplete response ends by RST_STREAM.
         self._reset_stream(ErrorCodes.INTERNAL_ERROR)
 
+    def _body_is_coming(self) -> bool:
+        # The endpoint may have read the body, so that no message says whether it was all.
+        stream = self._connection.protocol.connection.streams.get(self._stream_id)
+        return stream is not None and stream.state_machine.state is StreamState.OPEN
+
     async def _before_end(self) -> None:
-        if self._request_read:
+        if not self._body_is_coming():
             return
         # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a request
         # without error by sending a RST_STREAM with an error code of NO_ERROR after sending a
