@@ -1,0 +1,60 @@
+"""What all tests share. The helpers themselves are in `tests/support`."""
+
+import inspect
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.certificates import Certificate, make_certificate  # noqa: E402
+from tests.support.need import in_ci  # noqa: E402
+from tests.support.tasks import NoSystemTaskLeft, NothingLeft, leaving_nothing  # noqa: E402
+
+# No deadline: how long an example takes says more about the machine than about the code. In CI the
+# examples are the same in every run, so that a failure there is a failure here.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if in_ci() else "default")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Function) -> Generator[None, None, None]:
+    """Have each async test look at what it left, before any fixture is torn down."""
+    if item.get_closest_marker("trio"):
+        guard = item.funcargs.get("no_task_left", NoSystemTaskLeft())
+        assert isinstance(guard, NothingLeft)
+        holder, name = item, "obj"
+        if hasattr(item.obj, "hypothesis"):  # the test of one example is a layer further in
+            holder, name = item.obj.hypothesis, "inner_test"
+        test = getattr(holder, name)
+        if inspect.iscoroutinefunction(test):
+            setattr(holder, name, leaving_nothing(test, guard))
+    try:
+        return (yield)
+    except pytest.skip.Exception as skipped:
+        raise with_reason(skipped) from None
+
+
+def with_reason(skipped: BaseException) -> BaseException:
+    """The skip as the test raised it: pytest-trio 0.8 raises a new one, without the reason."""
+    group = skipped.__context__
+    while isinstance(group, BaseExceptionGroup):
+        skipped, group = group.exceptions[0], group.exceptions[0]
+    return skipped
+
+
+@pytest.fixture
+def no_task_left() -> NothingLeft:
+    """The test fails when a task or an async generator is left that its body has started.
+
+    Also in the middle of a test: `await no_task_left()`.
+    """
+    return NothingLeft()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for localhost, 127.0.0.1 and ::1, and the authority that signed it."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))

@@ -1,0 +1,91 @@
+"""Debian's `redis-server`, on a port and in a folder of its own. Never a mock."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from tests.support.need import need
+from tests.support.processes import Process
+
+
+class RedisServer:
+    """One Redis, which keeps its port and its files over any number of crashes and restarts."""
+
+    def __init__(self, program: str, folder: Path, options: dict[str, str]) -> None:
+        self.port = _free_port()
+        self.process: Process
+        self._logfile = folder / "log"
+        self._command = [program, "--bind", "127.0.0.1", "--port", str(self.port)]
+        self._command += ["--dir", str(folder)]
+        for name, value in options.items():
+            self._command += [f"--{name.replace('_', '-')}", *value.split(" ")]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        self._logfile.unlink(missing_ok=True)
+        self.process = await Process.start(self._command, self._logfile)
+        await self.process.wait_for_log("Ready to accept connections")
+
+    async def restart(self) -> None:
+        """End it in order (it saves what it is configured to save) and start it again."""
+        await self.process.stop()
+        await self.start()
+
+    async def crash(self) -> None:
+        """Kill it: what it has not written is lost. `start` brings it back."""
+        await self.process.kill()
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, nothing is answered, until `resume`."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    async def command(self, *words: str) -> bytes:
+        """Send one command on a connection of its own; the reply as it is on the wire (RESP)."""
+        encoded = [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            await stream.send_all(b"*%d\r\n" % len(words) + b"".join(encoded))
+            reply = b""
+            while not reply.endswith(b"\r\n"):
+                received = await stream.receive_some()
+                assert received, f"Redis hung up after {reply!r}"
+                reply += received
+        return reply
+
+
+@asynccontextmanager
+async def redis_server(**options: str) -> AsyncIterator[RedisServer]:
+    """Run a Redis until the block ends. Skips the test when it is not installed.
+
+    `options` are those of `redis.conf` by name, such as `appendonly="yes"`, `appendfsync="always"`;
+    without any, nothing is ever written to disk.
+    """
+    [program] = need("redis-server")
+    with TemporaryDirectory() as folder:
+        server = RedisServer(program, Path(folder), {"save": "", **options})
+        await server.start()
+        try:
+            yield server
+        finally:
+            server.resume()
+            await server.process.kill()
+
+
+def _free_port() -> int:
+    """A port that was free just now: Redis takes no 0, and must come back on the same one.
+
+    The kernel hands such ports out in no order, so that nobody else gets this one soon.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

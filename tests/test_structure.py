@@ -1,0 +1,214 @@
+"""The shape of the package, read from its source: docs/design.md says why it is this one."""
+
+import ast
+import re
+import statistics
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PACKAGE = PROJECT / "trio_stream"
+
+# Each part may import those above it. A new part must be given its place here.
+ORDER = ["errors", "codec", "transport", "stream", "frameworks", "broker", "client", "testing"]
+
+# source -> encoder -> channel -> writer -> transport: `Stream` hands over, they don't know each
+# other. What a contract says (transport.base, stream.source.contract) is the seam itself.
+STAGES = {
+    "source": r"stream\.source(\..+)?",
+    "encoder": r"codec\.encoder",
+    "channel": r"stream\.channel",
+    "writer": r"stream\.writer",
+    "transport": r"transport\.(?!base$).+",
+}
+
+# An adapter may import its framework: only who uses the one imports the other.
+FRAMEWORKS = {"quart", "quart_trio", "starlette"}
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str  # as an absolute name
+    for_types_only: bool  # under `if TYPE_CHECKING:`
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str  # without "trio_stream.", so that the package itself is ""
+    path: Path
+    tree: ast.Module
+
+    @property
+    def part(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def stage(self) -> str | None:
+        return next((name for name, like in STAGES.items() if re.fullmatch(like, self.name)), None)
+
+
+def read_modules() -> dict[str, Module]:
+    modules = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        name = name.removesuffix("__init__").removesuffix(".")
+        modules[name] = Module(name, path, ast.parse(path.read_text()))
+    return modules
+
+
+MODULES = read_modules()
+every_module = pytest.mark.parametrize("module", MODULES.values(), ids=lambda m: m.name or "top")
+
+
+def imports_of(module: Module) -> Iterator[Import]:
+    """What a module imports, from anywhere in it, each name of a `from` import by itself."""
+    typing_blocks = [node for node in ast.walk(module.tree) if is_type_checking(node)]
+    for_types = {id(node) for block in typing_blocks for node in ast.walk(block)}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute_name(module, node)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield Import(name, id(node) in for_types)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
+
+
+def absolute_name(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = ["trio_stream", *module.name.split(".")] if module.name else ["trio_stream"]
+    if module.path.name != "__init__.py":
+        package.pop()
+    package = package[: len(package) - (node.level - 1)]
+    return ".".join([*package, *(node.module or "").split(".")]).rstrip(".")
+
+
+def own_imports(module: Module, *, at_run_time: bool = False) -> set[str]:
+    """The modules of this package that a module imports, by their names in MODULES."""
+    found = set()
+    for imported in imports_of(module):
+        top, _, name = imported.module.partition(".")
+        if top == "trio_stream" and not (at_run_time and imported.for_types_only):
+            found.add(name if name in MODULES else name.rpartition(".")[0])
+    return found
+
+
+def functions_of(module: Module) -> Iterator[tuple[str, int]]:
+    """Each function, nested ones too, with its number of lines, not counting its docstring."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node, clean=False) is not None:
+                docstring = node.body[0]
+                assert docstring.end_lineno is not None
+                lines -= docstring.end_lineno - docstring.lineno + 1
+            yield node.name, lines
+
+
+def test_the_package_was_found() -> None:
+    assert {"", "errors", "codec.event", "codec.encoder"} <= MODULES.keys()
+
+
+@every_module
+def test_imports_go_one_way(module: Module) -> None:
+    if module.name:
+        allowed = ORDER[: ORDER.index(module.part) + 1]
+        assert {name for name in own_imports(module) if MODULES[name].part not in allowed} == set()
+
+
+@every_module
+def test_stages_never_import_each_other(module: Module) -> None:
+    if module.stage:
+        stages = {name: MODULES[name].stage for name in own_imports(module)}
+        others = {name for name, stage in stages.items() if stage not in (None, module.stage)}
+        assert others == set()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name: own_imports(module, at_run_time=True) for name, module in MODULES.items()}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    assert graph == {}, "these import each other in a circle"
+
+
+@every_module
+def test_only_what_is_declared_is_imported(module: Module) -> None:
+    """Not what happens to be installed along with something else."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"].get("redis", [])]
+    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
+    if module.part == "frameworks":
+        declared |= FRAMEWORKS
+    imported = {name.module.partition(".")[0] for name in imports_of(module)}
+    assert imported - sys.stdlib_module_names - {"trio_stream"} <= declared
+
+
+@every_module
+def test_never_asyncio(module: Module) -> None:
+    imported = {name.module.partition(".")[0] for name in imports_of(module)}
+    assert not imported & {"asyncio", "anyio", "sniffio"}
+
+
+@every_module
+def test_the_codec_does_no_io(module: Module) -> None:
+    if module.part in ("codec", "errors"):
+        imported = {name.module.partition(".")[0] for name in imports_of(module)}
+        assert not imported & {"trio", "httpx", "hypercorn", "outcome"}
+        assert not imported & {
+            "io",
+            "os",
+            "pathlib",
+            "select",
+            "socket",
+            "ssl",
+            "threading",
+            "time",
+        }
+
+
+@every_module
+def test_no_bare_except(module: Module) -> None:
+    handlers = [node for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)]
+    assert [handler.lineno for handler in handlers if handler.type is None] == []
+
+
+@every_module
+def test_no_module_over_350_lines(module: Module) -> None:
+    lines = module.path.read_text().count("\n")
+    assert lines <= 350
+
+
+@every_module
+def test_no_function_over_50_lines(module: Module) -> None:
+    assert {name: lines for name, lines in functions_of(module) if lines > 50} == {}
+
+
+def test_half_of_the_functions_are_under_10_lines() -> None:
+    lengths = [lines for module in MODULES.values() for _, lines in functions_of(module)]
+    assert statistics.median(lengths) < 10
+
+
+@every_module
+def test_every_module_says_what_it_is_for(module: Module) -> None:
+    assert ast.get_docstring(module.tree)
+
+
+def test_types_are_for_users_too() -> None:
+    assert (PACKAGE / "py.typed").is_file()
