@@ -20,12 +20,13 @@ __all__ = ["DEFAULT_MAX_EVENT_BYTES", "EventStreamDecoder"]
 #: and what a process can lose to one bad peer without noticing.
 DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
-_BOM = b"\xef\xbb\xbf"
-
-# A block the way nearly every server writes it (id, event, data, a blank line), else any block.
-# The quantifiers that end in "+" never give back what they took, so no input costs more than O(n).
+# A block as nearly every server writes it: named fields, the data, perhaps the id, a blank line; or
+# else any block at all. Quantifiers that end in "+" never give back what they took, so no input
+# costs more than O(n). "." is all but LF.
 _BLOCK = re.compile(
-    r"(?:id: ?+([^\n\0]++)\n)?(?:event: ?+(.++)\n)?data: ?+(.*+(?:\ndata: .*+)*)\n\n"
+    r"(?:id: ?+([^\n\0]++)\n|event: ?+(.++)\n|retry: ?+([0-9]{1,18})\n)*"
+    r"data: ?+(.*+(?:\ndata: .*+)*)\n"
+    r"(?:id: ?+([^\n\0]++)\n)?\n"
     r"|((?:.++\n)*\n)"
 )
 
@@ -61,22 +62,25 @@ class EventStreamDecoder:
         self.last_event_id = last_event_id
         self._max_event_bytes = max_event_bytes
         self._max_line_bytes = max_event_bytes if max_line_bytes is None else max_line_bytes
-        self._smallest_limit = min(self._max_event_bytes, self._max_line_bytes)
+        # In so few, nothing can pass a limit. (A third, because a byte that is not UTF-8 becomes
+        # U+FFFD, which takes three.)
+        self._harmless_bytes = min(self._max_event_bytes, self._max_line_bytes) // 3
         self._on_comment = on_comment
         self.reset()
 
     def reset(self) -> None:
         """Begin with a new connection: what is unfinished is dropped, `retry` and the id stay."""
+        # "One leading U+FEFF BYTE ORDER MARK character must be ignored if any are present."
+        self._at_first_line = True
+        # A CR ends its line at once; if it was the last byte, a LF to come belongs to it.
+        self._after_cr = False
         # The bytes of a line whose end is not there yet. One bytearray, grown in place: joining
         # pieces anew at each call would cost O(n^2) for a long line in many pieces.
         self._partial = bytearray()
-        # A CR ends its line at once; if it was the last byte, a LF to come belongs to it.
-        self._after_cr = False
-        # "One leading U+FEFF BYTE ORDER MARK character must be ignored if any are present."
-        self._at_first_line = True
-        # Whether the next line belongs to a block that has begun already.
+        # Whether the next byte belongs to a block that has begun already; the very first one does,
+        # because of the byte order mark.
         self._in_block = True
-        # The data buffer, each line followed by a LF; empty means that nothing is dispatched.
+        # The data buffer, UTF-8, each line followed by a LF; empty means: dispatch nothing.
         self._data = bytearray()
         self._event = ""
         # The id buffer. The standard has it start empty, which would make a client forget its id
@@ -85,30 +89,36 @@ class EventStreamDecoder:
         self._block_retry: int | None = None
         self._failed: tuple[Literal["line", "event"], int] | None = None
 
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
         """Take the next bytes; give the events that they complete.
 
         An event is given as soon as the line end of its blank line is there. One that the
         connection's end leaves unfinished is never given.
 
         Raises:
+          TypeError: it is no bytes-like object.
           EventTooLargeError: the peer sent more than this decoder holds. Events that came before
             in the same bytes are given first; the next call raises. So does each one after it,
             until `reset`.
         """
         if self._failed is not None:
             raise EventTooLargeError(*self._failed)
+        if type(data) is not bytes:
+            data = memoryview(data).tobytes()
+        if self._after_cr or data.find(b"\r") >= 0:
+            data = self._with_lf(data)
         events: list[ServerSentEvent] = []
-        data = self._with_lf(data)
-        begin = self._end_of_open_block(data)
-        end = self._end_of_blocks(data, begin)
         try:
-            if begin > 0:
-                self._read_lines(data[:begin], events)
-            if end > begin:
-                self._read_blocks(data[begin:end], events)
-            if end < len(data):
-                self._read_lines(data[end:], events)
+            if self._in_block:
+                end = self._end_of_open_block(data)
+                self._read_lines(data[:end], events)
+                data = data[end:]
+            end = data.rfind(b"\n\n") + 2
+            if 2 <= end <= self._harmless_bytes:
+                self._read_blocks(data[:end].decode("utf-8", "replace"), events)
+                data = data[end:]
+            if data:
+                self._read_lines(data, events)
         except EventTooLargeError as exc:
             self._failed = (exc.what, exc.limit)
             if not events:
@@ -127,80 +137,86 @@ class EventStreamDecoder:
         return data
 
     def _end_of_open_block(self, data: bytes) -> int:
-        """How many of the bytes belong to a block that has begun already."""
-        if not self._partial:
-            if not self._in_block:
-                return 0
-            if data.startswith(b"\n"):
-                return 1
-        end = data.find(b"\n\n")
-        return len(data) if end < 0 else end + 2
+        """How many of the bytes belong to the block that has begun already."""
+        if data.startswith(b"\n") and not self._partial:
+            return 1
+        end = data.find(b"\n\n") + 2
+        return end if end >= 2 else len(data)
 
-    def _end_of_blocks(self, data: bytes, begin: int) -> int:
-        """Where the last of the whole blocks ends that `_read_blocks` may have."""
-        end = data.rfind(b"\n\n", begin) + 2
-        # It does not measure lines and events; in so few bytes nothing can be too large. (Three,
-        # because a U+FFFD takes three bytes, and may have replaced one.)
-        return end if end >= 2 and 3 * (end - begin) <= self._smallest_limit else begin
-
-    def _read_blocks(self, data: bytes, events: list[ServerSentEvent]) -> None:
-        """The fast path: nothing but whole blocks, all of them found by one run of `_BLOCK`.
-
-        It does what `_read_lines` would; 0.4 us an event instead of 2.
-        """
-        for new_id, event, text, other in _BLOCK.findall(data.decode("utf-8", "replace")):
+    def _read_blocks(self, text: str, events: list[ServerSentEvent]) -> None:
+        """Process whole blocks. The fast path: what `_read_line` would do, at C's speed."""
+        if text.startswith("data: "):
+            # Perhaps one line of data each, as language models send them. 0.15 us an event.
+            tokens = text[6:-2].split("\n\ndata: ")
+            if text.count("\n") == 2 * len(tokens):
+                last_id = self._id
+                events += [ServerSentEvent(data, event="message", id=last_id) for data in tokens]
+                return
+        # 0.6 us an event, where line by line it would be 2.
+        for id, event, retry, data, late_id, other in _BLOCK.findall(text):
             if other:
-                self._read_lines(other.encode(), events)
+                for line in other[:-1].split("\n"):
+                    self._read_line(line, events)
                 continue
-            if new_id:
-                self._id = self.last_event_id = new_id
-            if "\n" in text:
-                text = text.replace("\ndata: ", "\n")
-            events.append(ServerSentEvent(text, event=event or "message", id=self._id))
+            if id or late_id:
+                self._id = self.last_event_id = late_id or id
+            if retry:
+                self.retry = int(retry)
+            if "\n" in data:
+                data = data.replace("\ndata: ", "\n")
+            events.append(
+                ServerSentEvent(
+                    data,
+                    event=event or "message",
+                    id=self._id,
+                    retry=int(retry) if retry else None,
+                )
+            )
 
     def _read_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
         """Process the lines that end in these bytes, and keep the rest."""
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        if lines and self._partial:
+        *lines, rest = data.split(b"\n")
+        if lines:
             lines[0] = bytes(self._partial) + lines[0]
             self._partial.clear()
-        self._partial += rest
-        if lines and self._at_first_line:
-            self._at_first_line = False
-            lines[0] = lines[0].removeprefix(_BOM)
-        for line in lines:
-            self._in_block = bool(line)
-            if line:
-                self._field(line)
-            else:
-                self._dispatch(events)
-        if len(self._partial) > self._max_line_bytes:
-            raise EventTooLargeError("line", self._max_line_bytes)
+            for line in lines:
+                if len(line) > self._max_line_bytes:
+                    raise EventTooLargeError("line", self._max_line_bytes)
+                text = line.decode("utf-8", "replace")
+                if self._at_first_line:
+                    self._at_first_line = False
+                    text = text.removeprefix("\ufeff")
+                self._read_line(text, events)
+            self._in_block = bool(lines[-1])
+        if rest:
+            self._in_block = True
+            self._partial += rest
+            if len(self._partial) > self._max_line_bytes:
+                raise EventTooLargeError("line", self._max_line_bytes)
 
-    def _field(self, line: bytes) -> None:
-        if len(line) > self._max_line_bytes:
-            raise EventTooLargeError("line", self._max_line_bytes)
-        name, _, value = line.partition(b":")
+    def _read_line(self, line: str, events: list[ServerSentEvent]) -> None:
+        name, _, value = line.partition(":")
         # "If value starts with a U+0020 SPACE character, remove it from value."
-        value = value.removeprefix(b" ")
-        if name == b"data":
-            self._data += value
-            self._data += b"\n"
+        if value[:1] == " ":
+            value = value[1:]
+        if name == "data":
+            self._data += f"{value}\n".encode()
             if len(self._data) > self._max_event_bytes:
                 raise EventTooLargeError("event", self._max_event_bytes)
-        elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
-        elif name == b"id":
+        elif name == "event":
+            self._event = value
+        elif name == "id":
             # "If the field value does not contain U+0000 NULL"
-            if b"\0" not in value:
-                self._id = value.decode("utf-8", "replace")
-        elif name == b"retry":
-            # "If the field value consists of only ASCII digits": bytes.isdigit() knows no others.
-            if value.isdigit():
+            if "\0" not in value:
+                self._id = value
+        elif name == "retry":
+            # "If the field value consists of only ASCII digits"
+            if value.isascii() and value.isdigit():
                 self.retry = self._block_retry = _read_retry(value)
+        elif not line:
+            self._dispatch(events)
         elif not name and self._on_comment is not None:
-            self._on_comment(value.decode("utf-8", "replace"))
+            self._on_comment(value)
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         """Process the blank line that ends a block."""
@@ -208,20 +224,18 @@ class EventStreamDecoder:
         # "If the data buffer is an empty string, set the data buffer and the event type buffer to
         # the empty string and return."
         if self._data:
+            data = self._data[:-1].decode()
+            self._data.clear()
             events.append(
                 ServerSentEvent(
-                    self._data[:-1].decode("utf-8", "replace"),
-                    event=self._event or "message",
-                    id=self._id,
-                    retry=self._block_retry,
+                    data, event=self._event or "message", id=self._id, retry=self._block_retry
                 )
             )
-            self._data.clear()
         self._event = ""
         self._block_retry = None
 
 
-def _read_retry(digits: bytes) -> int:
+def _read_retry(digits: str) -> int:
     # Python refuses to read thousands of digits; any that are too many mean the largest.
-    digits = digits.lstrip(b"0")
-    return min(int(digits or b"0"), MAX_RETRY) if len(digits) < 20 else MAX_RETRY
+    digits = digits.lstrip("0")
+    return min(int(digits or "0"), MAX_RETRY) if len(digits) < 20 else MAX_RETRY

@@ -70,7 +70,9 @@ def encode_sse(
         return _encode_event(data, event, id, retry)
     if isinstance(data, EncodedEvent):
         return unwrap(data, "sse", event, id, retry)
-    return to_utf8(_head(event, id, retry)) + _data_lines(_payload(data)) + b"\n"
+    if event is None and id is None and retry is None:
+        return _data_lines(data) + b"\n"
+    return to_utf8(_head(event, id, retry)) + _data_lines(data) + b"\n"
 
 
 def encode_retry(ms: int) -> bytes:
@@ -148,12 +150,15 @@ def _check_one_line(text: str, what: str) -> None:
 def _encode_event(
     source: ServerSentEvent, event: str | None, id: str | int | None, retry: int | None
 ) -> bytes:
+    if isinstance(source.data, (ServerSentEvent, EncodedEvent)):
+        name = type(source.data).__name__
+        raise TypeError(f"the data of a ServerSentEvent cannot be of type {name}; send that itself")
     comment = b"" if source.comment is None else _comment_lines(source.comment)
     own_id = id if source.id is None else source.id
     own_retry = retry if source.retry is None else source.retry
     if source.data is not None:
         own_event = event if source.event is None else source.event
-        lines = to_utf8(_head(own_event, own_id, own_retry)) + _data_lines(_payload(source.data))
+        lines = to_utf8(_head(own_event, own_id, own_retry)) + _data_lines(source.data)
     elif source.event is None or source.event in _UNNAMED:
         lines = to_utf8(_head(None, own_id, own_retry))
     else:
@@ -179,21 +184,29 @@ def _plain(text: str) -> str:
     return text if type(text) is str else str.__str__(text)
 
 
-def _payload(data: Any) -> bytes:
-    if isinstance(data, str):
-        return to_utf8(data)
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return _check_utf8(bytes(data))
-    if isinstance(data, (ServerSentEvent, EncodedEvent)):
-        raise TypeError(f"the data of an event cannot be another {type(data).__name__}")
-    return to_json(data)
-
-
-def _data_lines(payload: bytes) -> bytes:
+def _data_lines(data: Any) -> bytes:
+    payload = _text(data) if isinstance(data, _TEXT) else to_json(data)
     # `10 in` searches for a byte; `b"\n" in` would be ten times slower on so short a text.
     if 10 in payload or 13 in payload:
         payload = _one_newline(payload).replace(b"\n", b"\ndata: ")
     return b"data: " + payload + b"\n"
+
+
+_TEXT = (str, bytes, bytearray, memoryview)
+
+
+def _text(data: str | bytes | bytearray | memoryview) -> bytes:
+    if isinstance(data, str):
+        return to_utf8(data)
+    data = bytes(data)
+    try:
+        data.decode()
+    except UnicodeDecodeError as exc:
+        raise ValueError(
+            "an event stream is UTF-8 text, and these bytes are not; send them base64-encoded, "
+            'or on a Stream(format="bytes")'
+        ) from exc
+    return data
 
 
 def _comment_lines(text: str) -> bytes:
@@ -204,14 +217,3 @@ def _one_newline(text: bytes) -> bytes:
     # "Lines must be separated by either a CRLF pair, a single LF, or a single CR": these three
     # and no others. str.splitlines() would also cut at U+2028, form feeds and the like.
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _check_utf8(data: bytes) -> bytes:
-    try:
-        data.decode()
-    except UnicodeDecodeError as exc:
-        raise ValueError(
-            "an event stream is UTF-8 text, and these bytes are not; send them base64-encoded, "
-            'or on a Stream(format="bytes")'
-        ) from exc
-    return data

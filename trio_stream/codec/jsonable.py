@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ def to_json(value: Any) -> bytes:
     """
     try:
         encoded = _encode(value)
-        # msgspec writes NaN and the infinities as null. Only a text that holds a null anywhere
-        # pays for the look at the floats.
-        if encoded.find(b"null") >= 0 and not _is_finite(_to_builtins(value)):
+        # msgspec writes NaN and the infinities as null: so only a text with a null in it, be it in
+        # a string, pays for a second look.
+        if encoded.find(b"null") >= 0 and _holds_non_finite(value):
             raise ValueError("JSON has no NaN and no infinity; send None or a string instead")
     except RecursionError:
         raise ValueError("the value contains itself, or is nested too deeply for JSON") from None
@@ -60,25 +61,48 @@ def _extend(value: Any) -> Any:
     dump_json = getattr(type(value), "model_dump_json", None)
     if dump_json is not None:
         return msgspec.Raw(dump_json(value, by_alias=True))
+    known = _to_known(value)
+    if known is None:
+        name = type(value).__qualname__
+        raise TypeError(
+            f"{name} has no JSON form; turn it into a dict, list or str (a key: into a str) first; "
+            "dataclasses, and attrs, msgspec and pydantic classes, are taken as they are"
+        )
+    return known
+
+
+def _to_known(value: Any) -> Any:
+    """The built-in that this is a kind of, or `None`.
+
+    `None` for a pydantic model too: whether it may have a NaN is for its own configuration to say.
+    """
     if isinstance(value, Mapping):
         return dict(value)
-    name = type(value).__qualname__
-    raise TypeError(
-        f"{name} has no JSON form; turn it into a dict, list or str first "
-        f"(a dataclass, or an attrs, msgspec or pydantic class, is taken as it is)"
-    )
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):  # a bool comes here as a key
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    return None
 
 
 _encode = msgspec.json.Encoder(enc_hook=_extend).encode
+_pack = msgspec.msgpack.Encoder(enc_hook=_to_known).encode
+
+# What MessagePack has for a NaN or an infinity: its mark of a float, then an exponent of ones.
+_NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 
 
-def _to_builtins(value: Any) -> Any:
-    """The dicts, lists and floats within; a pydantic model decides about its own floats."""
-
-    def open_mapping(value: Any) -> Any:
-        return dict(value) if isinstance(value, Mapping) else None
-
-    return msgspec.to_builtins(value, enc_hook=open_mapping)
+def _holds_non_finite(value: Any) -> bool:
+    try:
+        # Costs as much as the JSON did, where a walk in Python would cost ten times that.
+        if _NON_FINITE.search(_pack(value)) is None:
+            return False
+    except OverflowError:
+        pass  # an integer of more than 64 bits, which MessagePack has not
+    # An integer, a date or bytes can look the same, so what was found is not certain yet.
+    return not _is_finite(msgspec.to_builtins(value, enc_hook=_to_known))
 
 
 def _is_finite(value: Any) -> bool:

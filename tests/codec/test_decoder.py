@@ -1,0 +1,258 @@
+import pickle
+import time
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_stream.codec import EventStreamDecoder, ServerSentEvent
+from trio_stream.errors import EventTooLargeError, RemoteProtocolError
+
+from .model import interpret
+from .strategies import any_stream, pieces_of
+from .vectors import VECTORS, Vector
+
+every_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+
+
+def decode(pieces: Iterable[bytes]) -> tuple[list[tuple[str | None, str, str | None]], int | None]:
+    decoder = EventStreamDecoder()
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    return [(event.event, event.data, event.id) for event in events], decoder.retry
+
+
+@every_vector
+def test_vector_in_one_piece(vector: Vector) -> None:
+    assert decode([vector.wire]) == (vector.events, vector.retry)
+
+
+@every_vector
+def test_vector_cut_in_two_anywhere(vector: Vector) -> None:
+    for cut in range(len(vector.wire) + 1):
+        pieces = [vector.wire[:cut], vector.wire[cut:]]
+        assert decode(pieces) == (vector.events, vector.retry), pieces
+
+
+@every_vector
+def test_vector_byte_by_byte(vector: Vector) -> None:
+    pieces = [bytes([byte]) for byte in vector.wire]
+    assert decode(pieces) == (vector.events, vector.retry)
+
+
+@every_vector
+def test_model_agrees_with_vector(vector: Vector) -> None:
+    model = interpret(vector.wire)
+    assert ([event[:3] for event in model.events], model.retry) == (vector.events, vector.retry)
+
+
+def test_vector_names_are_unique() -> None:
+    assert len({vector.name for vector in VECTORS}) == len(VECTORS)
+
+
+@given(st.data(), any_stream, st.none() | st.sampled_from(["", "7"]))
+def test_any_bytes_in_any_pieces_mean_what_the_standard_says(
+    data: st.DataObject, stream: bytes, last_event_id: str | None
+) -> None:
+    comments: list[str] = []
+    decoder = EventStreamDecoder(last_event_id=last_event_id, on_comment=comments.append)
+    pieces = data.draw(pieces_of(stream))
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    model = interpret(stream, last_event_id)
+    assert [(event.event, event.data, event.id, event.retry) for event in events] == model.events
+    assert (decoder.retry, decoder.last_event_id) == (model.retry, model.last_event_id)
+    assert comments == model.comments
+
+
+def test_event_is_given_at_its_blank_line_and_not_later() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"data: a\r") == []
+    assert [event.data for event in decoder.feed(b"\r")] == ["a"]
+    assert decoder.feed(b"\ndata: b") == []
+    assert [event.data for event in decoder.feed(b"\n\n")] == ["b"]
+
+
+def test_event_says_its_own_retry_and_no_other() -> None:
+    decoder = EventStreamDecoder()
+    events = decoder.feed(b"retry: 1\n\ndata: a\n\nretry: 2\ndata: b\n\n:\ndata: c\nretry: 3\n\n")
+    assert [event.retry for event in events] == [None, 2, 3]
+    assert decoder.retry == 3
+
+
+def test_empty_feed_is_neither_data_nor_an_end() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"data: a\n") == decoder.feed(b"") == []
+    decoder.feed(b"\r")
+    assert decoder.feed(b"") == []
+    assert decoder.feed(b"\ndata: b\n\n") == [ServerSentEvent("b", event="message")]
+
+
+@pytest.mark.parametrize("digits", ["9" * 30, "9" * 5000, "0" * 5000 + "9" * 20, str(2**63)])
+def test_enormous_retry_is_the_largest_number(digits: str) -> None:
+    decoder = EventStreamDecoder()
+    decoder.feed(f"retry: {digits}\n".encode())
+    assert decoder.retry == 2**63 - 1
+
+
+def test_retry_of_many_zeros_is_zero() -> None:
+    decoder = EventStreamDecoder()
+    decoder.feed(b"retry: " + b"0" * 5000 + b"\n")
+    assert decoder.retry == 0
+
+
+def test_last_event_id_is_that_of_the_last_whole_block() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.last_event_id is None
+    decoder.feed(b"id: 1\n\nid: 2\ndata: x\n")
+    assert decoder.last_event_id == "1"
+    decoder.feed(b"\n")
+    assert decoder.last_event_id == "2"
+
+
+def test_id_from_an_earlier_connection_is_in_force() -> None:
+    decoder = EventStreamDecoder(last_event_id="7")
+    (event,) = decoder.feed(b"data: x\n\n")
+    assert (event.id, decoder.last_event_id) == ("7", "7")
+
+
+def test_reset_forgets_the_unfinished_block_and_keeps_id_and_retry() -> None:
+    decoder = EventStreamDecoder()
+    decoder.feed(b"id: 1\nretry: 5\n\nid: 2\nevent: e\nretry: 6\ndata: lost\ndata: als")
+    decoder.reset()
+    assert decoder.feed(b"\xef\xbb\xbfdata: x\n\n") == [
+        ServerSentEvent("x", event="message", id="1")
+    ]
+    assert (decoder.last_event_id, decoder.retry) == ("1", 6)
+
+
+def test_reset_forgets_a_final_carriage_return() -> None:
+    decoder = EventStreamDecoder()
+    decoder.feed(b"data: a\r")
+    decoder.reset()
+    assert decoder.feed(b"\ndata: b\n\n") == [ServerSentEvent("b", event="message")]
+
+
+def test_comments_are_told_at_their_line() -> None:
+    comments: list[str] = []
+    decoder = EventStreamDecoder(on_comment=comments.append)
+    decoder.feed(b": a\n:\n::  b\n\n:c\n\ndata: x\n:d\n\n: unfinished")
+    assert comments == ["a", "", ":  b", "c", "d"]
+
+
+@pytest.mark.parametrize("data", [bytearray(b"data: x\n\n"), memoryview(b"data: x\n\n")])
+def test_any_bytes_like_object_can_be_fed(data: bytearray | memoryview) -> None:
+    assert EventStreamDecoder().feed(data) == [ServerSentEvent("x", event="message")]
+
+
+def test_text_cannot_be_fed() -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        EventStreamDecoder().feed("data: x\n\n")  # type: ignore[arg-type]
+
+
+def test_line_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=10)
+    assert [event.data for event in decoder.feed(b"data: 1234\n\n")] == ["1234"]
+    with pytest.raises(EventTooLargeError) as caught:
+        decoder.feed(b"data: 12345\n\n")
+    assert (caught.value.what, caught.value.limit) == ("line", 10)
+
+
+def test_unfinished_line_is_refused_as_soon_as_it_is_too_long() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=10)
+    assert decoder.feed(b":" + b"x" * 9) == []
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"x")
+
+
+def test_event_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+    decoder = EventStreamDecoder(max_event_bytes=20, max_line_bytes=100)
+    assert (
+        len(decoder.feed(b"data: 123456789\n" * 2 + b"\n")) == 1
+    )  # ten bytes a line, with its end
+    with pytest.raises(EventTooLargeError) as caught:
+        decoder.feed(b"data: 123456789\n" * 2 + b"data\n")
+    assert (caught.value.what, caught.value.limit) == ("event", 20)
+
+
+def test_comments_without_end_are_no_event() -> None:
+    decoder = EventStreamDecoder(max_event_bytes=100)
+    for _ in range(100):
+        assert decoder.feed(b": ping\nignored: this\n") == []
+    assert len(decoder.feed(b"data: x\n\n")) == 1
+
+
+def test_line_limit_is_the_event_limit_unless_given() -> None:
+    with pytest.raises(EventTooLargeError, match="a line of more than 50 bytes"):
+        EventStreamDecoder(max_event_bytes=50).feed(b"x" * 51)
+
+
+def test_default_limit_is_16_mib() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"x" * 2**24) == []
+    with pytest.raises(EventTooLargeError, match=str(2**24)):
+        decoder.feed(b"x")
+
+
+def test_decoder_stays_broken_until_reset() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=10)
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"x" * 11)
+    for data in (b"\n\ndata: x\n\n", b""):
+        with pytest.raises(EventTooLargeError, match="a line of more than 10 bytes"):
+            decoder.feed(data)
+    decoder.reset()
+    assert len(decoder.feed(b"data: x\n\n")) == 1
+
+
+def test_events_before_the_one_too_large_are_given_first() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=10)
+    events = decoder.feed(b"data: a\n\nid: 1\ndata: b\n\ndata: too long\n\ndata: c\n\n")
+    assert [event.data for event in events] == ["a", "b"]
+    assert decoder.last_event_id == "1"
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"")
+
+
+@given(st.data(), any_stream, st.integers(1, 40), st.integers(1, 40))
+def test_limits_mean_the_same_in_any_pieces(
+    data: st.DataObject, stream: bytes, max_event_bytes: int, max_line_bytes: int
+) -> None:
+    def run(pieces: list[bytes]) -> tuple[list[ServerSentEvent], str | None]:
+        decoder = EventStreamDecoder(max_event_bytes=max_event_bytes, max_line_bytes=max_line_bytes)
+        events: list[ServerSentEvent] = []
+        try:
+            for piece in [*pieces, b""]:
+                events += decoder.feed(piece)
+        except EventTooLargeError as exc:
+            return events, exc.what
+        return events, None
+
+    assert run(data.draw(pieces_of(stream))) == run([stream[i : i + 1] for i in range(len(stream))])
+
+
+def test_error_names_the_peer_and_survives_pickling() -> None:
+    error = EventTooLargeError("event", 5)
+    assert isinstance(error, RemoteProtocolError)
+    assert str(error) == "the peer sent an event of more than 5 bytes"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.what, copy.limit, str(copy)) == ("event", 5, str(error))
+
+
+def fastest(wire: bytes, size: int) -> float:
+    """Seconds to decode these bytes in pieces of this size: the best of three."""
+    pieces = [wire[start : start + size] for start in range(0, len(wire), size)]
+    times = []
+    for _ in range(3):
+        decoder = EventStreamDecoder()
+        start = time.perf_counter()
+        events = [event for piece in pieces for event in decoder.feed(piece)]
+        times.append(time.perf_counter() - start)
+        assert len(events) == 1
+    return min(times)
+
+
+@pytest.mark.parametrize("line", [b"x" * 1_000_000, b"data: xy\n" * 100_000], ids=["long", "many"])
+def test_large_event_in_small_pieces_costs_no_more_for_each_byte(line: bytes) -> None:
+    # Eight times the bytes: eight times the time if linear, 64 times if quadratic.
+    once = fastest(b"data: " + line[: len(line) // 8] + b"\n\n", 64)
+    assert fastest(b"data: " + line + b"\n\n", 64) < 24 * once
