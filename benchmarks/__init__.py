@@ -1,0 +1,1 @@
+"""Servers side by side, one core each: `python -m benchmarks`."""

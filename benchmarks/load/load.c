@@ -1,0 +1,320 @@
+/* The load generator: opens N event streams, counts events for a while, prints JSON.
+ *
+ * Protocol with whoever starts it: the lines "connected", "start" and "end" as they happen (so that
+ * the server's CPU and memory can be read at the window's two ends), then, once stdin is closed,
+ * one line of JSON. Streams are read on until then, so nothing the server does after "end" is new. */
+#define _GNU_SOURCE
+#include "parse.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 256 * 1024, READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 30 };
+
+struct client {
+    int fd;
+    bool requested; /* the request is on its way */
+    bool answered;  /* the response head is here: no longer counted as pending */
+    struct parser parser;
+};
+
+static struct {
+    const char *path;
+    int port, connections, max_pending;
+    double warmup, seconds, connect_rate;
+    bool latency;
+} options = {.path = "/", .connections = 1, .max_pending = 100, .warmup = 1, .seconds = 5};
+
+static struct client *clients;
+static struct tally tally;
+static int epoll_fd, opened, pending, answered, lost;
+static uint64_t reads;
+static char buffer[READ_SIZE];
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "load: %s (%d of %d connections answered)\n", what, answered, options.connections);
+    exit(1);
+}
+
+static void say(const char *word)
+{
+    puts(word);
+    fflush(stdout);
+}
+
+static void watch(struct client *client, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = client};
+    if (epoll_ctl(epoll_fd, operation, client->fd, &event) < 0)
+        fail("epoll_ctl");
+}
+
+static void open_client(struct client *client)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (client->fd < 0)
+        fail("socket: more descriptors needed (ulimit -n)");
+    if (connect(client->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
+        fail("connect");
+    watch(client, EPOLL_CTL_ADD, EPOLLOUT);
+    ++opened;
+    ++pending;
+}
+
+/* At most `max_pending` unanswered connections at once: the default backlog of many servers is 100,
+ * and a SYN that finds it full is sent again only a second later. With a connect rate, the gaps are
+ * random (0 to twice their mean): clients that tick must not tick in step. Gives the time of the
+ * next opening. */
+static uint64_t open_some(uint64_t next)
+{
+    while (opened < options.connections && pending < options.max_pending && next <= clock_ns()) {
+        open_client(&clients[opened]);
+        if (options.connect_rate > 0)
+            next += (uint64_t)(2e9 / options.connect_rate * drand48());
+    }
+    return next;
+}
+
+static void send_request(struct client *client)
+{
+    char request[512];
+    int size = snprintf(request, sizeof request,
+                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n"
+                        "Cache-Control: no-cache\r\n\r\n", options.path, options.port);
+    if (send(client->fd, request, (size_t)size, MSG_NOSIGNAL) != size)
+        fail("the server refused a connection");
+    client->requested = true;
+    watch(client, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+static void lose(struct client *client)
+{
+    if (!client->answered)
+        fail("the server closed a connection, or answered with an error");
+    close(client->fd);
+    client->fd = -1;
+    ++lost;
+}
+
+static void note_answer(struct client *client)
+{
+    if (client->answered || client->parser.phase == HEAD)
+        return;
+    client->answered = client->parser.phase != BAD;
+    --pending;
+    ++answered;
+}
+
+static void read_client(struct client *client)
+{
+    ssize_t got = recv(client->fd, buffer, sizeof buffer, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got > 0) {
+        ++reads;
+        tally.bytes += (uint64_t)got;
+        if (options.latency)
+            tally.now = clock_ns();
+        feed(&client->parser, &tally, buffer, (size_t)got);
+        note_answer(client);
+    }
+    if (got <= 0 || client->parser.phase >= ENDED)
+        lose(client);
+}
+
+/* Serves the sockets until `deadline` (ns), or until stdin ends when that is what is awaited. */
+static bool turn(uint64_t deadline)
+{
+    struct epoll_event ready[READY_MAX];
+    uint64_t now = clock_ns();
+    int wait_ms = now >= deadline ? 0 : (int)((deadline - now) / 1000000 + 1);
+    int count = epoll_wait(epoll_fd, ready, READY_MAX, wait_ms);
+    bool stdin_ended = false;
+    for (int i = 0; i < count; ++i) {
+        struct client *client = ready[i].data.ptr;
+        if (client == NULL)
+            stdin_ended = true;
+        else if (client->requested)
+            read_client(client);
+        else
+            send_request(client);
+    }
+    return !stdin_ended && clock_ns() < deadline;
+}
+
+static void serve_until(uint64_t deadline)
+{
+    while (turn(deadline))
+        ;
+}
+
+static void connect_all(void)
+{
+    uint64_t next = clock_ns(), give_up = next + GIVE_UP_SECONDS * 1000000000ull;
+    while (answered < options.connections) {
+        next = open_some(next);
+        turn(next > clock_ns() ? next : give_up);
+        if (clock_ns() > give_up)
+            fail("overloaded: half a minute did not do to answer every connection");
+    }
+}
+
+/* A regular file or /dev/null can't be watched; then there is nobody to wait for. */
+static void hold_until_stdin_ends(void)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0)
+        serve_until(clock_ns() + GIVE_UP_SECONDS * 1000000000ull);
+}
+
+static void start_window(void)
+{
+    tally.events = tally.bytes = tally.skewed = reads = 0;
+    tally.sample_count = 0;
+    for (int i = 0; i < options.connections; ++i)
+        clients[i].parser.events = 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile_ms(double fraction)
+{
+    if (tally.sample_count == 0)
+        return -1;
+    return 1e-6 * (double)tally.samples[(size_t)(fraction * (double)(tally.sample_count - 1))];
+}
+
+static void print_latency(size_t samples)
+{
+    tally.sample_count = samples;
+    qsort(tally.samples, samples, sizeof *tally.samples, by_size);
+    printf(", \"p50_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"samples\": %zu",
+           percentile_ms(0.5), percentile_ms(0.9), percentile_ms(0.99), percentile_ms(1), samples);
+}
+
+static void parse_options(int argc, char **argv)
+{
+    static const struct option names[] = {
+        {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'}, {"warmup", 1, 0, 'w'},
+        {"seconds", 1, 0, 's'}, {"max-pending", 1, 0, 'm'}, {"connect-rate", 1, 0, 'r'}, {"latency", 0, 0, 'l'}, {0}};
+    for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
+        switch (name) {
+        case 'p': options.port = atoi(optarg); break;
+        case 'u': options.path = optarg; break;
+        case 'c': options.connections = atoi(optarg); break;
+        case 'w': options.warmup = atof(optarg); break;
+        case 's': options.seconds = atof(optarg); break;
+        case 'm': options.max_pending = atoi(optarg); break;
+        case 'r': options.connect_rate = atof(optarg); break;
+        case 'l': options.latency = true; break;
+        default: fail("usage: load --port N [--path /] [--connections N] [--warmup S] [--seconds S] "
+                      "[--max-pending N] [--connect-rate PER_SECOND] [--latency]");
+        }
+}
+
+static void prepare(void)
+{
+    /* Whatever goes wrong, this process ends. */
+    alarm((unsigned)(3 * GIVE_UP_SECONDS + options.warmup + options.seconds));
+    epoll_fd = epoll_create1(0);
+    clients = calloc((size_t)options.connections, sizeof *clients);
+    if (options.latency) {
+        tally.sample_room = SAMPLES_MAX;
+        tally.samples = calloc(SAMPLES_MAX, sizeof *tally.samples);
+    }
+}
+
+struct window {
+    struct tally tally;
+    double seconds, cpu;
+    uint64_t reads, least, most; /* least, most: events of one connection */
+    int lost;
+};
+
+static void note_spread(struct window *window)
+{
+    window->least = UINT64_MAX;
+    for (int i = 0; i < options.connections; ++i) {
+        uint64_t events = clients[i].parser.events;
+        window->least = events < window->least ? events : window->least;
+        window->most = events > window->most ? events : window->most;
+    }
+}
+
+static struct window measure(void)
+{
+    struct window window = {0};
+    start_window();
+    double cpu = cpu_seconds();
+    uint64_t from = clock_ns();
+    say("start");
+    serve_until(from + (uint64_t)(options.seconds * 1e9));
+    window.tally = tally;
+    window.seconds = 1e-9 * (double)(clock_ns() - from);
+    window.cpu = cpu_seconds() - cpu;
+    window.reads = reads;
+    window.lost = lost;
+    note_spread(&window);
+    say("end");
+    return window;
+}
+
+static void print_window(const struct window *window)
+{
+    printf("{\"seconds\": %.6f, \"events\": %lu, \"bytes\": %lu, \"reads\": %lu, \"load_cpu\": %.6f, "
+           "\"lost\": %d, \"skewed\": %lu, \"least\": %lu, \"most\": %lu",
+           window->seconds, (unsigned long)window->tally.events, (unsigned long)window->tally.bytes,
+           (unsigned long)window->reads, window->cpu, window->lost, (unsigned long)window->tally.skewed,
+           (unsigned long)window->least, (unsigned long)window->most);
+}
+
+int main(int argc, char **argv)
+{
+    parse_options(argc, argv);
+    prepare();
+    uint64_t begin = clock_ns();
+    connect_all();
+    double connecting = 1e-9 * (double)(clock_ns() - begin);
+    say("connected");
+    serve_until(clock_ns() + (uint64_t)(options.warmup * 1e9));
+    struct window window = measure();
+    hold_until_stdin_ends();
+
+    print_window(&window);
+    if (options.latency)
+        print_latency(window.tally.sample_count);
+    printf(", \"connect_seconds\": %.4f}\n", connecting);
+    return 0;
+}

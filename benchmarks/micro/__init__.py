@@ -1,0 +1,1 @@
+"""Micro-benchmarks of single pieces (codec, channel, writer), without a server."""

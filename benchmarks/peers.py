@@ -1,0 +1,198 @@
+"""Who is compared: how each server is found, prepared and started."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+from benchmarks import build
+from benchmarks.build import UnavailableError
+from benchmarks.scenarios import Kind
+
+OWN = "trio-stream"
+FLOOR = "c-floor"
+ALL_KINDS: frozenset[Kind] = frozenset({"flood", "ticks", "idle", "fanout"})
+
+# Builds or installs what is missing (when told to) and gives the command for a port; the directory
+# is the run's own. Raises UnavailableError.
+Prepare = Callable[[bool], Callable[[int, Path], list[str]]]
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    title: str
+    prepare: Prepare
+    versions: Callable[[], str]
+    kinds: frozenset[Kind] = ALL_KINDS
+    environment: Mapping[str, str] = field(default_factory=dict)
+    publisher: bool = False  # needs somebody to publish to it over HTTP
+    default: bool = True  # runs when no --peer is given
+
+
+def _python(code: str, extra: str) -> None:
+    """Proves in a process of its own that the imports work."""
+    command, root = [sys.executable, "-c", code], build.HERE.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1]
+        raise UnavailableError(f"{reason}: {extra}")
+
+
+def _distributions(*names: str) -> Callable[[], str]:
+    return lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+PIP = "pip install -e '.[bench]'"
+HYPERCORN = ["hypercorn", "--worker-class", "trio", "--log-level", "WARNING", "--bind"]
+UVICORN = ["uvicorn", "--no-access-log", "--log-level", "warning", "--lifespan", "on"]
+# What `pip install uvicorn` gives, said explicitly: uvicorn takes faster ones where it finds them.
+PLAIN = ["--loop", "asyncio", "--http", "h11"]
+STANDARD = ["--loop", "uvloop", "--http", "httptools"]
+
+
+def _hypercorn(app: str, imports: str) -> Prepare:
+    def prepare(install: bool) -> Callable[[int, Path], list[str]]:
+        _python(f"import hypercorn, trio; {imports}", PIP)
+        return lambda port, _: [sys.executable, "-m", *HYPERCORN, f"127.0.0.1:{port}", app]
+
+    return prepare
+
+
+def _uvicorn(app: str, imports: str, options: list[str]) -> Prepare:
+    def prepare(install: bool) -> Callable[[int, Path], list[str]]:
+        extra = "pip install 'uvicorn[standard]'" if options is STANDARD else PIP
+        _python(f"import uvicorn; {imports}", extra)
+        return lambda port, _: [sys.executable, "-m", *UVICORN, *options, "--port", str(port), app]
+
+    return prepare
+
+
+def _elysia(install: bool) -> Callable[[int, Path], list[str]]:
+    bun = str(build.bun(install))
+    source = str(build.SERVERS / "elysia.ts")
+    # Bun would fetch missing packages by itself in the middle of a run.
+    return lambda port, _: [bun, "run", "--no-install", source, str(port)]
+
+
+def _elysia_versions() -> str:
+    wanted = json.loads((build.PEERS / "package.json").read_text())["dependencies"]
+    return ", ".join(f"{name} {version}" for name, version in wanted.items())
+
+
+def _go(install: bool) -> Callable[[int, Path], list[str]]:
+    server = str(build.go_server())
+    return lambda port, _: [server, str(port)]
+
+
+def _nchan(install: bool) -> Callable[[int, Path], list[str]]:
+    program, modules = build.nginx()
+    template = Template((build.SERVERS / "nchan.conf").read_text())
+
+    def command(port: int, directory: Path) -> list[str]:
+        configuration = directory / "nginx.conf"
+        values = {"modules": modules, "directory": directory, "port": port}
+        configuration.write_text(template.safe_substitute(values))
+        return [program, "-p", str(directory), "-e", "stderr", "-c", str(configuration)]
+
+    return command
+
+
+def _floor(install: bool) -> Callable[[int, Path], list[str]]:
+    server = str(build.floor())
+    return lambda port, _: [server, str(port)]
+
+
+def _said_by(*command: str) -> Callable[[], str]:
+    def ask() -> str:
+        program = build.need(command[0], "")
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
+        return (done.stdout or done.stderr).splitlines()[0]
+
+    return ask
+
+
+SSE = "import sse_starlette"
+_ALL = (
+    Peer(
+        OWN,
+        "this project on Hypercorn's Trio worker",
+        _hypercorn(
+            "benchmarks.servers.trio_stream_app:app", "import benchmarks.servers.trio_stream_app"
+        ),
+        _distributions("hypercorn", "trio"),
+    ),
+    Peer(
+        "bare-hypercorn",
+        "bare ASGI, one send per event, on Hypercorn's Trio worker",
+        _hypercorn("benchmarks.servers.bare:on_hypercorn", "pass"),
+        _distributions("hypercorn", "trio"),
+    ),
+    Peer(
+        "sse-starlette-hypercorn",
+        "sse-starlette on Hypercorn's Trio worker",
+        _hypercorn("benchmarks.servers.sse_starlette_app:on_hypercorn", SSE),
+        _distributions("sse-starlette", "hypercorn", "trio"),
+    ),
+    Peer(
+        "bare-uvicorn",
+        "bare ASGI, one send per event, on uvicorn (asyncio, h11)",
+        _uvicorn("benchmarks.servers.bare:on_uvicorn", "pass", PLAIN),
+        _distributions("uvicorn"),
+    ),
+    Peer(
+        "sse-starlette-uvicorn",
+        "sse-starlette on uvicorn (asyncio, h11)",
+        _uvicorn("benchmarks.servers.sse_starlette_app:on_uvicorn", SSE, PLAIN),
+        _distributions("sse-starlette", "uvicorn"),
+    ),
+    Peer(
+        "bare-uvicorn-standard",
+        "bare ASGI on uvicorn[standard] (uvloop, httptools)",
+        _uvicorn("benchmarks.servers.bare:on_uvicorn", "import uvloop, httptools", STANDARD),
+        _distributions("uvicorn"),
+        default=False,
+    ),
+    Peer(
+        "sse-starlette-uvicorn-standard",
+        "sse-starlette on uvicorn[standard] (uvloop, httptools)",
+        _uvicorn(
+            "benchmarks.servers.sse_starlette_app:on_uvicorn",
+            f"import uvloop, httptools; {SSE}",
+            STANDARD,
+        ),
+        _distributions("sse-starlette", "uvicorn"),
+        default=False,
+    ),
+    Peer(
+        "elysia-bun",
+        "@elysiajs/stream on Bun, a generator handed to Stream",
+        _elysia,
+        _elysia_versions,
+        environment={"NODE_PATH": str(build.MODULES), "NODE_ENV": "production"},
+    ),
+    Peer(
+        "go",
+        "Go net/http, GOMAXPROCS=1",
+        _go,
+        _said_by("go", "version"),
+        environment={"GOMAXPROCS": "1"},
+    ),
+    Peer(
+        "nchan",
+        "nchan in nginx, published to over HTTP",
+        _nchan,
+        _said_by("nginx", "-v"),
+        kinds=frozenset({"idle", "fanout"}),
+        publisher=True,
+    ),
+    Peer(FLOOR, "C, epoll and writes only: the floor", _floor, _said_by("cc", "--version")),
+)
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in _ALL}

@@ -1,0 +1,73 @@
+"""What is measured: which path is asked for by how many connections, and which figures count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Kind = Literal["flood", "ticks", "idle", "fanout"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    key: str
+    title: str
+    better: Literal["more", "less"]
+    digits: int
+
+
+RATE = Metric("rate", "events/s", "more", 0)
+CPU = Metric("cpu_us", "CPU µs/event", "less", 2)
+MEDIAN = Metric("p50_ms", "p50 ms", "less", 3)
+P99 = Metric("p99_ms", "p99 ms", "less", 3)
+MEMORY = Metric("kib_per_connection", "KiB/connection", "less", 1)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    kind: Kind  # the path on every server
+    title: str
+    connections: int
+    metrics: tuple[Metric, ...]
+    latency: bool = False
+    connect_rate: int = 0  # connections opened per second, in random gaps; 0: as fast as answered
+
+    @property
+    def path(self) -> str:
+        return f"/{self.kind}"
+
+    def small(self) -> Scenario:
+        """The same with so few connections that it only shows that every piece runs."""
+        return replace(self, connections=min(self.connections, 50))
+
+
+def _fanout(connections: int) -> Scenario:
+    return Scenario(
+        f"fanout-{connections}",
+        "fanout",
+        f"one publisher at 20/s to {connections:,} clients, latency from publish to receipt",
+        connections,
+        (CPU, MEDIAN, P99, RATE),
+        latency=True,
+    )
+
+
+_ALL = (
+    Scenario("flood-1", "flood", "one stream of short strings, as fast as they go", 1, (RATE, CPU)),
+    Scenario("flood-16", "flood", "sixteen such streams", 16, (RATE, CPU)),
+    Scenario(
+        "ticks",
+        "ticks",
+        "500 clients, each with its own producer sending every 50 ms",
+        500,
+        (CPU, RATE, MEDIAN, P99),
+        latency=True,
+        connect_rate=400,
+    ),
+    Scenario("idle", "idle", "2,000 silent streams: growth of resident memory", 2000, (MEMORY,)),
+    _fanout(500),
+    _fanout(2000),
+)
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -1,0 +1,111 @@
+"""A server process: started on its own core, waited for, and ended."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from benchmarks.build import HERE
+from benchmarks.peers import Peer
+
+START_SECONDS = 20.0
+STOP_SECONDS = 2.0
+
+
+class RunError(Exception):
+    """This run gave no figures; the message says why."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    """Whether the server begins a stream: then its lazy imports are done, too.
+
+    A silent one: on uvicorn a generator that never waits goes on for ever once its client has left,
+    and nothing else runs any more.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/idle", headers={"Accept": "text/event-stream"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _await_answer(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            log.seek(0)
+            tail = log.read().decode(errors="replace").strip()[-600:]
+            raise RunError(f"the server gave no stream; its last words:\n{tail}")
+        time.sleep(0.05)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the process; what is left of its own group after that is killed."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+@contextmanager
+def _publisher(port: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.publish", str(port)]
+    process = subprocess.Popen(command, cwd=HERE.parent, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running(
+    peer: Peer, command: Callable[[int, Path], list[str]], core: int
+) -> Iterator[tuple[int, int]]:
+    """Yields the port and the process group of a server pinned to a core, children included."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as log:
+        Path(directory).chmod(0o755)  # nginx's worker is another user when its master is root
+        process = subprocess.Popen(
+            ["taskset", "-c", str(core), *command(port, Path(directory))],
+            cwd=HERE.parent,
+            env={**os.environ, **peer.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _await_answer(process, port, log)
+            if peer.publisher:
+                with _publisher(port):
+                    yield port, process.pid
+            else:
+                yield port, process.pid
+        finally:
+            _stop(process)

@@ -1,0 +1,123 @@
+// The Go peer: net/http and nothing else, each event written and flushed as Go programs do it.
+package main
+
+import (
+	"log"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+const interval = 50 * time.Millisecond
+
+var event = []byte("data: a short string\n\n")
+
+// Go hides CLOCK_MONOTONIC, which the load generator reads, but time.Since counts on that very
+// clock: the difference between the two, taken when nothing came between, holds for good.
+var (
+	started   = time.Now()
+	startedAt = smallestDifference()
+)
+
+func smallestDifference() int64 {
+	smallest := int64(math.MaxInt64)
+	for range [1000]struct{}{} {
+		since := int64(time.Since(started))
+		if difference := monotonic() - since; difference < smallest {
+			smallest = difference
+		}
+	}
+	return smallest
+}
+
+func monotonic() int64 {
+	const clockMonotonic = 1
+	var now syscall.Timespec
+	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&now)), 0)
+	return now.Nano()
+}
+
+func stamped() []byte {
+	now := startedAt + int64(time.Since(started))
+	return append(strconv.AppendInt([]byte("data: "), now, 10), "\n\n"...)
+}
+
+// stream writes what next gives until it gives nil or the client is gone.
+func stream(w http.ResponseWriter, next func() []byte) {
+	flusher := w.(http.Flusher)
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	flusher.Flush()
+	for block := next(); block != nil; block = next() {
+		if _, err := w.Write(block); err != nil {
+			return
+		}
+		flusher.Flush()
+	}
+}
+
+func flood(w http.ResponseWriter, _ *http.Request) {
+	stream(w, func() []byte { return event })
+}
+
+func ticks(w http.ResponseWriter, _ *http.Request) {
+	stream(w, func() []byte {
+		time.Sleep(interval)
+		return stamped()
+	})
+}
+
+func idle(w http.ResponseWriter, r *http.Request) {
+	stream(w, func() []byte {
+		<-r.Context().Done()
+		return nil
+	})
+}
+
+type hub struct {
+	sync.Mutex
+	members map[chan []byte]bool
+}
+
+func (h *hub) publish() {
+	for range time.Tick(interval) {
+		block := stamped()
+		h.Lock()
+		for member := range h.members {
+			select {
+			case member <- block:
+			default: // a slow client loses the event, as in every server here
+			}
+		}
+		h.Unlock()
+	}
+}
+
+func (h *hub) fanout(w http.ResponseWriter, _ *http.Request) {
+	member := make(chan []byte, 256)
+	h.Lock()
+	h.members[member] = true
+	h.Unlock()
+	defer func() {
+		h.Lock()
+		delete(h.members, member)
+		h.Unlock()
+	}()
+	// No select on the request's context: a write to a client that has gone fails soon enough.
+	stream(w, func() []byte { return <-member })
+}
+
+func main() {
+	members := &hub{members: map[chan []byte]bool{}}
+	go members.publish()
+	http.HandleFunc("/flood", flood)
+	http.HandleFunc("/ticks", ticks)
+	http.HandleFunc("/idle", idle)
+	http.HandleFunc("/fanout", members.fanout)
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+}

@@ -1,0 +1,13 @@
+"""What every Python server here sends: the same texts, the same clock, the same pace."""
+
+from __future__ import annotations
+
+import time
+
+TEXT = "a short string"
+INTERVAL = 0.05  # seconds between two events of a client, or of the publisher
+
+
+def now() -> str:
+    """The clock that the load generator reads as well: CLOCK_MONOTONIC, in nanoseconds."""
+    return str(time.monotonic_ns())
