@@ -162,7 +162,7 @@ def test_name_of_another_type_is_refused(bad: Any) -> None:
 
 def test_retry_is_a_number_of_milliseconds() -> None:
     assert check_retry(0) == 0
-    assert encode_retry(2**63 - 1) == b"retry: 9223372036854775807\n\n"
+    assert encode_retry(2**63 - 1) == b"retry: 9223372036854775807\n"
     for bad in (True, 1.5, "1"):
         with pytest.raises(TypeError, match="milliseconds"):
             encode("x", retry=bad)  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ def test_bytes_that_are_not_utf8_are_refused(bad: Any) -> None:
 
 
 def test_comments() -> None:
-    assert PING == b":\n\n"
+    assert PING == b":\n"
     assert encode_comment("") == b": \n\n"
     assert encode_comment("a\r\ndata: b\rc") == b": a\n: data: b\n: c\n\n"
 

@@ -29,7 +29,7 @@ APPS = {
 SAME_ORIGIN = {"starlette", "starlette-direct", "starlette-base-middleware", "litestar-compressing"}
 
 every_app = pytest.mark.parametrize("name", APPS)
-FINITE = "retry: 2000\n\nevent: number\ndata: one\n\nevent: number\ndata: two\n\n"
+FINITE = "retry: 2000\nevent: number\ndata: one\n\nevent: number\ndata: two\n\n"
 
 
 def serve(name: str, **options: Any) -> Any:
@@ -66,7 +66,7 @@ async def test_a_request_whose_body_the_endpoint_has_read_ends_at_once(name: str
     async with serve(name) as server, server.client() as client:
         start = trio.current_time()
         response = await client.post("/echo", json={"text": "hello"})
-        assert response.text == "retry: 3000\n\ndata: hello\n\n"
+        assert response.text == "retry: 3000\ndata: hello\n\n"
         assert trio.current_time() - start < 0.9
 
 

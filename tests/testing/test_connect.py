@@ -72,7 +72,7 @@ async def test_comments_retry_and_id_are_seen(autojump_clock: trio.testing.MockC
 
     async with connect(Stream(produce, retry=1234)) as client:
         event = await client.receive_event()
-        assert event == ServerSentEvent("late", event="message", id="7")
+        assert event == ServerSentEvent("late", event="message", id="7", retry=1234)
         assert client.comments == ["", ""]
         assert client.retry == 1234
         assert client.last_event_id == "7"

@@ -24,8 +24,9 @@ __all__ = [
     "unwrap",
 ]
 
-#: An empty comment: it keeps the connection from looking dead, and no client dispatches it.
-PING = b":\n\n"
+#: An empty comment: it keeps the connection from looking dead, and no client dispatches it. A line
+#: without a blank one, for the reason that `encode_retry` gives.
+PING = b":\n"
 
 #: The longest reconnection time that is sent or heard, in milliseconds: what a 64-bit client holds.
 MAX_RETRY = 2**63 - 1
@@ -76,8 +77,13 @@ def encode_sse(
 
 
 def encode_retry(ms: int) -> bytes:
-    """A block that only sets the client's reconnection time, in milliseconds."""
-    return b"retry: %d\n\n" % check_retry(ms)
+    """A line that sets the client's reconnection time, in milliseconds.
+
+    A line is enough: the standard has clients obey it as it comes, and not at the end of its block.
+    A block of its own would do in browsers, too, but the decoder that httpx-sse and the SDKs of
+    OpenAI and others share dispatches an event without data for it, on which the SDKs then fail.
+    """
+    return b"retry: %d\n" % check_retry(ms)
 
 
 def encode_comment(text: str) -> bytes:

@@ -6,9 +6,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 
 from tests.frameworks.apps import streams
-from trio_stream import Stream
+from trio_stream import Stream, StreamMiddleware
 from trio_stream.frameworks.starlette import StreamResponse
-from trio_stream.transport.hypercorn import StreamMiddleware
 
 app = FastAPI()
 app.add_middleware(GZipMiddleware)

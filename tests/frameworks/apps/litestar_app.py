@@ -5,8 +5,7 @@ from litestar.config.compression import CompressionConfig
 from litestar.config.cors import CORSConfig
 
 from tests.frameworks.apps import streams
-from trio_stream import Stream
-from trio_stream.transport.hypercorn import StreamMiddleware
+from trio_stream import Stream, StreamMiddleware
 
 
 @get("/endless")

@@ -2,9 +2,8 @@ from quart import Response, request, session
 from quart_trio import QuartTrio
 
 from tests.frameworks.apps import streams
-from trio_stream import Stream
+from trio_stream import Stream, StreamMiddleware
 from trio_stream.frameworks.quart_trio import StreamConnection, StreamResponse
-from trio_stream.transport.hypercorn import StreamMiddleware
 
 app = QuartTrio(__name__)
 app.asgi_http_class = StreamConnection

@@ -12,9 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.frameworks.apps import streams
-from trio_stream import Stream
+from trio_stream import Stream, StreamMiddleware
 from trio_stream.frameworks.starlette import StreamResponse
-from trio_stream.transport.hypercorn import StreamMiddleware
 
 
 def answering(make: Callable[[], Stream]) -> Callable[[Request], object]:
