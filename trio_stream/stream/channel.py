@@ -14,6 +14,7 @@ Memory: at most ``max_bytes``, or one event if that is larger, plus 8 bytes of l
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 import trio
@@ -39,12 +40,12 @@ class EventChannel:
         "_closed",
         "_max_bytes",
         "_max_events",
-        "_receiver",
+        "_peak",
         "_senders",
+        "_taken",
+        "_wake",
         "closed_with",
-        "peak_events",
         "queued_bytes",
-        "total_events",
     )
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
@@ -52,14 +53,14 @@ class EventChannel:
         self._max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self._senders: deque[tuple[trio.lowlevel.Task, bytes]] | None = None
-        self._receiver: trio.lowlevel.Task | None = None
+        self._wake: Callable[[], None] | None = None
         self._closed = False
         #: What a send after the end raises; made anew for every raise, so that tracebacks
         #: of different tasks are not chained onto one object.
         self.closed_with: Callable[[], Exception] = trio.ClosedResourceError
         self.queued_bytes = 0
-        self.peak_events = 0
-        self.total_events = 0
+        self._taken = 0
+        self._peak = 0
 
     @property
     def queued_events(self) -> int:
@@ -67,35 +68,53 @@ class EventChannel:
         return len(self._chunks)
 
     @property
+    def total_events(self) -> int:
+        """How many events have been let in."""
+        return self._taken + len(self._chunks)
+
+    @property
+    def peak_events(self) -> int:
+        """The most events that ever waited."""
+        return max(self._peak, len(self._chunks))
+
+    @property
     def is_idle(self) -> bool:
         """True when nothing waits and nobody waits to send: the next event may overtake nobody."""
         return not self._chunks and not self._senders
 
-    def has_room(self, size: int) -> bool:
-        """Whether an event of ``size`` bytes would be let in without waiting."""
-        if not self._chunks:
-            return not self._senders
-        return (
-            len(self._chunks) < self._max_events
-            and self.queued_bytes + size <= self._max_bytes
-            and not self._senders
-        )
+    @property
+    def is_finished(self) -> bool:
+        """True when it is closed and everything has been taken."""
+        return self._closed and not self._chunks
+
+    def offer(self, chunk: bytes) -> int:
+        """Add an event if there is room for it; returns how many wait then, 0 if it was not added.
+
+        Everything that is sent passes here, so counting is left to `take`, once for many events.
+        """
+        if self._closed:
+            raise self.closed_with()
+        queued = len(self._chunks)
+        if self._senders or not (
+            queued == 0
+            or (queued < self._max_events and self.queued_bytes + len(chunk) <= self._max_bytes)
+        ):
+            return 0
+        self._chunks.append(chunk)
+        self.queued_bytes += len(chunk)
+        if self._wake is not None:
+            self.wake()
+        return queued + 1
 
     def send_nowait(self, chunk: bytes) -> None:
         """Add an event, or raise `trio.WouldBlock` when there is no room for it."""
-        if self._closed:
-            raise self.closed_with()
-        if not self.has_room(len(chunk)):
+        if not self.offer(chunk):
             raise trio.WouldBlock
-        self._add(chunk)
 
     async def send(self, chunk: bytes) -> None:
         """Add an event, waiting for room; `trio.Cancelled` means that it was not added."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._closed:
-            raise self.closed_with()
-        if self.has_room(len(chunk)):
-            self._add(chunk)
+        if self.offer(chunk):
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             await self.wait_for_room(chunk)
@@ -124,9 +143,14 @@ class EventChannel:
 
         For the few bytes a stream adds itself: a ping, a farewell, an error event.
         """
+        self._taken -= 1  # not an event
         self._chunks.append(chunk)
         self.queued_bytes += len(chunk)
         self.wake()
+
+    def note_sent(self) -> None:
+        """Count an event that found the channel idle and was written past it."""
+        self._taken += 1
 
     async def receive(self) -> list[bytes]:
         """Take all that waits: at least one event, unless `wake` was called.
@@ -136,29 +160,49 @@ class EventChannel:
         Raises:
           trio.EndOfChannel: the channel is closed and everything has been taken.
         """
-        if not self._chunks:
-            if self._closed:
-                raise trio.EndOfChannel
-            self._receiver = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
-            if not self._chunks and self._closed:
-                raise trio.EndOfChannel
+        if not self._chunks and not self._closed:
+            await self.wait()
+        if self.is_finished:
+            raise trio.EndOfChannel
         return self.take()
+
+    async def wait(self) -> None:
+        """Wait until something is there to take, or the channel is closed, or `wake` is called."""
+        task = trio.lowlevel.current_task()
+        self._wake = partial(trio.lowlevel.reschedule, task, Value(None))
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._wake = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back, once, when something is there to take, or the channel is closed.
+
+        For a receiver that is not waiting: a task that does not exist needs no memory.
+        """
+        if self._chunks or self._closed:
+            callback()
+        else:
+            self._wake = callback
 
     def take(self) -> list[bytes]:
         """Take all that waits, which may be nothing."""
         chunks, self._chunks = self._chunks, []
         self.queued_bytes = 0
+        self._taken += len(chunks)
+        self._peak = max(self._peak, len(chunks))
         if self._senders:
             self._admit()
         return chunks
 
     def wake(self) -> None:
-        """Make a waiting `receive` return, with nothing if there is nothing."""
-        receiver = self._receiver
-        if receiver is not None:
-            self._receiver = None
-            trio.lowlevel.reschedule(receiver, Value(None))
+        """Make `wait` return, or call back, though nothing may be there."""
+        wake = self._wake
+        if wake is not None:
+            self._wake = None
+            wake()
 
     def close(self) -> None:
         """No more sends: waiting ones raise ``closed_with``; what waits may still be received."""
@@ -172,29 +216,13 @@ class EventChannel:
         """Drop what waits, because nobody will take it; returns how many events that was."""
         return len(self.take())
 
-    def _add(self, chunk: bytes) -> None:
-        chunks = self._chunks
-        chunks.append(chunk)
-        self.total_events += 1
-        self.queued_bytes += len(chunk)
-        if len(chunks) > self.peak_events:
-            self.peak_events = len(chunks)
-        if self._receiver is not None:
-            self.wake()
-
     def _admit(self) -> None:
-        senders = self._senders
+        """Let waiting senders in, first come first served, as far as there is room."""
+        senders, self._senders = self._senders, None
         while senders:
             task, chunk = senders[0]
-            if self._chunks and not (
-                len(self._chunks) < self._max_events
-                and self.queued_bytes + len(chunk) <= self._max_bytes
-            ):
+            if not self.offer(chunk):
                 break
             senders.popleft()
-            self._add(chunk)
             trio.lowlevel.reschedule(task, Value(None))
-
-    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
-        self._receiver = None
-        return trio.lowlevel.Abort.SUCCEEDED
+        self._senders = senders

@@ -1,15 +1,24 @@
-"""The errors of the HTTP clients, and what they mean for a stream's own client."""
+"""The HTTP clients: which there are, how to leave their responses, what their errors mean."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import trio
 
-from ..errors import UpstreamStatusError
+from ..errors import ConnectionLostError, RemoteProtocolError, UpstreamStatusError
 
-__all__ = ["failure_status", "http_modules"]
+__all__ = ["close_response", "failure_status", "http_modules"]
+
+#: Seconds that a response gets to close; it has nothing to wait for but its turn.
+_CLOSE_TIMEOUT = 5.0
+
+#: Pieces of a body that may have arrived before it is left: httpcore reads 64 KiB at a time, which
+#: a server may have cut into chunks of a few bytes.
+_PIECES_IN_HAND = 2**14
 
 
 def http_modules() -> list[Any]:
@@ -29,6 +38,11 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
     while cause is not None:
         if isinstance(cause, UpstreamStatusError):
             return 502, cause.retry_after
+        if isinstance(cause, RemoteProtocolError):
+            return 502, None
+        if isinstance(cause, ConnectionLostError):
+            slow = (trio.TooSlowError, *(module.TimeoutException for module in http_modules()))
+            return (504 if isinstance(cause.__cause__, slow) else 502), None
         for module in http_modules():
             if isinstance(cause, module.TimeoutException):
                 return 504, None
@@ -38,3 +52,32 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
                 return 502, None
         cause = cause.__cause__
     return 500, None
+
+
+async def close_response(
+    response: httpx.Response, chunks: AsyncIterator[bytes] | None = None
+) -> None:
+    """Close a response in this task, whether its body has been read or not.
+
+    ``chunks`` is what ``response.aiter_bytes()`` or ``aiter_raw()`` returned, if one was called.
+    Shielded, and over within 5 s.
+    """
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
+        if chunks is not None:
+            await _cancel_reading(chunks)
+        if not response.is_closed:
+            await response.aclose()
+
+
+async def _cancel_reading(chunks: AsyncIterator[bytes]) -> None:
+    # The iterator is an async generator around half a dozen others, of httpx and of httpcore. To
+    # close the outermost, by `aclose`, leaves the others to the garbage collector. But a read that
+    # is cancelled ends all of them, from the inside out, and the connection with them.
+    errors = [e for module in http_modules() for e in (module.RequestError, module.StreamError)]
+    with trio.CancelScope(shield=True) as scope:
+        scope.cancel()
+        try:
+            for _ in range(_PIECES_IN_HAND):
+                await anext(chunks)
+        except (StopAsyncIteration, *errors):
+            pass  # it had ended before: properly, with an error, or by being closed

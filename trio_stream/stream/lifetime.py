@@ -29,7 +29,7 @@ from . import shutdown, timers
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
 from .options import StreamOptions
-from .outcome import Outcome
+from .outcome import LOST, Outcome
 from .producer import Task, is_callback, produce
 from .registry import current_registry
 from .source import Source, open_source
@@ -62,6 +62,7 @@ class Lifetime:
         "_had_task",
         "_headers_held",
         "_headers_out",
+        "_helpers",
         "_nursery",
         "_opened_at",
         "_options",
@@ -99,8 +100,9 @@ class Lifetime:
         self._task_added: trio.Event | None = None
         self._transport: Transport | None = None
         self._connection: ServerConnection | None = None
-        #: Writes a chunk at once, past the channel; None unless the transport is direct and open.
-        self._express: Callable[[bytes], bool] | None = None
+        #: Whether an event may go past the channel: the transport is direct and the writer rests.
+        self._express = False
+        self._helpers: trio.Nursery | None = None
         self._writing: trio.CancelScope | None = None
         self._headers_held: trio.Event | None = None
         self._done: trio.Event | None = None
@@ -138,7 +140,8 @@ class Lifetime:
             return
         if self._outcome is None:
             self._ended_at = trio.current_time()
-        self._outcome = outcome
+        if self._outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
+            self._outcome = outcome
         self._close_channel()
         self._channel.discard()
         if outcome is Outcome.STALLED and self._transport is not None:
@@ -147,7 +150,7 @@ class Lifetime:
             self._writing.cancel()
 
     def _close_channel(self) -> None:
-        self._express = None
+        self._express = False
         self._channel.closed_with = self._end_error
         self._channel.close()
         self._release_headers()
@@ -176,11 +179,42 @@ class Lifetime:
             if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
                 id = self._options.ids()
             chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
-        if self._retry_due and self._retry is not None:
-            # A block of its own: it cannot be added to an event that was encoded before.
+        if self._retry_due and self._retry is not None and self._outcome is None:
+            # A block of its own: it cannot be added to an event that was encoded before, and must
+            # not be lost with one that finds no room.
             self._retry_due = False
-            return encode_retry(self._retry) + chunk
+            self._channel.push(encode_retry(self._retry))
         return chunk
+
+    def _send_at_once(self, chunk: bytes) -> None:
+        """Write to the connection if nothing waits before, else queue; or `trio.WouldBlock`."""
+        if not self._express_now(chunk):
+            self._channel.send_nowait(chunk)
+
+    def _express_now(self, chunk: bytes) -> bool:
+        """Write an event past channel and writer, where that overtakes nothing.
+
+        From the producer's own task: for an event every 50 ms to each of 500 clients the writer's
+        turn would be a third of all the work there is.
+        """
+        if not self._express or not self._channel.is_idle or not self._write_express(chunk):
+            return False
+        self._channel.note_sent()
+        return True
+
+    def _write_express(self, chunk: bytes) -> bool:
+        transport = self._transport
+        assert transport is not None
+        try:
+            if not transport.write_nowait(chunk):
+                return False
+        except trio.BrokenResourceError:
+            self._lose(Outcome.DISCONNECTED)
+            raise self._end_error() from None
+        self._written += len(chunk)
+        if transport.stuck_since is not None:
+            self._channel.wake()  # for the writer to send the rest
+        return True
 
     # Never run.
 
@@ -202,27 +236,6 @@ class Lifetime:
                 stacklevel=1,
             )
 
-    def _send_at_once(self, chunk: bytes) -> None:
-        """Write to the connection if nothing waits before, else queue; or `trio.WouldBlock`.
-
-        Writing from the producer's task saves the writer's: for an event every 50 ms to each of
-        500 clients that is a third of all the work there is.
-        """
-        channel = self._channel
-        if self._express is not None and channel.is_idle:
-            try:
-                written = self._express(chunk)
-            except trio.BrokenResourceError:
-                self._lose(Outcome.DISCONNECTED)
-                raise self._end_error() from None
-            if written:
-                channel.total_events += 1
-                self._written += len(chunk)
-                if self._transport.stuck_since is not None:  # type: ignore[union-attr]
-                    channel.wake()  # for the writer to send the rest
-                return
-        channel.send_nowait(chunk)
-
     # Served.
 
     async def _serve(
@@ -234,14 +247,16 @@ class Lifetime:
             shutdown.join_worker(self, connection)
         try:
             async with trio.open_nursery() as helpers:
+                self._helpers = helpers
                 helpers.start_soon(self._watch)
-                helpers.start_soon(self._write, helpers)
+                self._start_writer()
                 try:
                     await produce(self)
                     await self._wait_written()
                 except trio.Cancelled:
-                    shutdown.cut_short(self)
+                    shutdown.log_failure(self)
                     raise
+                helpers.cancel_scope.cancel()
         finally:
             current_registry().discard(self)
             if connection is not None:
@@ -282,29 +297,40 @@ class Lifetime:
             self._deadline = now + options.max_duration * random.uniform(0.9, 1.1)
         if transport is not None:
             self._transport = transport
-            self._writing = trio.CancelScope(shield=True)
             if self._source is not None and self._source.holds_headers:
                 self._headers_held = trio.Event()
             current_registry().add(self, timers.next_check(self, now))
 
     async def _watch(self) -> None:
         assert self._transport is not None
-        await self._transport.wait_disconnected()
+        try:
+            await self._transport.wait_disconnected()
+        except trio.Cancelled:
+            shutdown.cut_short(self)
+            raise
         self._lose(Outcome.DISCONNECTED)
 
-    async def _write(self, helpers: trio.Nursery) -> None:
+    def _start_writer(self) -> None:
+        """There is something to write, or the end to be told."""
+        if self._outcome not in {Outcome.DISCONNECTED, Outcome.STALLED}:
+            assert self._helpers is not None
+            self._writing = trio.CancelScope(shield=True)
+            self._helpers.start_soon(self._write)
+
+    async def _write(self) -> None:
         assert self._writing is not None
         assert self._transport is not None
         with self._writing:
             try:
-                await write_response(self, self._transport)
-                self._delivered = True
+                self._delivered = await write_response(self, self._transport)
             except trio.BrokenResourceError:
                 self._lose(Outcome.DISCONNECTED)
         self._writing = None
-        if self._done is not None:
+        if self._outcome is None:
+            self._express = True
+            self._channel.when_ready(self._start_writer)
+        elif self._done is not None:
             self._done.set()
-        helpers.cancel_scope.cancel()
 
     def _release_headers(self) -> None:
         if self._headers_held is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Outcome"]
+__all__ = ["LOST", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -28,3 +28,7 @@ class Outcome(StrEnum):
     SHUTDOWN = "shutdown"
     #: The source, the callback or one of the stream's tasks raised.
     FAILED = "failed"
+
+
+#: The client cannot be reached any more.
+LOST = frozenset({Outcome.DISCONNECTED, Outcome.STALLED})

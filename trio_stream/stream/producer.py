@@ -35,12 +35,20 @@ async def produce(stream: Lifetime) -> None:
     try:
         async with trio.open_nursery() as nursery:
             stream._nursery = nursery
+            # A cancellation from outside reaches the producer by way of the watcher, which says
+            # first how the stream ends.
+            nursery.cancel_scope.shield = stream._transport is not None
             for function, args, name in stream._tasks or ():
                 nursery.start_soon(function, *args, name=name)
             stream._tasks = None
             if stream._outcome is not None:  # closed before it was served
                 nursery.cancel_scope.cancel()
-            await _run_source(stream, nursery)
+            result = await outcome.acapture(_run_source, stream, nursery)
+            failed = isinstance(result, outcome.Error) and stream._outcome is None
+            if failed and not stream._headers_out:
+                # Leaving the nursery is a checkpoint, and the writer must not use it to send a 200.
+                stream._headers_held = stream._headers_held or trio.Event()
+            result.unwrap()
     except BaseExceptionGroup as group:
         failure = failure_in(group, stream)
         if failure is not None:
@@ -54,10 +62,18 @@ async def produce(stream: Lifetime) -> None:
 def _fail(stream: Lifetime, failure: BaseException) -> None:
     stream._failure = failure
     if stream._outcome is None and stream._headers_out and stream._options.error_event is not None:
-        event = _error_event(stream._options.error_event, failure)
-        if event is not None:
-            stream._channel.push(stream._encode(event, None, None, None))
+        result = outcome.capture(_push_error_event, stream, stream._options.error_event, failure)
+        if isinstance(result, outcome.Error):
+            log.error("error_event= failed, so the client is told nothing", exc_info=result.error)
     stream._end(Outcome.FAILED)
+
+
+def _push_error_event(stream: Lifetime, error_event: ErrorEvent, failure: BaseException) -> None:
+    event = error_event if isinstance(error_event, ServerSentEvent) else error_event(failure)
+    if event is not None:
+        if not isinstance(event, ServerSentEvent):
+            raise TypeError(f"error_event= gave a {type(event).__name__}, not a ServerSentEvent")
+        stream._channel.push(stream._encode(event, None, None, None))
 
 
 async def _run_source(stream: Lifetime, nursery: trio.Nursery) -> None:
@@ -83,13 +99,3 @@ async def _wait_for_task(stream: Lifetime, nursery: trio.Nursery) -> None:
 
 def is_callback(source: object) -> bool:
     return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
-
-
-def _error_event(error_event: ErrorEvent, failure: BaseException) -> ServerSentEvent | None:
-    if isinstance(error_event, ServerSentEvent):
-        return error_event
-    result = outcome.capture(error_event, failure)
-    if isinstance(result, outcome.Error):
-        log.error("error_event= raised, so the client is told nothing", exc_info=result.error)
-        return None
-    return result.value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..transport.base import ServerConnection
     from .lifetime import Lifetime
 
-__all__ = ["FAREWELL_WINDOW", "begin", "cut_short", "join_worker", "push_farewell"]
+__all__ = ["FAREWELL_WINDOW", "begin", "cut_short", "join_worker", "log_failure", "push_farewell"]
 
 log = logging.getLogger("trio_stream")
 
@@ -62,9 +62,10 @@ def begin(stream: Lifetime) -> None:
 
 
 def cut_short(stream: Lifetime) -> None:
-    """The ASGI call is being cancelled: what is queued gets half a second to go out."""
-    if stream._failure is not None:
-        log.error("a stream failed while its call was cancelled", exc_info=stream._failure)
+    """The ASGI call is being cancelled: what is queued gets half a second to go out.
+
+    Also called at the stream's own end, when nothing is being written any longer.
+    """
     stream._end(Outcome.SHUTDOWN)
     if stream._writing is not None:
         assert stream._transport is not None
@@ -73,6 +74,12 @@ def cut_short(stream: Lifetime) -> None:
         stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
         stream._writing.deadline = now if stuck else now + _CUT_SHORT
         current_registry().reschedule(stream, stream._writing.deadline)
+
+
+def log_failure(stream: Lifetime) -> None:
+    """A failure that cannot be raised, because the call's `trio.Cancelled` has to be."""
+    if stream._failure is not None:
+        log.error("a stream failed while its call was cancelled", exc_info=stream._failure)
 
 
 def push_farewell(stream: Lifetime) -> None:

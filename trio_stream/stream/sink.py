@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import replace
-from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +23,31 @@ _SLICE = 0.001
 class StreamSink:
     """Where an automatic source puts its values: encodes them, and shares the processor."""
 
-    __slots__ = ("_channel", "_slice_end", "_stream", "format")
+    __slots__ = ("_channel", "_encode", "_offer", "_slice_end", "_stream", "format")
 
     def __init__(self, stream: Lifetime) -> None:
         self._stream = stream
         self._channel = stream._channel
-        self._slice_end = inf
+        self._offer = stream._channel.offer
+        self._encode = stream._encode
+        self._slice_end = 0.0
         self.format = stream._options.format.name
 
     def ready(self) -> None:
         self._stream._release_headers()
 
     def put(self, value: Any) -> Awaitable[None] | None:
-        return self._send(self._stream._encode(value, None, None, None))
+        # The fast path of every automatic source: 0.6 us for an event, of which 0.3 are its bytes.
+        chunk = self._encode(value, None, None, None)
+        now = perf_counter()
+        if now < self._slice_end:
+            return None if self._offer(chunk) else self._channel.wait_for_room(chunk)
+        # The first value in a while, or the last that may come without a checkpoint. A slow
+        # source's every value goes straight to the connection here, a fast one's gather.
+        self._slice_end = now + _SLICE
+        if self._stream._express_now(chunk) or self._offer(chunk):
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the source awaits it
+        return self._channel.wait_for_room(chunk)
 
     def put_nowait(self, event: EncodedEvent) -> bool:
         stream = self._stream
@@ -54,16 +65,4 @@ class StreamSink:
             if retry is None and event.id is None:
                 return None
             name = None
-        return self._send(stream._encode(replace(event, event=name, retry=retry), None, None, None))
-
-    def _send(self, chunk: bytes) -> Awaitable[None] | None:
-        channel = self._channel
-        if not channel.queued_events:
-            # All that was put before has been taken, so other tasks have run since.
-            self._slice_end = perf_counter() + _SLICE
-        elif perf_counter() > self._slice_end:
-            return self._channel.send(chunk)  # a checkpoint as well
-        elif not channel.has_room(len(chunk)):
-            return channel.wait_for_room(chunk)
-        channel.send_nowait(chunk)
-        return None
+        return self.put(replace(event, event=name, retry=retry))

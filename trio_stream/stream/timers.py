@@ -10,7 +10,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from .outcome import Outcome
+from .outcome import LOST, Outcome
 
 if TYPE_CHECKING:
     from .lifetime import Lifetime
@@ -58,7 +58,10 @@ def next_check(stream: Lifetime, now: float) -> float:
     if stream._outcome is not None:
         shielded = stream._ended_at + SHIELDED
         cut = inf if stream._writing is None else stream._writing.deadline
-        return min(stalled, cut, shielded if shielded > now else inf)
+        if stream._outcome in LOST:
+            # A server that does not let its own write be ended may be stuck in it for ever.
+            stalled = max(stalled, now + 1)
+        return min(stalled, cut if cut > now else inf, shielded if shielded > now else inf)
     silent = inf
     if options.ping is not None and stuck_since is None:
         silent = transport.last_write + options.ping
@@ -70,8 +73,11 @@ def _ping(stream: Lifetime, silence: float) -> None:
     if options.ping is None or silence < options.ping:
         return
     stream._release_headers()  # held back for a slow awaitable, but no longer than this
-    if options.format.ping is not None and stream._headers_out:
-        stream._channel.push(options.format.ping)
+    ping = options.format.ping
+    if ping is None or not stream._headers_out:
+        return
+    if not (stream._express and stream._channel.is_idle and stream._write_express(ping)):
+        stream._channel.push(ping)
 
 
 def _expiry(stream: Lifetime, now: float) -> float:
@@ -86,6 +92,8 @@ def _warn_of_shield(stream: Lifetime, now: float) -> None:
     nursery = stream._nursery
     if nursery is None or not 0 <= now - stream._ended_at - SHIELDED < 1:
         return
+    if nursery not in nursery.parent_task.child_nurseries:
+        return  # all its tasks have ended; it is the client who takes his time
     names = [task.name for task in nursery.child_tasks] + [nursery.parent_task.name]
     log.warning(
         "a stream that ended (%s) %g s ago is still held open by a task that does not let itself "

@@ -78,7 +78,7 @@ class Enterable(Lifetime):
         self._used = True
         self._value = StreamValue(self)
         self._entered = trio.open_nursery()
-        helpers = await self._entered.__aenter__()
+        helpers = self._helpers = await self._entered.__aenter__()
         self._open(None)
         helpers.start_soon(produce, self)
         return self
@@ -91,6 +91,9 @@ class Enterable(Lifetime):
     ) -> None:
         self._end(Outcome.CLOSED)
         # Without the body's exception: it goes on as it is, and not in a group of this nursery's.
+        # Shielded, so that it isn't replaced by `Cancelled` either.
+        assert self._helpers is not None
+        self._helpers.cancel_scope.shield = True
         await self._entered.__aexit__(None, None, None)
         self._call_on_end()
         if exc is None:

@@ -16,7 +16,7 @@ import trio
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...errors import EventTooLargeError, UpstreamStatusError
-from ..foreign import http_modules
+from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes, forward_text
 from .contract import Sink, close_within
 
@@ -57,9 +57,7 @@ class UpstreamSource:
             sink.ready()
             await _forward(_media_type(response), response.charset_encoding, chunks, sink)
         finally:
-            # httpx's iterator is an async generator of its own: close it first, in this task.
-            await close_within(chunks, "the upstream's body")
-            await self.aclose()
+            await close_response(response, chunks)
 
     async def aclose(self) -> None:
         await close_within(self._response, f"the response of {self._response.url}")
