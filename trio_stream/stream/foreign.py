@@ -32,7 +32,8 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
     """What to answer, before the headers, when a source fails: status and ``Retry-After``.
 
     An upstream's fault is a 502, or a 504 when it took too long; SDKs wrap httpx's errors, so the
-    whole chain of causes is asked. Anything else is the program's own fault: 500.
+    whole chain of causes is asked, and for an error status make an error of their own that holds
+    the response. Anything else is the program's own fault: 500.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -46,8 +47,9 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
         for module in http_modules():
             if isinstance(cause, module.TimeoutException):
                 return 504, None
-            if isinstance(cause, module.HTTPStatusError):
-                return 502, cause.response.headers.get("retry-after")
+            answer = getattr(cause, "response", None)
+            if isinstance(answer, module.Response) and answer.status_code >= 400:
+                return 502, answer.headers.get("retry-after")
             if isinstance(cause, module.HTTPError):
                 return 502, None
         cause = cause.__cause__
