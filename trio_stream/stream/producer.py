@@ -45,9 +45,9 @@ async def produce(stream: Lifetime) -> None:
                 nursery.cancel_scope.cancel()
             result = await outcome.acapture(_run_source, stream, nursery)
             failed = isinstance(result, outcome.Error) and stream._outcome is None
-            if failed and not stream._headers_out:
+            if failed and not stream._headers_out and stream._headers_held is None:
                 # Leaving the nursery is a checkpoint, and the writer must not use it to send a 200.
-                stream._headers_held = stream._headers_held or trio.Event()
+                stream._headers_held = trio.Event()
             result.unwrap()
     except BaseExceptionGroup as group:
         failure = failure_in(group, stream)
