@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from .client import AttemptEnded, AttemptOpened, EventSource, ReadyState, ReconnectPolicy
 from .codec import EncodedEvent, EventStreamDecoder, ServerSentEvent, encode
 from .errors import (
+    ConnectionLostError,
+    ContentTypeError,
     EventTooLargeError,
+    RedirectError,
     RemoteProtocolError,
     TrioStreamError,
     UpstreamStatusError,
@@ -27,12 +31,20 @@ from .stream import (
 from .transport.hypercorn import StreamMiddleware, serve
 
 __all__ = [
+    "AttemptEnded",
+    "AttemptOpened",
+    "ConnectionLostError",
+    "ContentTypeError",
     "EncodedEvent",
+    "EventSource",
     "EventStreamDecoder",
     "EventTooLargeError",
     "LimitStatistics",
     "OpenStream",
     "Outcome",
+    "ReadyState",
+    "ReconnectPolicy",
+    "RedirectError",
     "RemoteProtocolError",
     "ServerSentEvent",
     "Stream",

@@ -4,8 +4,16 @@
 
     TrioStreamError
     ├── RemoteProtocolError         the peer broke the wire format
-    │   └── EventTooLargeError      it sent more than this side agreed to hold
-    └── UpstreamStatusError         the upstream of a proxied stream answered with an error
+    │   ├── EventTooLargeError      it sent more than this side agreed to hold
+    │   ├── ContentTypeError        it was asked for an event stream and sent something else
+    │   └── RedirectError           its redirects lead nowhere
+    ├── UpstreamStatusError         a server that was asked for a stream answered with an error
+    ├── GapError                    a topic's history no longer reaches back to the cursor
+    ├── BrokerError                 a broker's engine failed
+    │   ├── BrokerUnavailableError  its server cannot be reached, or answers with errors
+    │   ├── BrokerInUseError        its file is another process's
+    │   └── BrokerStorageError      its file cannot be written, or holds something else
+    └── ConnectionLostError         an event source has no connection, and may not try again
 
 Misuse by the caller stays what Python calls it: `TypeError`, `ValueError`, `RuntimeError`, with a
 message that says what to write instead. The ends of a stream keep Trio's names:
@@ -14,9 +22,25 @@ message that says what to write instead. The ends of a stream keep Trio's names:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
+from urllib.parse import urlsplit
 
-__all__ = ["EventTooLargeError", "RemoteProtocolError", "TrioStreamError", "UpstreamStatusError"]
+__all__ = [
+    "BrokerError",
+    "BrokerInUseError",
+    "BrokerStorageError",
+    "BrokerUnavailableError",
+    "ConnectionLostError",
+    "ContentTypeError",
+    "EventTooLargeError",
+    "GapError",
+    "RedirectError",
+    "RemoteProtocolError",
+    "TrioStreamError",
+    "UpstreamStatusError",
+    "shown_url",
+]
 
 
 class TrioStreamError(Exception):
@@ -47,17 +71,134 @@ class EventTooLargeError(RemoteProtocolError):
 _ARTICLE = {"line": "a", "event": "an"}
 
 
+class ContentTypeError(RemoteProtocolError):
+    """The server was asked for an event stream and answered with something else.
+
+    Attributes:
+      url: what was asked, after redirects.
+      content_type: its ``Content-Type`` header as it was, ``""`` when there was none.
+    """
+
+    def __init__(self, url: str, content_type: str) -> None:
+        what = f"answered with {content_type!r}" if content_type else "named no content type"
+        super().__init__(f"{shown_url(url)} {what}; an event stream is 'text/event-stream'")
+        self.url = url
+        self.content_type = content_type
+
+    def __reduce__(self) -> tuple[type[ContentTypeError], tuple[str, str]]:
+        return (type(self), (self.url, self.content_type))
+
+
+class RedirectError(RemoteProtocolError):
+    """The server's redirects go in a circle, never end, or lead to what is no HTTP address.
+
+    Attributes:
+      urls: the addresses in the order in which they were met, the one first asked for included.
+    """
+
+    def __init__(self, urls: Sequence[str], reason: str) -> None:
+        # A circle of many addresses is told by its first round.
+        shown = [*map(shown_url, urls[:5]), "..."] if len(urls) > 6 else map(shown_url, urls)
+        super().__init__(f"{reason}: {' -> '.join(shown)}")
+        self.urls = tuple(urls)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[RedirectError], tuple[Sequence[str], str]]:
+        return (type(self), (self.urls, self.reason))
+
+
 class UpstreamStatusError(TrioStreamError):
-    """The upstream of a proxied stream answered with an error status, which is its own fault.
+    """A server that was asked for a stream answered with another status, which is its own word.
 
     Attributes:
       url: what was asked.
-      status: the status it answered, 400 or more.
+      status: the status it answered.
       retry_after: its ``Retry-After`` header as it was, or None.
+      body: the beginning of what it said, where it was read. Never shown to a client of a proxy.
     """
 
-    def __init__(self, url: str, status: int, retry_after: str | None = None) -> None:
-        super().__init__(f"the upstream {url} answered {status}")
+    def __init__(
+        self, url: str, status: int, retry_after: str | None = None, body: str = ""
+    ) -> None:
+        super().__init__(f"{shown_url(url)} answered {status}")
         self.url = url
         self.status = status
         self.retry_after = retry_after
+        self.body = body
+
+    def __reduce__(self) -> tuple[type[UpstreamStatusError], tuple[str, int, str | None, str]]:
+        return (type(self), (self.url, self.status, self.retry_after, self.body))
+
+
+class GapError(TrioStreamError):
+    """Events that a subscription should have given are gone: trimmed, lost, or never known here.
+
+    The subscription is not broken: its next ``__anext__`` goes on with the oldest event there is.
+
+    Attributes:
+      topics: the names and patterns that were subscribed to.
+      after: the id that was to be resumed from, or None when what a client sent is no id.
+      next: the id of the first event behind it, or None when nothing is kept there.
+    """
+
+    def __init__(self, topics: Sequence[str], after: str | None, next: str | None) -> None:
+        place = "an unknown id" if after is None else f"id {after}"
+        super().__init__(f"the history of {', '.join(topics)} does not reach back to {place}")
+        self.topics = tuple(topics)
+        self.after = after
+        self.next = next
+
+    def __reduce__(self) -> tuple[type[GapError], tuple[Sequence[str], str | None, str | None]]:
+        return (type(self), (self.topics, self.after, self.next))
+
+
+class BrokerError(TrioStreamError):
+    """A broker's engine failed. An event whose publishing raised this may be stored, or not."""
+
+
+class BrokerUnavailableError(BrokerError):
+    """The broker's server cannot be reached, or answers with errors: trying again may help."""
+
+
+class BrokerInUseError(BrokerError):
+    """Another process, or another broker of this one, has the file open."""
+
+
+class BrokerStorageError(BrokerError):
+    """The broker's file cannot be read or written: full, read-only, damaged, or not a broker's.
+
+    When publishing raises it, nothing was stored.
+    """
+
+
+class ConnectionLostError(TrioStreamError):
+    """An event source has no connection and may not, or may no longer, try to get one.
+
+    The reason is its ``__cause__``: an error of the HTTP client's, or `trio.TooSlowError` when the
+    server said nothing for too long.
+
+    Attributes:
+      url: what was asked.
+      failures: how many attempts in a row have failed.
+    """
+
+    def __init__(self, url: str, failures: int, reason: str) -> None:
+        times = "" if failures == 1 else f" after {failures} failures in a row"
+        super().__init__(f"no connection to {shown_url(url)}{times}: {reason}")
+        self.url = url
+        self.failures = failures
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ConnectionLostError], tuple[str, int, str]]:
+        return (type(self), (self.url, self.failures, self.reason))
+
+
+def shown_url(url: str) -> str:
+    """A URL as messages and logs may show it: without the places where secrets are kept."""
+    try:
+        parts = urlsplit(url)
+        return parts._replace(
+            netloc=parts.netloc.rpartition("@")[2], query="", fragment=""
+        ).geturl()
+    except ValueError:
+        return "a malformed URL"

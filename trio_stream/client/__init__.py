@@ -1,0 +1,16 @@
+"""The client: `EventSource` connects, decodes and reconnects."""
+
+from __future__ import annotations
+
+from .attempts import AttemptEnded, AttemptOpened, Observer
+from .event_source import EventSource, ReadyState
+from .reconnect import ReconnectPolicy
+
+__all__ = [
+    "AttemptEnded",
+    "AttemptOpened",
+    "EventSource",
+    "Observer",
+    "ReadyState",
+    "ReconnectPolicy",
+]

@@ -1,0 +1,214 @@
+"""One attempt to connect: the request, its redirects, and what is asked of the answer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
+from typing import Any
+
+import httpx
+import trio
+
+from ..codec import to_json
+from ..errors import ContentTypeError, RedirectError, UpstreamStatusError
+from ..stream.foreign import close_response, http_modules
+from .connection import Connection
+from .content_coding import accepted_codings
+
+__all__ = ["Connector", "Headers", "make_body", "module_of_client"]
+
+#: The same for every attempt, or a function, sync or async, that is asked anew for each of them.
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+
+#: As many as the Fetch standard follows.
+MAX_REDIRECTS = 20
+
+#: How many bytes of an error page are kept, and how many seconds are spent on reading them.
+_EXCERPT, _EXCERPT_SECONDS = 2048, 1.0
+
+
+def module_of_client(client: object) -> Any:
+    """The module, httpx or httpx2, that an ``AsyncClient`` comes from.
+
+    Raises:
+      TypeError: it is neither's.
+    """
+    for module in http_modules():
+        if isinstance(client, module.AsyncClient):
+            return module
+    raise TypeError(
+        "client must be an AsyncClient of httpx or httpx2, "
+        f"not a {type(client).__module__}.{type(client).__qualname__}"
+    )
+
+
+def make_body(json: Any, content: str | bytes | None) -> tuple[bytes | None, dict[str, str]]:
+    """A request's body, and the header that says what it is.
+
+    Raises:
+      TypeError: there are two.
+    """
+    if json is None:
+        return (content.encode() if isinstance(content, str) else content), {}
+    if content is not None:
+        raise TypeError("a request has one body: hand over json or content, not both")
+    return to_json(json), {"content-type": "application/json"}
+
+
+class Connector:
+    """Makes the connections of one event source: all about a request but when to send it.
+
+    Args:
+      client: of httpx or httpx2; its proxies, cookies, authentication and timeouts apply, except
+        that a stream may be silent for longer than its read timeout.
+      method: of the request.
+      url: where to begin; relative if the client has a base URL.
+      content: the request's body, sent with each attempt.
+      headers: the user's; they replace the defaults.
+      idle_timeout: how many seconds the server may send nothing at all.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        method: str,
+        url: str,
+        content: bytes | None,
+        headers: list[Headers],
+        idle_timeout: float | None,
+    ) -> None:
+        self.http = module_of_client(client)
+        self._client = client
+        self._method = method
+        self._url = url
+        self._content = content
+        self._headers = headers
+        self._idle_timeout = inf if idle_timeout is None else idle_timeout
+        # What the user asked for, in full, and where permanent redirects from there have led.
+        self._origin: Any = None
+        self._moved_to: Any = None
+
+    async def connect(self, last_event_id: str | None) -> Connection | None:
+        """Send the request; None when the server says 204: there is no more, do not come back.
+
+        Raises:
+          httpx.RequestError: there was no answer. It is httpx2's when the client is.
+          trio.TooSlowError: there was none within ``idle_timeout`` seconds.
+          UpstreamStatusError: its status is not 200.
+          ContentTypeError: it is not an event stream.
+          RedirectError: there were more than 20 redirects, or one to another scheme.
+          RemoteProtocolError: it is in a content coding that was not asked for.
+        """
+        with trio.move_on_after(self._idle_timeout):
+            request = self._build(await self._request_headers(last_event_id))
+            return await self._examine(await self._follow(request))
+        raise trio.TooSlowError(f"the server did not answer for {self._idle_timeout:g} s")
+
+    async def _request_headers(self, last_event_id: str | None) -> Any:
+        headers = self.http.Headers(
+            {
+                "accept": "text/event-stream",
+                "accept-encoding": accepted_codings(),
+                "cache-control": "no-cache",
+            }
+        )
+        for given in self._headers:
+            mapping = given() if callable(given) else given
+            headers.update(await mapping if inspect.isawaitable(mapping) else mapping)
+        if last_event_id is not None:
+            # "encoded as UTF-8", says the standard; so does httpx.
+            headers["last-event-id"] = last_event_id
+        return headers
+
+    def _build(self, headers: Any) -> Any:
+        timeout = {**self._client.timeout.as_dict(), "read": None}
+        request = self._client.build_request(
+            self._method,
+            self._url,
+            content=self._content,
+            headers=headers,
+            extensions={"timeout": timeout},
+        )
+        self._origin = request.url
+        if self._moved_to is not None:
+            # The request that this redirect would have made: see `httpx.Response.next_request`.
+            request.url = self._moved_to
+            request.headers["host"] = self._moved_to.netloc.decode("ascii")
+            if self._is_foreign(request):
+                for name in ("authorization", "cookie", "proxy-authorization"):
+                    request.headers.pop(name, None)
+                self._client.cookies.set_cookie_header(request)
+        return request
+
+    def _is_foreign(self, request: Any) -> bool:
+        """Whether the request goes to another server than the one that was meant to see secrets."""
+        ours, theirs = self._origin, request.url
+        default_ports = ours.port is None and theirs.port is None
+        upgraded = (ours.scheme, theirs.scheme) == ("http", "https") and default_ports
+        same = (ours.scheme, ours.port) == (theirs.scheme, theirs.port)
+        return ours.host != theirs.host or not (same or upgraded)
+
+    async def _follow(self, request: Any) -> httpx.Response:
+        """Send the request, and those that redirects make of it."""
+        urls = [str(request.url)]
+        permanent = True
+        while True:
+            response = await self._send(request)
+            target: Any = response.next_request
+            if target is None:
+                return response
+            # Unread: a redirect's body is of no use, and may be endless.
+            await close_response(response)
+            urls.append(str(target.url))
+            _check_redirects(urls, target.url.scheme)
+            permanent &= response.status_code in (301, 308) and target.method == request.method
+            if permanent:
+                self._moved_to = target.url
+            request = target
+
+    async def _send(self, request: Any) -> httpx.Response:
+        options = {"auth": None} if self._is_foreign(request) else {}
+        response: httpx.Response = await self._client.send(
+            request, stream=True, follow_redirects=False, **options
+        )
+        return response
+
+    async def _examine(self, response: httpx.Response) -> Connection | None:
+        connection = Connection(response, self.http, self._idle_timeout)
+        accepted = False
+        try:
+            if response.status_code == 204:
+                return None
+            if response.status_code != 200:
+                raise await _status_error(response, connection)
+            _check_content_type(response)
+            connection.open()
+            accepted = True
+            return connection
+        finally:
+            if not accepted:
+                await connection.aclose()
+
+
+async def _status_error(response: httpx.Response, connection: Connection) -> UpstreamStatusError:
+    body = await connection.read_excerpt(_EXCERPT, _EXCERPT_SECONDS)
+    retry_after = response.headers.get("retry-after")
+    return UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
+
+
+def _check_content_type(response: httpx.Response) -> None:
+    content_type = response.headers.get("content-type", "")
+    # Parameters say nothing: "Event streams in this format must always be encoded as UTF-8."
+    if content_type.partition(";")[0].strip().lower() != "text/event-stream":
+        raise ContentTypeError(str(response.url), content_type)
+
+
+def _check_redirects(urls: list[str], scheme: str) -> None:
+    if scheme not in ("http", "https"):
+        raise RedirectError(urls, f"it redirects to what is not HTTP ({scheme})")
+    if len(urls) > MAX_REDIRECTS + 1:
+        circle = len(set(urls)) < len(urls)
+        raise RedirectError(
+            urls, "its redirects go in a circle" if circle else "it redirects without end"
+        )
