@@ -17,8 +17,9 @@ No socket is opened and nothing is waited for in real time, but for a worker thr
 
 from __future__ import annotations
 
+from ._broker import check_broker
 from .client import Client, connect
 from .clock import real_time
 from .lifespan import lifespan
 
-__all__ = ["Client", "connect", "lifespan", "real_time"]
+__all__ = ["Client", "check_broker", "connect", "lifespan", "real_time"]

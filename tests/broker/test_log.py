@@ -1,0 +1,131 @@
+"""The log in memory, beside the simplest thing that could do the same."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_stream.broker import log as log_module
+from trio_stream.broker.contract import Record, Retention, wire_form
+from trio_stream.broker.log import MemoryLog
+from trio_stream.broker.topics import Selection
+
+TOPICS = ["a", "b/1", "b/2", "c"]
+FILTERS = [["a"], ["a", "c"], ["b/*"], ["**"], ["nobody"], ["b/1", "**"]]
+
+
+@dataclass
+class Model:
+    """Every record there ever was, and for each topic what must still be there."""
+
+    retention: Retention
+    records: list[tuple[Record, float]] = field(default_factory=list)
+
+    def kept(self, topic: str, now: float) -> list[Record]:
+        mine = [(r, t) for r, t in self.records if r.topic == topic]
+        mine = mine[-self.retention.events :]
+        while len(mine) > 1 and sum(len(r.event.data) for r, _ in mine) > self.retention.bytes:
+            mine.pop(0)
+        age = self.retention.age
+        return [r for r, t in mine if age is None or t >= now - age]
+
+    def read(self, selection: Selection, after: int, now: float) -> tuple[list[int], bool]:
+        kept = [r.id for topic in TOPICS for r in self.kept(topic, now) if topic in selection]
+        wanted = [r.id for r, _ in self.records if r.topic in selection and r.id > after]
+        return sorted(id for id in kept if id > after), not set(wanted) <= set(kept)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(TOPICS), st.integers(0, 300), st.integers(1, 3), st.sampled_from([0, 1, 7])
+    ),
+    max_size=60,
+)
+retentions = st.builds(
+    Retention,
+    events=st.integers(1, 9),
+    age=st.one_of(st.none(), st.just(10.0)),
+    bytes=st.sampled_from([1, 500, 10**6]),
+)
+
+
+@given(steps=steps, retention=retentions, filters=st.sampled_from(FILTERS), cut=st.integers(0, 70))
+def test_it_reads_what_is_kept_and_tells_what_is_not(
+    steps: list[tuple[str, int, int, float]], retention: Retention, filters: list[str], cut: int
+) -> None:
+    now = 0.0
+    log = MemoryLog(100, retention, 10**9, lambda: now)
+    model = Model(retention)
+    ids = [100]
+    for topic, size, step, seconds in steps:
+        now += seconds
+        record = Record(ids[-1] + step, topic, "", wire_form(ids[-1] + step, b"x" * size))
+        ids.append(record.id)
+        log.append(record)
+        model.records.append((record, now))
+    selection, after = Selection(filters), ids[min(cut, len(ids) - 1)]
+    page = log.read(selection, after, 1000)
+    found, gap = model.read(selection, after, now)
+    assert [record.id for record in page.records] == found
+    assert page.gap == gap
+    assert page.upto == log.head == ids[-1]
+    assert not log.read(selection, 0, 1000).gap
+
+
+@given(sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=40), limit=st.integers(1, 50))
+def test_pages_are_bounded_and_go_on_where_the_last_one_ended(sizes: list[int], limit: int) -> None:
+    log = MemoryLog(0, Retention(), 10**9, lambda: 0.0)
+    for id, size in enumerate(sizes, 1):
+        log.append(Record(id, TOPICS[id % 4], "", wire_form(id, b"x" * size * 10)))
+    cursor, found = 0, []
+    while (page := log.read(Selection(["**"]), cursor, limit)).records:
+        assert len(page.records) <= limit
+        assert sum(len(r.event.data) for r in page.records[:-1]) <= 2**16
+        found += [record.id for record in page.records]
+        cursor = page.upto
+    assert found == list(range(1, len(sizes) + 1))
+    assert cursor == log.head
+
+
+@given(st.lists(st.sampled_from(TOPICS), min_size=1, max_size=200), st.integers(1, 5000))
+def test_all_topics_together_stay_within_their_bytes(topics: list[str], max_bytes: int) -> None:
+    log = MemoryLog(0, Retention(), max_bytes, lambda: 0.0)
+    for id, topic in enumerate(topics, 1):
+        log.append(Record(id, topic, "", wire_form(id, b"x" * 50)))
+    assert log.bytes <= max_bytes or log.events == 1
+    found = log.read(Selection(["**"]), 0, 1000).records
+    # The oldest went first, whatever their topic.
+    assert [r.id for r in found] == list(range(len(topics) - log.events + 1, len(topics) + 1))
+    oldest = found[0].id
+    assert log.read(Selection(["**"]), oldest, 1000).gap is False
+    if oldest > 2:
+        assert log.read(Selection(["**"]), 1, 1000).gap is True
+
+
+def test_a_hot_topic_leaves_nothing_behind() -> None:
+    log = MemoryLog(0, Retention(events=3), 10**9, lambda: 0.0)
+    for id in range(1, 10_000):
+        log.append(Record(id, "hot", "", wire_form(id, b"x")))
+    topic = log._topics["hot"]
+    assert len(topic.ids) < 200
+    assert len(log._order) < 200
+    assert log.events == 3
+
+
+def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(log_module, "_FORGOTTEN_TOPICS", 2)
+    now = 0.0
+    log = MemoryLog(10, Retention(age=5), 10**9, lambda: now)
+    for id, topic in enumerate(["a", "b", "c"], 11):
+        log.append(Record(id, topic, "", wire_form(id, b"x")))
+    now = 20.0
+    log.expire()
+    assert len(log) == 0
+    assert not log.read(Selection(["c"]), 13, 9).gap  # it had the last of them
+    assert log.read(Selection(["c"]), 12, 9).gap
+    assert not log.read(Selection(["b"]), 12, 9).gap
+    assert log.read(Selection(["b", "c"]), 12, 9).gap
+    assert log.read(Selection(["*"]), 12, 9).gap
+    # "a" was forgotten even as one that was forgotten: what came before its last is not known.
+    assert log.read(Selection(["a"]), 10, 9).gap
+    assert not log.read(Selection(["a"]), 11, 9).gap

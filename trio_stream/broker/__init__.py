@@ -1,0 +1,26 @@
+"""Topics: a topic is a log, a subscriber is a cursor.
+
+`contract` says what an engine is, and there are three; everything else is the same for all of them.
+`log` is what a process knows by heart, `fanout` hands out what is new, `subscription` is a cursor
+that catches up from the one and is served by the other.
+"""
+
+from __future__ import annotations
+
+from .broker import Broker, BrokerStatistics, TopicStatistics, open_broker
+from .contract import Member
+from .event import TopicEvent
+from .presence import presence_topic
+from .subscription import Subscription, SubscriptionStatistics
+
+__all__ = [
+    "Broker",
+    "BrokerStatistics",
+    "Member",
+    "Subscription",
+    "SubscriptionStatistics",
+    "TopicEvent",
+    "TopicStatistics",
+    "open_broker",
+    "presence_topic",
+]

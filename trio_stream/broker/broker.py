@@ -1,0 +1,274 @@
+"""`Broker`: topics for an application, and `open_broker`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, final
+
+import trio
+
+from ..codec import EncodedEvent, ServerSentEvent, encode
+from .contract import Engine, Entry, Member, Retention
+from .engines import open_engine
+from .hub import Hub
+from .subscription import Cursor, Overflow, Subscription
+from .topics import Selection, check_topic
+
+__all__ = ["Broker", "BrokerStatistics", "TopicStatistics", "open_broker"]
+
+#: Seconds for the last words to other processes when a broker is closed.
+_FAREWELL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStatistics:
+    """What a broker has done in this process; got by `Broker.statistics`."""
+
+    #: Events published through it.
+    published: int
+    #: Events handed to subscribers as they came, each as often as it had subscribers.
+    delivered: int
+    #: Subscriptions that are streamed or iterated now.
+    subscriptions: int
+    #: How many of them are catching up, or wait for nothing but their own reader.
+    behind: int
+    #: Topics, events and bytes that this process has in memory.
+    topics: int
+    events: int
+    bytes: int
+    #: What the engine counts.
+    engine: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatistics:
+    """What this process knows of one topic; got by `Broker.topic_statistics`."""
+
+    #: Subscriptions at the head that get its events, patterns included.
+    subscriptions: int
+    #: Its events in memory, and their bytes in wire form.
+    events: int
+    bytes: int
+    #: The ids of the oldest and the newest of them, or None.
+    oldest: str | None
+    newest: str | None
+
+
+@final
+class Broker:
+    """Topics: publish to a name, and whoever subscribes to it gets the event; see `open_broker`.
+
+    Everything here may be called from any task, while the broker is open.
+    """
+
+    def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
+        self._hub = hub
+        self._nursery = nursery
+
+    async def publish(
+        self, topic: str, data: Any, *, event: str | None = None, key: str = ""
+    ) -> str:
+        """Append one event to a topic; returns its id.
+
+        Once it returns, the event is stored, as safely as the broker's engine does, and will reach
+        every subscriber. Nobody's slowness is waited for. A checkpoint.
+
+        Args:
+          topic: any text of up to 1024 bytes in which ``/`` separates segments, none of them ``*``
+            or ``**``, the first not beginning with ``$``.
+          data: as for ``stream.send``. It is encoded here, once.
+          event: the event's name.
+          key: of what this is the latest value, for subscribers with ``overflow="latest"``.
+            Without, of the topic as a whole.
+
+        Raises:
+          TypeError, ValueError: the topic or the event cannot be what they are; nothing is stored.
+          trio.ClosedResourceError: the broker is closed; nothing is stored.
+          BrokerError: the engine could not store it, or cannot tell whether it did.
+        """
+        [id] = await self._append([_entry(topic, data, event, key)])
+        return id
+
+    async def publish_many(
+        self, topic: str, values: Iterable[Any], *, event: str | None = None, key: str = ""
+    ) -> list[str]:
+        """Append several events to a topic at once, all or none; returns their ids.
+
+        Much cheaper for each than `publish`. Subscribers get them in one write. Raises what
+        `publish` does.
+        """
+        return await self._append([_entry(topic, data, event, key) for data in values])
+
+    async def _append(self, entries: Sequence[Entry]) -> list[str]:
+        hub = self._hub
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if hub.closed:
+            raise trio.ClosedResourceError("the broker is closed")
+        if not entries:
+            return []
+        ids = await hub.append(entries)
+        # From here on the events are accepted, so that `Cancelled` would be a lie.
+        with trio.CancelScope(shield=True):
+            await hub.fanout.wait_for_room()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return [str(id) for id in ids]
+
+    def subscribe(
+        self,
+        *topics: str,
+        after: Cursor = None,
+        overflow: Overflow = "all",
+        presence: str | None = None,
+    ) -> Subscription:
+        """Events of these topics: a source for a `Stream`, or an async iterator.
+
+        Args:
+          topics: names, or patterns in which ``*`` stands for any one segment and ``**`` for one or
+            more. A leading wildcard matches nothing that begins with ``$``.
+          after: None for what is published from now on; ``"earliest"`` for all that is kept; or an
+            id, for what came after it: what a client brings back as ``Last-Event-ID``. An id is a
+            place in the log and nothing else: it opens no topic that is not named here, so choose
+            the topics by who is asking, and the id may come from anyone. One that is unknown,
+            forged, from the future or no id at all is answered with a gap and all that is kept.
+          overflow: what a client gets that is slower than its topics. ``"all"``: every event, when
+            it has time, until the history is over. ``"latest"``: of each key only the newest.
+          presence: a name under which this subscription is present on its topics (not on its
+            patterns) while it is streamed or iterated: see `presence`.
+
+        A gap, which is where events are gone that came after the cursor, is told to a stream's
+        client by an event named ``gap`` and to an iterator by `GapError`.
+        """
+        for name in topics:
+            if str(name).startswith("$") and not name.startswith("$presence/"):
+                raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
+        if presence is not None and not isinstance(presence, str):
+            raise TypeError(f"presence is a name, not {type(presence).__name__}")
+        return Subscription(self._hub, Selection(topics), after, overflow, presence)
+
+    @property
+    def last_id(self) -> str:
+        """The newest id that this process knows.
+
+        Read it, then load a snapshot of your data, then ``subscribe(after=...)`` it: whatever
+        changes in between is in the events.
+        """
+        return str(self._hub.head)
+
+    async def presence(self, topic: str) -> list[Member]:
+        """Who is present on a topic, by name, in all processes that share the log.
+
+        Their coming and going are events ``join`` and ``leave`` on ``presence_topic(topic)``.
+        """
+        await trio.lowlevel.checkpoint()
+        return list(await self._hub.engine.members(check_topic(topic)))
+
+    def statistics(self) -> BrokerStatistics:
+        """Counters of this process, for logs and metrics; a snapshot."""
+        hub = self._hub
+        following = len(hub.fanout.followers())
+        return BrokerStatistics(
+            published=hub.published,
+            delivered=hub.fanout.delivered,
+            subscriptions=hub.subscriptions,
+            behind=hub.subscriptions - following,
+            topics=len(hub.log),
+            events=hub.log.events,
+            bytes=hub.log.bytes,
+            engine=hub.engine.statistics(),
+        )
+
+    def topic_statistics(self, topic: str) -> TopicStatistics:
+        """What this process knows of one topic; a snapshot."""
+        events, size, oldest, newest = self._hub.log.topic(check_topic(topic))
+        return TopicStatistics(
+            subscriptions=len(self._hub.fanout.followers(topic)),
+            events=events,
+            bytes=size,
+            oldest=None if oldest is None else str(oldest),
+            newest=None if newest is None else str(newest),
+        )
+
+
+def _entry(topic: str, data: Any, event: str | None, key: str) -> Entry:
+    name = check_topic(topic)
+    if name.startswith("$") or key.startswith("$"):
+        raise ValueError(f"what begins with '$' is the library's own: {name!r}, key {key!r}")
+    if isinstance(data, ServerSentEvent) and data.data is None:
+        raise ValueError("an event without data reaches nobody: give it data, if only ''")
+    if isinstance(data, ServerSentEvent | EncodedEvent) and data.id is not None:
+        raise ValueError("a topic gives its events ids of its own: leave out the event's")
+    return Entry(name, encode(data, event=event).data, key)
+
+
+@asynccontextmanager
+async def open_broker(
+    url: str | Engine = "memory://",
+    *,
+    history: int = 1000,
+    history_age: float | None = None,
+    history_bytes: int = 2**20,
+    memory_bytes: int = 2**26,
+    presence_grace: float = 5.0,
+    **options: Any,
+) -> AsyncGenerator[Broker]:
+    """Open a broker, for an application's lifespan: ``async with open_broker(url) as broker``.
+
+    Args:
+      url: ``"memory://"`` for one process; ``"sqlite:///path"`` for one process and a history that
+        outlives it; ``"redis://host:port/db"`` for many processes (with ``trio-stream[redis]``);
+        or an engine of your own.
+      history: events kept of each topic.
+      history_age: seconds that they are kept at most, or None.
+      history_bytes: bytes kept of each topic, in wire form; the newest event always is.
+      memory_bytes: bytes of events in this process's memory, all topics together. With
+        ``memory://`` this is the history; elsewhere what subscribers that are a little behind get
+        without asking the engine.
+      presence_grace: seconds that somebody may be away, reloading the page, without leaving.
+      options: the engine's own; see `SqliteEngine` and `RedisEngine`.
+
+    When the block is left, publishers get `trio.ClosedResourceError`, streams end, and iterators
+    raise `trio.ClosedResourceError`. What the engine fails with ends the block, with all that the
+    broker runs, and is raised as it is.
+
+    Raises:
+      ValueError: no engine has such a URL.
+      BrokerError: the log cannot be opened.
+    """
+    retention = Retention(history, history_age, history_bytes)
+    engine = url if isinstance(url, Engine) else open_engine(url, retention, options)
+    hub = Hub(engine, retention, memory_bytes)
+    hub.presence.grace = presence_grace
+    async with _unwrapped(), trio.open_nursery() as nursery:
+        hub.start(await nursery.start(engine.run, hub))
+        nursery.start_soon(hub.fanout.run)
+        nursery.start_soon(hub.presence.run)
+        if engine.shared:
+            nursery.start_soon(hub.presence.keep_alive)
+        if history_age is not None:
+            nursery.start_soon(_expire, hub, history_age)
+        try:
+            yield Broker(hub, nursery)
+        finally:
+            hub.close()
+            with trio.move_on_after(_FAREWELL, shield=True):
+                await hub.presence.close()
+            nursery.cancel_scope.cancel()
+
+
+async def _expire(hub: Hub, age: float) -> None:
+    while True:
+        await trio.sleep(min(age / 4, 60))
+        hub.log.expire()
+
+
+@asynccontextmanager
+async def _unwrapped() -> AsyncGenerator[None]:
+    """Raise a single failure as it is: the group around it is the broker's own nursery's."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) != 1:
+            raise
+        raise group.exceptions[0] from group.exceptions[0].__cause__

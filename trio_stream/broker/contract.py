@@ -1,0 +1,195 @@
+"""What a broker asks of its engine, and the values that pass between them.
+
+A **broker** (`trio_stream.Broker`) is what an application uses. It encodes events, knows the
+subscribers of its own process, hands them what is new and lets them catch up. An **engine** numbers
+events and keeps them. There are three, `memory`, `sqlite` and `redis`; another is anything that
+keeps this contract, and `trio_stream.testing.check_broker` tells whether it does:
+``open_broker(MyEngine(...))``.
+
+The contract of an engine, in prose:
+
+*Ids.* `Engine.append` gives every event a number that is larger than every number given before it,
+by any process, over the whole life of the stored log, and never gives one twice: not after a crash,
+and not after events were lost. Numbers need not be dense. A new log starts at the current time in
+microseconds, so that ids of a log that was deleted are older than its own, and not mistaken for
+them.
+
+*What append means.* When `append` returns, the events are stored as safely as the engine promises
+to store anything, in the order of the entries, and all of them or none. When it raises a
+`trio_stream.BrokerError` the events may or may not be stored; the error's documentation says which.
+When it is cancelled, likewise, unless nothing had been sent yet.
+
+*Feeding.* From its ``task_status.started(head)`` on, the engine calls `Feed.records` with every
+event that is appended after ``head``, by this process or another, in the order of their ids and
+each exactly once, from any task of the Trio run but never from another thread. An event that is
+appended may be fed before `append` returns, or after. When an engine cannot tell whether it has
+missed some, because it was cut off for too long, it calls `Feed.interrupted` with the id from which
+on it feeds again: nobody is told nothing, each subscriber reads what it missed.
+
+*Reading.* `read` returns what is kept of some topics after a cursor, oldest first, a page at a
+time. `Page.gap` is true when an event after the cursor may be missing from the page or from a later
+one: it was trimmed, it was lost, or the cursor is not an id that this log has given. A reader that
+is told so goes on from the page. False alarms are allowed where nothing better is known, silence
+never is.
+
+*Safety.* Everything but `run` may be called from any number of tasks at once. Nothing may be called
+before `run` has started, or after it has ended: the broker sees to that. `run` runs until it is
+cancelled and cleans up after itself; what it raises ends the broker.
+
+*Idempotence.* `release` and `leave` may be called for what is not held. A publish that the engine
+retries by itself, after a lost connection, is stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import trio
+
+from ..codec import EncodedEvent
+from .topics import Selection
+
+__all__ = ["Engine", "Entry", "Feed", "Member", "Page", "Record", "Retention", "wire_form"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of each topic is kept: whichever bound is met first.
+
+    Attributes:
+      events: the newest so many events of a topic.
+      age: seconds, or None for no limit. An event that is older is gone for readers; its memory
+        is given back soon after.
+      bytes: of a topic, in wire form. The newest event is kept whatever its size.
+    """
+
+    events: int = 1000
+    age: float | None = None
+    bytes: int = 2**20
+
+    def __post_init__(self) -> None:
+        if self.events < 1 or self.bytes < 1 or (self.age is not None and not self.age > 0):
+            raise ValueError(f"a history is at least one event, and some seconds long: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event on its way into the log.
+
+    Attributes:
+      topic: a name, checked.
+      body: its wire form, but for the id, which it does not have yet.
+      key: what it is the latest value of, for ``overflow="latest"``; ``""`` for the topic itself.
+        Keys that begin with ``$`` are the library's own.
+    """
+
+    topic: str
+    body: bytes
+    key: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """An event in the log; never changed once it is there."""
+
+    id: int
+    topic: str
+    key: str
+    event: EncodedEvent
+
+
+def wire_form(id: int, body: bytes) -> EncodedEvent:
+    """An entry's body with its id before it: what subscribers are sent."""
+    return EncodedEvent(b"id: %d\n%b" % (id, body), id=str(id))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a log, got by `Engine.read`.
+
+    Attributes:
+      records: the oldest of what was asked for, in the order of their ids.
+      upto: every event that was asked for and has an id up to this one is in ``records`` or gone.
+      gap: whether events after the cursor may be gone.
+    """
+
+    records: Sequence[Record]
+    upto: int
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is present on a topic; got by `Broker.presence`.
+
+    Attributes:
+      name: as given to ``subscribe(presence=...)``.
+      connections: how many subscriptions are present under it, in all processes.
+    """
+
+    name: str
+    connections: int
+
+
+class Feed(Protocol):
+    """The broker, as its engine sees it."""
+
+    def records(self, records: Sequence[Record], /) -> None:
+        """These have been appended: in order, nothing left out since the last call."""
+
+    def interrupted(self, head: int, /) -> None:
+        """Events may have been left out; from ``head`` on nothing is."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Numbers events and keeps them; the module's own text is the contract."""
+
+    #: Whether `read` knows more than what was fed since `run` started.
+    keeps_history: bool
+    #: Whether other processes append to the same log, and may die.
+    shared: bool
+
+    async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
+        """Open the log, call ``task_status.started(head)``, and feed until cancelled.
+
+        ``head`` is the largest id that has been given so far.
+        """
+
+    async def append(self, entries: Sequence[Entry], /) -> Sequence[int]:
+        """Store all entries, or none, and return their ids, which strictly increase."""
+
+    async def read(self, selection: Selection, after: int, limit: int, /) -> Page:
+        """What is kept after ``after``, at most ``limit`` records, or an engine's own lower limit.
+
+        With ``after`` 0, all that is kept is asked for, and nothing that is gone is a gap.
+        """
+
+    async def claim(self, name: str, owner: str, seconds: float, /) -> str | None:
+        """Take the lease of this name, or prolong it, if nobody else holds it.
+
+        Returns who held it when this was called: None for nobody.
+        """
+
+    async def release(self, name: str, owner: str, /) -> None:
+        """Give the lease up, if ``owner`` holds it."""
+
+    async def holder(self, name: str, /) -> str | None:
+        """Who holds the lease, or None."""
+
+    async def join(self, topic: str, name: str, owner: str, count: int, seconds: float, /) -> int:
+        """Say that ``owner`` has ``count`` connections of ``name`` on this topic, for ``seconds``.
+
+        Returns how many there are of other owners. A count of 0 is a leave.
+        """
+
+    async def members(self, topic: str, /) -> Sequence[Member]:
+        """Who is present on a topic, by name."""
+
+    async def lapsed(self) -> Sequence[tuple[str, str]]:
+        """Topics and names that were present and whose time is over, each told to one caller."""
+
+    def statistics(self) -> dict[str, Any]:
+        """What the engine itself counts, for logs; the keys are its own."""

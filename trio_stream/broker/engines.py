@@ -1,0 +1,21 @@
+"""The engines by the schemes of their URLs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .contract import Engine, Retention
+from .memory import MemoryEngine
+
+__all__ = ["open_engine"]
+
+
+def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engine:
+    """The engine that a URL names, not opened yet; `ValueError` lists the schemes there are."""
+    scheme, _, _ = url.partition(":")
+    if scheme == "memory":
+        return MemoryEngine(**options)
+    raise ValueError(
+        f"no engine has the URL {url!r}: there are memory://, sqlite:///path/to/file, "
+        "redis://host:port/db and rediss://"
+    )

@@ -1,0 +1,236 @@
+"""A log in memory: all there is of ``memory://``, and what other engines' brokers know by heart.
+
+Each topic is a list that grows at one end and is trimmed at the other. All topics share one
+sequence of ids, so a cursor is one number whatever it is that it reads.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import final
+
+from .contract import Page, Record, Retention
+from .topics import EARLIEST, Selection
+
+__all__ = ["MemoryLog"]
+
+#: Bytes that a record costs besides its event's bytes: objects, id and list slots, as measured.
+RECORD_OVERHEAD = 400
+
+#: A page ends with the record that makes it larger than this, in bytes: it is what a subscriber
+#: that waits for its client holds on to, whatever happens to the log meanwhile.
+_PAGE_BYTES = 2**16
+
+#: Topics whose events are all gone, of which the last id is remembered so that a cursor can be told
+#: exactly whether it has missed something. About 200 bytes each.
+_FORGOTTEN_TOPICS = 10_000
+
+_by_id = attrgetter("id")
+
+
+class _Topic:
+    """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
+
+    __slots__ = ("bytes", "ids", "last", "records", "start", "times", "trimmed")
+
+    def __init__(self, trimmed: int) -> None:
+        self.ids: list[int] = []
+        self.records: list[Record] = []
+        self.times: list[float] = []
+        self.start = 0
+        self.bytes = 0
+        #: The newest id that is gone, and the newest there ever was.
+        self.trimmed = self.last = trimmed
+
+    def __len__(self) -> int:
+        return len(self.ids) - self.start
+
+    def add(self, record: Record, now: float) -> None:
+        self.last = record.id
+        self.ids.append(record.id)
+        self.records.append(record)
+        self.times.append(now)
+        self.bytes += len(record.event.data)
+
+    def drop_oldest(self) -> int:
+        """Drop one; returns its size."""
+        start = self.start
+        size = len(self.records[start].event.data)
+        self.trimmed = self.ids[start]
+        self.records[start] = None  # type: ignore[call-overload]  # give its memory back now
+        self.start = start = start + 1
+        self.bytes -= size
+        if start > 32 and start * 2 > len(self.ids):
+            del self.ids[:start], self.records[:start], self.times[:start]
+            self.start = 0
+        return size
+
+    def after(self, cursor: int, limit: int) -> list[Record]:
+        first = bisect_right(self.ids, cursor, self.start)
+        return self.records[first : first + limit]
+
+
+@final
+class MemoryLog:
+    """All that was fed since ``base``, within its bounds.
+
+    Args:
+      base: the id before the first that will be added.
+      retention: bounds for each topic.
+      max_bytes: for all topics together; the oldest events go first. This is the memory it takes.
+      clock: for ages, in seconds; must not jump back.
+    """
+
+    def __init__(
+        self, base: int, retention: Retention, max_bytes: int, clock: Callable[[], float]
+    ) -> None:
+        self.head = base
+        self.bytes = 0
+        self.events = 0
+        self._retention = retention
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._topics: dict[str, _Topic] = {}
+        self._order: deque[tuple[int, str]] = deque()
+        self._forgotten: OrderedDict[str, int] = OrderedDict()
+        #: Of topics that it knows nothing about, everything up to here may be gone.
+        self.base = base
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def topic(self, name: str) -> tuple[int, int, int | None, int | None]:
+        """Events, bytes, oldest and newest id of one topic."""
+        topic = self._topics.get(name)
+        if topic is None or not len(topic):
+            return 0, 0, None, None
+        return len(topic), topic.bytes, topic.ids[topic.start], topic.ids[-1]
+
+    def append(self, record: Record) -> None:
+        """Add the newest record."""
+        topic = self._topics.get(record.topic)
+        if topic is None:
+            gone = self._forgotten.pop(record.topic, self.base)
+            topic = self._topics[record.topic] = _Topic(gone)
+        now = self._clock()
+        topic.add(record, now)
+        self.head = record.id
+        self.events += 1
+        self.bytes += len(record.event.data) + RECORD_OVERHEAD
+        self._order.append((record.id, record.topic))
+        self._trim(topic, now)
+        if self.bytes > self._max_bytes:
+            self._trim_all()
+
+    def restart(self, head: int) -> None:
+        """Forget everything: what was fed up to ``head`` may have holes."""
+        self._topics.clear()
+        self._order.clear()
+        self._forgotten.clear()
+        self.bytes = self.events = 0
+        self.base = self.head = max(head, self.head)
+
+    def read(self, selection: Selection, after: int, limit: int) -> Page:
+        """As `Engine.read`; a gap is what this log does not know, whoever else may."""
+        gap = after > self.head  # not an id of this log's, so nothing is known about the reader
+        if gap:
+            after = EARLIEST
+        topics = self._newer(selection, after)
+        found: list[Record] = []
+        for topic in topics:
+            if self._retention.age is not None:
+                self._trim(topic, self._clock())
+            found += topic.after(after, limit)
+        if len(topics) > 1:
+            found.sort(key=_by_id)
+        gap = gap or (after != EARLIEST and self._is_gone(selection, after, topics))
+        return self._page(found, limit, gap=gap)
+
+    def expire(self) -> None:
+        """Give the memory of events back that are too old."""
+        now = self._clock()
+        for topic in list(self._topics.values()):
+            self._trim(topic, now)
+        self._forget_empty()
+
+    def _page(self, found: Sequence[Record], limit: int, *, gap: bool) -> Page:
+        size = 0
+        for count, record in enumerate(islice(found, limit), 1):
+            size += len(record.event.data)
+            if size > _PAGE_BYTES:
+                limit = count
+                break
+        if len(found) >= limit:
+            found = found[:limit]
+            return Page(found, found[-1].id, gap)
+        return Page(found, self.head, gap)
+
+    def _newer(self, selection: Selection, after: int) -> list[_Topic]:
+        """The topics that had events after the cursor, whether or not they still have."""
+        if selection.patterns:
+            each: Iterable[_Topic | None] = (
+                topic
+                for name, topic in self._topics.items()
+                if topic.last > after and name in selection
+            )
+        else:
+            each = map(self._topics.get, selection.names)
+        return [topic for topic in each if topic is not None and topic.last > after]
+
+    def _is_gone(self, selection: Selection, after: int, topics: Iterable[_Topic]) -> bool:
+        """Whether an event after the cursor is gone, or may be."""
+        if any(after < topic.trimmed for topic in topics):
+            return True
+        if after < self.base and not self._topics.keys() >= set(selection.filters):
+            return True  # of the others nothing is known that far back
+        if not self._forgotten:
+            return False
+        if not selection.patterns:
+            return any(after < self._forgotten.get(name, 0) for name in selection.names)
+        return any(after < gone and name in selection for name, gone in self._forgotten.items())
+
+    def _trim(self, topic: _Topic, now: float) -> None:
+        retention = self._retention
+        while len(topic) > retention.events or (topic.bytes > retention.bytes and len(topic) > 1):
+            self._drop_oldest(topic)
+        if retention.age is not None:
+            oldest = now - retention.age
+            while len(topic) and topic.times[topic.start] < oldest:
+                self._drop_oldest(topic)
+
+    def _drop_oldest(self, topic: _Topic) -> None:
+        self.bytes -= topic.drop_oldest() + RECORD_OVERHEAD
+        self.events -= 1
+        if len(self._order) > 2 * self.events + 64:
+            self._order = deque(self._live_order())
+
+    def _live_order(self) -> Iterator[tuple[int, str]]:
+        for id, name in self._order:
+            topic = self._topics.get(name)
+            if topic is not None and id > topic.trimmed:
+                yield id, name
+
+    def _trim_all(self) -> None:
+        while self.bytes > self._max_bytes and self.events > 1:
+            id, name = self._order.popleft()
+            topic = self._topics.get(name)
+            if topic is not None and id > topic.trimmed:
+                self._drop_oldest(topic)
+                if not len(topic):
+                    self._forget(name, topic)
+
+    def _forget_empty(self) -> None:
+        for name, topic in list(self._topics.items()):
+            if not len(topic):
+                self._forget(name, topic)
+
+    def _forget(self, name: str, topic: _Topic) -> None:
+        del self._topics[name]
+        self._forgotten[name] = topic.trimmed
+        if len(self._forgotten) > _FORGOTTEN_TOPICS:
+            _, gone = self._forgotten.popitem(last=False)
+            self.base = max(self.base, gone)

@@ -1,0 +1,86 @@
+"""``memory://``: the log of one process, gone when it ends.
+
+What a broker keeps in memory anyway is all there is, so this engine is a counter and the leases.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, final
+
+import trio
+
+from .contract import Entry, Feed, Page, Record, wire_form
+from .leases import LocalLeases
+from .topics import Selection
+
+__all__ = ["MemoryEngine", "first_id"]
+
+log = logging.getLogger("trio_stream")
+
+
+def first_id() -> int:
+    """The id before the first of a new log: the time in microseconds.
+
+    So the ids of an earlier log, which clients still have, are smaller than all of the new one's,
+    and are recognised as a gap.
+    """
+    return time.time_ns() // 1000
+
+
+@final
+class MemoryEngine(LocalLeases):
+    """Events in this process, for this process."""
+
+    keeps_history = False
+    shared = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = first_id()
+        self._feed: Feed | None = None
+
+    async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
+        workers = server_workers()
+        if workers > 1:
+            log.warning(
+                "a memory:// broker is in each of the server's %d workers, and none hears of what "
+                "the others publish: use redis://, or --workers 1",
+                workers,
+            )
+        self._feed = feed
+        task_status.started(self._last)
+        await trio.sleep_forever()
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        # Not a checkpoint: the broker's publish is one.
+        assert self._feed is not None
+        records = []
+        for entry in entries:
+            self._last = id = self._last + 1
+            records.append(Record(id, entry.topic, entry.key, wire_form(id, entry.body)))
+        self._feed.records(records)
+        return [record.id for record in records]
+
+    async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        raise AssertionError("a memory broker's log is read where it is")
+
+    def statistics(self) -> dict[str, Any]:
+        return {}
+
+
+def server_workers() -> int:
+    """How many workers the Hypercorn has that this process is one of; 1 where nothing is known.
+
+    Hypercorn does not tell its workers, but hands each its whole configuration: an argument of the
+    process, which `multiprocessing` keeps. Both are looked at, not relied on.
+    """
+    if multiprocessing.parent_process() is None or "hypercorn.config" not in sys.modules:
+        return 1
+    arguments = getattr(multiprocessing.current_process(), "_kwargs", {})
+    workers = getattr(arguments.get("config"), "workers", 1)
+    return workers if isinstance(workers, int) else 1

@@ -1,0 +1,339 @@
+"""`Subscription`: a cursor in a broker's log.
+
+It is in one of two states. *Behind*, its own task reads the log from its cursor on and delivers at
+the pace of its client. At the *head*, it follows: the broker's fan-out hands it each new event, and
+its task sleeps. It changes to the head when it has read all there is, and falls behind with the
+first event that its client has no room for; both in a single step, with nothing awaited between
+looking and changing, so that no event is left out, doubled or overtaken in between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Literal, Self, final
+
+import trio
+from outcome import Value
+
+from ..codec import EncodedEvent, encode
+from ..errors import GapError
+from .contract import Page, Record
+from .event import TopicEvent
+from .topics import EARLIEST, Selection, parse_cursor
+
+if TYPE_CHECKING:
+    from ..stream.source.contract import Sink
+    from .hub import Hub
+
+__all__ = ["Subscription", "SubscriptionStatistics"]
+
+#: Records that are read from the log at a time.
+PAGE = 256
+
+Overflow = Literal["all", "latest"]
+Cursor = str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStatistics:
+    """What a subscription has done so far; got by `Subscription.statistics`."""
+
+    #: The id up to which everything has been delivered.
+    cursor: int
+    #: Whether it follows: False while it has still to catch up.
+    at_head: bool
+    #: How many times its client had no room and it fell behind, for an iterator: had to wait.
+    fell_behind: int
+    #: Events that were left out because a newer one had the same key.
+    conflated: int
+    #: Gaps that its client was told of.
+    gaps: int
+
+
+@final
+class Subscription:
+    """Events of some topics, from a cursor on; made by `Broker.subscribe`.
+
+    Use it once: as the source of a `Stream`, which delivers the events and ends when the broker is
+    closed, or as an async iterator of `TopicEvent`, which raises
+
+    * `GapError` when events are gone that it should have given. The next ``__anext__`` goes on
+      behind the gap.
+    * `trio.ClosedResourceError` when the broker is closed.
+
+    Nothing runs, and nothing but an id is held, until it is streamed or iterated.
+
+    Memory: at most one page, of 256 events or 64 KiB, besides what the broker's log holds anyway.
+    """
+
+    #: Part of the contract of a stream's source: the response's headers need not wait for anything.
+    holds_headers = False
+
+    __slots__ = (
+        "__weakref__",
+        "_conflated",
+        "_cursor",
+        "_fell_behind",
+        "_gaps",
+        "_hub",
+        "_latest",
+        "_page",
+        "_presence",
+        "_present",
+        "_stops_at",
+        "_task",
+        "_unknown",
+        "_used",
+        "seen",
+        "selection",
+        "take",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        selection: Selection,
+        after: Cursor,
+        overflow: Overflow,
+        presence: str | None,
+    ) -> None:
+        if overflow not in {"all", "latest"}:
+            raise ValueError(f"overflow is 'all' or 'latest', not {overflow!r}")
+        self._hub = hub
+        self.selection = selection
+        self._latest = overflow == "latest"
+        self._presence = presence
+        self._present = False
+        #: A cursor that came from a client and is no id: the client has to be told.
+        self._unknown = False
+        self._cursor = self._start(after)
+        self.seen: float = inf
+        self.take: Callable[[EncodedEvent], bool] = _no_room
+        self._task: trio.lowlevel.Task | None = None
+        self._page: deque[Record] = deque()
+        self._used = False
+        #: Whether a record is the last to be delivered; for `Broker.resumable`.
+        self._stops_at: Callable[[Record], bool] | None = None
+        self._fell_behind = self._conflated = self._gaps = 0
+
+    def _start(self, after: Cursor) -> int:
+        if after is None:
+            return self._hub.head
+        if after == "earliest":
+            return EARLIEST
+        cursor = parse_cursor(after)
+        self._unknown = cursor is None
+        return EARLIEST if cursor is None else cursor
+
+    def statistics(self) -> SubscriptionStatistics:
+        """Counters, for logs and metrics; a snapshot."""
+        following = self.seen is not inf
+        return SubscriptionStatistics(
+            cursor=int(self.seen) if following else self._cursor,
+            at_head=following,
+            fell_behind=self._fell_behind,
+            conflated=self._conflated,
+            gaps=self._gaps,
+        )
+
+    # As the source of a stream.
+
+    async def run(self, sink: Sink) -> None:
+        """Deliver to a stream until it or the broker ends; called by the stream."""
+        if sink.format != "sse":
+            raise TypeError(
+                f"a topic's events are server-sent events, and this stream's format is "
+                f"{sink.format!r}: iterate the subscription and send what you make of each event"
+            )
+        self._use()
+        self.take = sink.put_nowait
+        try:
+            await self._appear()
+            while await self._catch_up(sink):
+                await self._follow()
+        finally:
+            self._hub.fanout.discard(self)
+            await self._disappear()
+
+    async def _catch_up(self, sink: Sink) -> bool:
+        """Deliver from the log until nothing is left in it; False when that was the end."""
+        while not self._hub.closed:
+            page = await self._read()
+            if page.gap and (wait := sink.put(self._tell_gap(page))) is not None:
+                await wait
+            for record in page.records:
+                if (wait := sink.put(record.event)) is not None:
+                    await wait
+                    if self._latest:  # what is newer by now may replace the rest of the page
+                        self._cursor = record.id
+                        break
+                self._cursor = record.id
+                if self._stops_at is not None and self._stops_at(record):
+                    return False
+            else:
+                self._cursor = page.upto
+                if not page.records and self._go_to_head():
+                    return True
+        return False
+
+    def _tell_gap(self, page: Page) -> EncodedEvent:
+        # With an id only where no event follows that has one: it must not skip what is still there.
+        gap = self._gap(page)
+        data = {"after": gap.after, "next": gap.next}
+        return encode(data, event="gap", id=None if page.records else page.upto)
+
+    def _gap(self, page: Page) -> GapError:
+        after, self._unknown = None if self._unknown else str(self._cursor), False
+        following = page.records[0].event.id if page.records else None
+        return GapError(self.selection.filters, after, following)
+
+    # As an async iterator.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TopicEvent:
+        if not self._page:
+            await self._fill()
+        else:
+            await trio.lowlevel.checkpoint()
+        record = self._page.popleft()
+        self._cursor = record.id
+        if self._latest:  # what is newer by then may replace the rest of the page
+            self._page.clear()
+        return TopicEvent(record.topic, record.event)
+
+    async def _fill(self) -> None:
+        if not self._used:
+            self._use()
+            await self._appear()
+        while not self._page:
+            if self._hub.closed:
+                raise trio.ClosedResourceError("the broker is closed")
+            page = await self._read()
+            gap = self._gap(page) if page.gap else None
+            self._page.extend(page.records)
+            self._cursor = page.upto
+            if gap is not None:
+                raise gap
+            if not page.records and self._go_to_head():
+                try:
+                    await self._follow()
+                finally:
+                    self._hub.fanout.discard(self)
+
+    async def aclose(self) -> None:
+        """Leave, if it was iterated: the presence ends, the position is forgotten. Idempotent."""
+        self._used = True
+        self._page.clear()
+        self._hub.fanout.discard(self)
+        await self._disappear()
+        await trio.lowlevel.checkpoint()
+
+    def close_unawaited(self) -> bool:
+        """For a stream that is never served: nothing is held that would have to be closed."""
+        return True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # Its position.
+
+    def _use(self) -> None:
+        if self._used:
+            raise RuntimeError("a Subscription can be used once: subscribe again")
+        self._used = True
+
+    async def _read(self) -> Page:
+        page = await self._read_once(self._cursor)
+        if self._latest and page.records:
+            page = await self._read_latest(page)
+        if self._unknown:
+            page = Page(page.records, page.upto, gap=True)
+        self._gaps += page.gap
+        return page
+
+    async def _read_once(self, cursor: int) -> Page:
+        page = self._hub.log.read(self.selection, cursor, PAGE)
+        if page.gap and self._hub.engine.keeps_history:
+            page = await self._hub.engine.read(self.selection, cursor, PAGE)
+        return page
+
+    async def _read_latest(self, page: Page) -> Page:
+        """All there is, but of each key only the newest: as many records as there are keys."""
+        newest: dict[tuple[str, str], Record] = {}
+        count, gap = 0, page.gap
+        while page.records:
+            for record in page.records:
+                key = (record.topic, record.key)
+                newest.pop(key, None)  # so that the newest comes last
+                newest[key] = record
+            count += len(page.records)
+            page = await self._read_once(page.upto)
+            gap = gap or page.gap
+        self._conflated += count - len(newest)
+        return Page(list(newest.values()), page.upto, gap)
+
+    def _go_to_head(self) -> bool:
+        """Follow from here on, unless something has been appended since the last read."""
+        hub = self._hub
+        if hub.closed or self._cursor < hub.log.head:
+            return False
+        self.seen = self._cursor
+        hub.fanout.add(self)
+        return True
+
+    async def _follow(self) -> None:
+        """Sleep while the fan-out does the work, until it finds no room."""
+        while self.seen is not inf and not self._hub.closed:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def fall_behind(self, cursor: int) -> None:
+        """Called by the fan-out: its client had no room for what comes after ``cursor``."""
+        self._cursor = max(self._cursor, cursor)
+        self.seen = inf
+        self._fell_behind += 1
+        self._hub.fanout.discard(self)
+        self.wake()
+
+    def end(self) -> None:
+        """Called by the fan-out: its stream has ended, and will cancel its task."""
+        self.seen = inf
+        self._hub.fanout.discard(self)
+
+    def wake(self) -> None:
+        """Let its task look at what has become of it."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task, Value(None))
+
+    # Its presence.
+
+    async def _appear(self) -> None:
+        self._hub.opened(self)
+        if self._presence is not None:
+            self._present = True
+            await self._hub.presence.join(self.selection, self._presence)
+
+    async def _disappear(self) -> None:
+        self._hub.left(self)
+        if self._present:
+            self._present = False
+            assert self._presence is not None
+            self._hub.presence.leave(self.selection, self._presence)
+
+
+def _no_room(event: EncodedEvent) -> bool:
+    """An iterator's: it is told that there is something, and takes it from the log itself."""
+    return False

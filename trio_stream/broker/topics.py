@@ -1,0 +1,113 @@
+"""Topic names, the patterns that select them, and the ids that clients bring back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Literal, final
+
+__all__ = ["EARLIEST", "MAX_TOPIC_BYTES", "Selection", "check_topic", "is_pattern", "parse_cursor"]
+
+#: The longest topic name, in bytes of UTF-8: names are keys, in memory, in SQLite and in Redis.
+MAX_TOPIC_BYTES = 1024
+
+#: "The ids of the log begin after this one", as a cursor.
+EARLIEST = 0
+
+#: The largest id: what SQLite holds, and what Redis' streams hold with room to spare.
+_MAX_ID = 2**63 - 1
+
+_WILDCARDS = {"*", "**"}
+
+
+def check_topic(topic: object) -> str:
+    """A name that can be published to, if it is one; else `TypeError` or `ValueError`.
+
+    Any Unicode text is one, but for ``*`` and ``**`` as a whole segment, which only patterns have.
+    """
+    name = _check_name(topic, "a topic")
+    if is_pattern(name):
+        raise ValueError(
+            f"{name!r} is a pattern, which can be subscribed to but not be published to: "
+            "'*' and '**' between slashes stand for other names"
+        )
+    return name
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for others: ``*`` for one segment, ``**`` for one or more."""
+    return "*" in name and not _WILDCARDS.isdisjoint(name.split("/"))
+
+
+def parse_cursor(after: object) -> int | None:
+    """The number in an id; None when it is no id that any broker could have given.
+
+    It comes from a client, so anything at all is expected, 1 MiB of it too.
+    """
+    if isinstance(after, int) and not isinstance(after, bool):
+        number = after
+    elif isinstance(after, str) and len(after) <= 19 and after.isascii() and after.isdigit():
+        number = int(after)
+    else:
+        return None
+    return number if 0 <= number <= _MAX_ID else None
+
+
+@final
+class Selection:
+    """The topics that a subscription wants, by name and by pattern."""
+
+    __slots__ = ("_matches", "filters", "names", "patterns")
+
+    def __init__(self, filters: Iterable[str]) -> None:
+        #: Names and patterns as they were given, each once.
+        self.filters = tuple(dict.fromkeys(_check_name(name, "a topic") for name in filters))
+        if not self.filters:
+            raise ValueError("a subscription needs at least one topic or pattern")
+        self.names = tuple(name for name in self.filters if not is_pattern(name))
+        self.patterns = tuple(name for name in self.filters if is_pattern(name))
+        self._matches = compile_patterns(self.patterns)
+
+    @property
+    def single(self) -> str | None:
+        """The one name that is wanted, or None when there are several, or patterns."""
+        return self.filters[0] if len(self.filters) == 1 and not self.patterns else None
+
+    def __contains__(self, topic: object) -> bool:
+        return topic in self.names or (isinstance(topic, str) and self._matches(topic))
+
+    def __repr__(self) -> str:
+        return f"<Selection {', '.join(self.filters)}>"
+
+
+def compile_patterns(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """A function that tells whether a topic is matched by any of the patterns.
+
+    A segment that begins with ``$`` is the library's own: no leading wildcard matches it.
+    """
+    sources = [_to_regex(pattern) for pattern in patterns]
+    if not sources:
+        return lambda topic: False
+    match = re.compile("|".join(sources), re.DOTALL).fullmatch
+    return lambda topic: match(topic) is not None
+
+
+def _to_regex(pattern: str) -> str:
+    kinds: dict[str, Literal["[^/]+", ".+"]] = {"*": "[^/]+", "**": ".+"}
+    segments = [kinds.get(segment) or re.escape(segment) for segment in pattern.split("/")]
+    guard = r"(?!\$)" if pattern.startswith("*") else ""
+    return f"(?:{guard}{'/'.join(segments)})"
+
+
+def _check_name(name: object, what: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{what} is a str, not {type(name).__name__}")
+    if not name:
+        raise ValueError(f"{what} cannot be an empty string")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"{what} cannot hold half a surrogate pair: {name!a}") from exc
+    if size > MAX_TOPIC_BYTES:
+        raise ValueError(f"{what} is at most {MAX_TOPIC_BYTES} bytes of UTF-8, not {size}")
+    return name
