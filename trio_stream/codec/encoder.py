@@ -66,7 +66,10 @@ def encode_sse(
     if type(data) is str and "\n" not in data and "\r" not in data:
         # The commonest event by far, a token of text, in one piece: a third of the cost.
         head = "" if event is None and id is None and retry is None else _head(event, id, retry)
-        return to_utf8(f"{head}data: {data}\n\n")
+        try:
+            return f"{head}data: {data}\n\n".encode()
+        except UnicodeEncodeError:
+            return to_utf8(data)  # which says what to do about it
     if isinstance(data, ServerSentEvent):
         return _encode_event(data, event, id, retry)
     if isinstance(data, EncodedEvent):

@@ -188,13 +188,21 @@ class EventChannel:
             self._wake = callback
 
     def take(self) -> list[bytes]:
-        """Take all that waits, which may be nothing."""
-        chunks, self._chunks = self._chunks, []
-        self.queued_bytes = 0
-        self._taken += len(chunks)
+        """Take all that waits, which may be nothing, and as much again of waiting senders'.
+
+        Their events go along at once: left in the channel, the first would be a write of its own.
+        """
+        chunks = self._take_queued()
         self._peak = max(self._peak, len(chunks))
         if self._senders:
             self._admit()
+            chunks += self._take_queued()
+        return chunks
+
+    def _take_queued(self) -> list[bytes]:
+        chunks, self._chunks = self._chunks, []
+        self.queued_bytes = 0
+        self._taken += len(chunks)
         return chunks
 
     def wake(self) -> None:

@@ -258,6 +258,7 @@ class Lifetime:
                     raise
                 helpers.cancel_scope.cancel()
         finally:
+            transport.close()
             current_registry().discard(self)
             if connection is not None:
                 current_registry().leave_worker(self, connection.context)

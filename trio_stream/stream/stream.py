@@ -202,8 +202,9 @@ class Stream(Enterable):
         if ms is not None:
             self._refuse_without_fields("retry")
             check_retry(ms)
-        # Before the stream is open it is the primer that carries it.
-        self._retry_due = self._headers_out and ms is not None and ms != self._retry
+        if ms != self._retry:
+            # Before the stream is open it is the primer that carries it.
+            self._retry_due = self._headers_out and ms is not None
         self._retry = ms
 
     def _refuse_without_fields(self, name: str) -> None:

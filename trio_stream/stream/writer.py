@@ -6,6 +6,9 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import outcome
+import trio
+
 from ..codec import encode_retry
 from .foreign import failure_status
 from .outcome import Outcome
@@ -34,6 +37,21 @@ async def write_response(stream: Lifetime, transport: Transport) -> bool:
     Raises:
       trio.BrokenResourceError: the client has gone.
     """
+    result = await outcome.acapture(_write_on, stream, transport)
+    if isinstance(result, outcome.Error) and _is_servers_fault(result.error):
+        # Raised by the stream's call in the end, and not in a group from this task.
+        stream._failure = result.error
+        stream._end(Outcome.FAILED)
+        return True
+    return result.unwrap()
+
+
+def _is_servers_fault(error: BaseException) -> bool:
+    """Whether the server's `send`, or a middleware's, failed for another reason than the client."""
+    return isinstance(error, Exception) and not isinstance(error, trio.BrokenResourceError)
+
+
+async def _write_on(stream: Lifetime, transport: Transport) -> bool:
     channel = stream._channel
     if not stream._headers_out and await _answer_failure(stream, transport):
         return True
