@@ -69,7 +69,7 @@ def encode_sse(
         try:
             return f"{head}data: {data}\n\n".encode()
         except UnicodeEncodeError:
-            return to_utf8(data)  # which says what to do about it
+            return to_utf8(f"{head}{data}")  # which raises, and says what to do
     if isinstance(data, ServerSentEvent):
         return _encode_event(data, event, id, retry)
     if isinstance(data, EncodedEvent):
