@@ -131,6 +131,8 @@ class MemoryConnection:
         self._socket = _Socket(socket_buffer)
         self._finished = False  # the application has sent its last message
         self._over = trio.Event()  # the client has gone, or the response has ended
+        self._body_read = False
+        self._told = False
         self._arriving = trio.CancelScope()
         self._call = trio.CancelScope()
         self._writes_unseen: int | None = None
@@ -165,8 +167,10 @@ class MemoryConnection:
                     async for chunk in chunks:
                         await self._put({"type": "http.request", "body": chunk, "more_body": True})
                 await self._put({"type": "http.request", "body": b"", "more_body": False})
+            self._body_read = True
             await self._over.wait()
-            await self._put({"type": "http.disconnect"})
+            if not self._told:
+                await self._put({"type": "http.disconnect"})
         except trio.BrokenResourceError:
             pass  # the application has ended
 
@@ -174,6 +178,19 @@ class MemoryConnection:
         # Waiting for the application, a server does not read on, and sees no client leave.
         with trio.CancelScope(shield=True):
             await self._to_app.send(message)
+
+    def _set_over(self) -> None:
+        """The client has gone or the response has ended: tell the application at once if possible.
+
+        Hypercorn does so before the `send` that noticed it returns.
+        """
+        self._over.set()
+        if self._body_read and not self._told:
+            try:
+                self._to_app.send_nowait({"type": "http.disconnect"})
+                self._told = True
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                pass  # `_read_request` waits for room, or the application has ended
 
     async def receive(self) -> Message:
         """ASGI's ``receive``."""
@@ -235,7 +252,7 @@ class MemoryConnection:
         if not self._over.is_set():
             self.ended = how
             self._socket.close()
-            self._over.set()
+            self._set_over()
 
     # The client.
 
@@ -245,7 +262,7 @@ class MemoryConnection:
 
     def disconnect(self) -> None:
         """The client closes its connection, and the server sees it."""
-        self._over.set()
+        self._set_over()
         self._arriving.cancel()
         self._socket.close()
         self._socket.discard()

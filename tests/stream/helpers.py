@@ -1,0 +1,66 @@
+"""What the tests of streams share."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import trio
+
+from trio_stream import ServerSentEvent, Stream
+from trio_stream.testing import connect
+from trio_stream.transport.memory import Application
+
+#: What every event stream says first.
+PRIMER = b"retry: 3000\n"
+
+
+async def body_of(app: Application, **request: Any) -> bytes:
+    """The whole body of one response."""
+    async with connect(app, **request) as client:
+        return await client.read()
+
+
+async def events_of(app: Application, **request: Any) -> list[ServerSentEvent]:
+    """All events of one response, which must end properly."""
+    async with connect(app, **request) as client:
+        events = [event async for event in client.events()]
+        assert client.ended == "complete"
+    return events
+
+
+async def data_of(app: Application, **request: Any) -> list[str]:
+    """The data of all events of one response, which must end properly."""
+    return [event.data for event in await events_of(app, **request)]
+
+
+class Generator:
+    """An async generator of numbers that notes how it was closed.
+
+    It never awaits between its values, and awaits in its ``finally``.
+    """
+
+    def __init__(self, count: float = float("inf"), *, pause: float | None = None) -> None:
+        self.count = count
+        self.pause = pause
+        self.produced = 0
+        self.closed = False
+        self.task: object = None
+        self.closed_in: object = None
+
+    async def __call__(self) -> AsyncIterator[int]:
+        self.task = trio.lowlevel.current_task()
+        try:
+            while self.produced < self.count:
+                self.produced += 1
+                yield self.produced
+                if self.pause is not None:
+                    await trio.sleep(self.pause)
+        finally:
+            self.closed_in = trio.lowlevel.current_task()
+            await trio.sleep(1)
+            self.closed = True
+
+
+async def until_ended(stream: Stream) -> None:
+    """Wait, on an autojump clock, until the stream knows how it ends."""
+    while stream.outcome is None:
+        await trio.sleep(0.01)

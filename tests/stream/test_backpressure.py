@@ -1,0 +1,171 @@
+"""The bounds of a stream's buffer, in events and bytes, and who gets the room."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+
+from trio_stream import Stream
+from trio_stream.testing import connect
+from trio_stream.testing.client import Client
+
+Clock = trio.testing.MockClock
+
+
+async def stall(stream: Stream, client: Client) -> None:
+    """Stall the client with one event under way, so that all that follow are queued."""
+    await trio.testing.wait_all_tasks_blocked()
+    client.stall()
+    await stream.send("under way")
+    await trio.testing.wait_all_tasks_blocked()
+    assert stream.statistics().queued == 0
+
+
+async def test_the_buffer_is_bounded_in_events() -> None:
+    stream = Stream(buffer=3)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        for _ in range(3):
+            stream.send_nowait("x")
+        with pytest.raises(trio.WouldBlock):
+            stream.send_nowait("x")
+        assert stream.statistics().queued == 3
+
+
+async def test_and_in_bytes() -> None:
+    stream = Stream(buffer_bytes=100)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        stream.send_nowait("x" * 42)  # 50 bytes on the wire
+        stream.send_nowait("x" * 42)
+        with pytest.raises(trio.WouldBlock):
+            stream.send_nowait("")
+
+
+async def test_one_larger_event_is_always_let_in() -> None:
+    stream = Stream(buffer_bytes=100)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        stream.send_nowait("x" * 2**20)
+        with pytest.raises(trio.WouldBlock):
+            stream.send_nowait("x")
+        client.resume()
+        stream.close()
+        sizes = [len(event.data) async for event in client.events()]
+    assert sizes == [len("under way"), 2**20]
+
+
+async def test_a_larger_event_waits_until_nothing_else_does(autojump_clock: Clock) -> None:
+    stream = Stream(buffer_bytes=100)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        stream.send_nowait("x")
+        with pytest.raises(trio.WouldBlock):
+            stream.send_nowait("x" * 2**20)
+
+
+async def test_what_is_written_no_longer_counts() -> None:
+    stream = Stream(buffer=1)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        stream.send_nowait("first")
+        client.resume()
+        await trio.testing.wait_all_tasks_blocked()
+        stream.send_nowait("second")
+
+
+async def test_waiting_senders_are_served_first_come_first_served() -> None:
+    stream = Stream(buffer=1)
+    async with connect(stream) as client, trio.open_nursery() as nursery:
+        await stall(stream, client)
+        for number in range(10):
+            nursery.start_soon(stream.send, number)
+            await trio.testing.wait_all_tasks_blocked()
+        client.resume()
+        data = [(await client.receive_event()).data for _ in range(11)]
+    assert data == ["under way", *(str(number) for number in range(10))]
+
+
+async def test_nobody_overtakes_a_waiting_sender() -> None:
+    """Not even an event that would find room, while a larger one waits for its own."""
+    stream = Stream(buffer_bytes=100)
+    async with connect(stream) as client, trio.open_nursery() as nursery:
+        await stall(stream, client)
+        stream.send_nowait("a" * 42)
+        nursery.start_soon(stream.send, "b" * 80)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.WouldBlock):
+            stream.send_nowait("c")
+        nursery.start_soon(stream.send, "c")
+        await trio.testing.wait_all_tasks_blocked()
+        client.resume()
+        data = [(await client.receive_event()).data for _ in range(4)]
+    assert data == ["under way", "a" * 42, "b" * 80, "c"]
+
+
+@pytest.mark.parametrize("kind", ["callback", "async generator", "list"])
+async def test_the_producer_is_held_back(kind: str) -> None:
+    made = 0
+
+    def make() -> str:
+        nonlocal made
+        made += 1
+        return "x" * 92  # 100 bytes on the wire
+
+    async def callback(stream: Stream) -> None:
+        while True:
+            await stream.send(make())
+
+    async def generator() -> AsyncIterator[str]:
+        while True:
+            yield make()
+
+    if kind == "list":
+        source: object = ["x" * 92] * 10_000
+    else:
+        source = callback if kind == "callback" else generator()
+    stream = Stream(source, buffer=50)
+    async with connect(stream, socket_buffer=1000) as client:
+        await trio.testing.wait_all_tasks_blocked()
+        statistics = stream.statistics()
+        assert statistics.queued == 50
+        # Fifty wait; what the socket has and what is being written came before: at most a buffer
+        # full each.
+        assert statistics.events <= 50 + 50 + 10 + 1
+        assert made <= statistics.events + 1
+        client.disconnect()
+
+
+async def test_it_goes_on_as_the_client_reads() -> None:
+    stream = Stream(["x" * 92] * 1000, buffer=50)
+    async with connect(stream, socket_buffer=1000) as client:
+        assert len([event async for event in client.events()]) == 1000
+        assert client.ended == "complete"
+
+
+@pytest.mark.parametrize("sizes", [[1] * 500, [1, 2000, 3] * 50, [300] * 100])
+async def test_whatever_the_sizes_nothing_is_lost_or_reordered(sizes: list[int]) -> None:
+    values = [f"{number} " + "x" * size for number, size in enumerate(sizes)]
+
+    async def callback(stream: Stream) -> None:
+        for value in values:
+            await stream.send(value)
+
+    stream = Stream(callback, buffer=7, buffer_bytes=700)
+    async with connect(stream, socket_buffer=100) as client:
+        assert [event.data async for event in client.events()] == values
+
+
+async def test_the_library_s_own_blocks_need_no_room(autojump_clock: Clock) -> None:
+    """A ping or a farewell is never refused, and makes nobody wait."""
+    stream = Stream(buffer=1, ping=10)
+    async with connect(stream) as client:
+        await stall(stream, client)
+        stream.send_nowait("fills it")
+        client.cancel_app()
+        client.resume()
+        data = [event.data async for event in client.events()]
+        assert data == ["under way", "fills it"]
+        assert client.retry is not None
+        assert client.retry >= 3000

@@ -1,0 +1,158 @@
+"""`Stream.value`: a stream's bytes without a server."""
+
+import pytest
+import trio
+import trio.testing
+
+from tests.stream.helpers import Generator
+from tests.support.tasks import NothingLeft
+from trio_stream import Stream
+from trio_stream.testing import connect
+
+Clock = trio.testing.MockClock
+
+
+async def test_all_its_bytes_can_be_read(no_task_left: NothingLeft) -> None:
+    async with Stream(["a", "b"]) as stream:
+        body = b"".join([chunk async for chunk in stream.value])
+    assert body == b"data: a\n\ndata: b\n\n"
+    assert stream.outcome == "completed"
+    await no_task_left()
+
+
+async def test_a_retry_that_was_set_goes_first() -> None:
+    async with Stream(["a"], retry=500) as stream:
+        assert await anext(stream.value) == b"retry: 500\ndata: a\n\n"
+
+
+async def test_what_was_sent_before_is_there() -> None:
+    stream = Stream()
+    stream.send_nowait("early")
+    async with stream:
+        assert await anext(stream.value) == b"data: early\n\n"
+        await stream.send("late")
+        assert await anext(stream.value) == b"data: late\n\n"
+        stream.close()
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream.value)
+
+
+async def test_leaving_the_block_closes_it(no_task_left: NothingLeft) -> None:
+    producer = Generator()
+    async with Stream(producer()) as stream:
+        await anext(stream.value)
+    assert producer.closed
+    assert stream.outcome == "closed"
+    await no_task_left()
+
+
+async def test_pull_only_it_has_no_ping_and_no_stall(autojump_clock: Clock) -> None:
+    async with Stream(Generator()(), ping=1, stall_timeout=1, buffer=5) as stream:
+        await trio.sleep(1000)
+        assert stream.outcome is None
+        assert b":" not in (await anext(stream.value)).replace(b"data:", b"")
+
+
+async def test_the_producer_is_held_back_until_it_is_read() -> None:
+    producer = Generator()
+    async with Stream(producer(), buffer=5):
+        await trio.testing.wait_all_tasks_blocked()
+        assert producer.produced == 6
+
+
+async def test_a_failure_is_raised_after_the_last_chunk(no_task_left: NothingLeft) -> None:
+    async def callback(stream: Stream) -> None:
+        await stream.send("one")
+        raise KeyError("mine")
+
+    async with Stream(callback) as stream:
+        assert await anext(stream.value) == b"data: one\n\n"
+        with pytest.raises(KeyError, match="mine"):
+            await anext(stream.value)
+    assert stream.outcome == "failed"
+    await no_task_left()
+
+
+async def test_a_failure_nobody_read_is_raised_by_the_block() -> None:
+    async def callback(stream: Stream) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        async with Stream(callback):
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_an_exception_of_the_block_goes_on_as_it_is(no_task_left: NothingLeft) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with Stream(Generator()()):
+            raise KeyError("mine")
+    await no_task_left()
+
+
+async def test_also_when_the_block_is_cancelled(no_task_left: NothingLeft) -> None:
+    async def fail_while_cancelled() -> None:
+        with trio.CancelScope() as scope:
+            async with Stream(Generator()()) as stream:
+                await anext(stream.value)
+                scope.cancel()
+                raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await fail_while_cancelled()
+    await no_task_left()
+
+
+async def test_cancelled_it_ends(autojump_clock: Clock, no_task_left: NothingLeft) -> None:
+    producer = Generator(1, pause=float("inf"))
+    with trio.move_on_after(5) as scope:
+        async with Stream(producer()) as stream:
+            async for _ in stream.value:
+                pass
+    assert scope.cancelled_caught
+    assert producer.closed_in is not None
+    await no_task_left()
+
+
+async def test_reading_is_a_checkpoint() -> None:
+    async with Stream(["a"]) as stream:
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.testing.assert_checkpoints():
+            await anext(stream.value)
+        with trio.testing.assert_checkpoints(), pytest.raises(StopAsyncIteration):
+            await anext(stream.value)
+
+
+async def test_statistics_count_what_was_read() -> None:
+    async with Stream(["a", "b"]) as stream:
+        size = sum([len(chunk) async for chunk in stream.value])
+        assert stream.statistics().bytes == size
+        assert stream.statistics().events == 2
+
+
+def test_it_must_have_been_entered() -> None:
+    with pytest.raises(RuntimeError, match="enter the stream first: async with"):
+        _ = Stream(["a"]).value
+
+
+async def test_an_entered_stream_cannot_be_served() -> None:
+    async with Stream(["a"]) as stream:
+        with pytest.raises(RuntimeError, match="served or entered once"):
+            async with connect(stream):
+                pytest.fail("served")
+
+
+async def test_nor_entered_again() -> None:
+    stream = Stream(["a"])
+    async with stream:
+        pass
+    with pytest.raises(RuntimeError, match="served or entered once"):
+        await stream.__aenter__()
+
+
+async def test_no_clock_ends_it(
+    autojump_clock: Clock,
+) -> None:
+    """Pull only: nobody watches the clock of an entered stream."""
+    async with Stream(max_duration=10) as stream:
+        await trio.sleep(1000)
+        assert stream.outcome is None
