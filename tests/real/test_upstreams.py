@@ -1,0 +1,129 @@
+"""Real clients of upstreams, proxied: two Hypercorn processes, and a client of the second."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+
+from tests.real.upstream import WORDS
+from tests.support.hypercorn_process import Server, hypercorn
+from tests.support.raw import read_until, send_request
+from trio_stream import EventStreamDecoder, ServerSentEvent
+
+SDK = ["/sdk", "/sdk-unawaited"]
+HTTP = ["/workers-ai/httpx", "/workers-ai/httpx2"]
+
+
+# The openai SDK leaves generators to the garbage collector whenever it has seen [DONE]: its own,
+# and those of httpx2 inside. The response itself it closes.
+SDKS_OWN = ",".join(
+    f"ignore:Async generator '{package}:ResourceWarning"
+    for package in ("openai", "httpx2", "httpc")
+)
+
+
+@asynccontextmanager
+async def servers(
+    *, sdk: bool = False, expect_errors: bool = False
+) -> AsyncIterator[tuple[Server, Server]]:
+    """The proxy and its upstream."""
+    async with hypercorn("tests.real.upstream:app", expect_errors=expect_errors) as upstream:
+        env = {"UPSTREAM": upstream.url}
+        if sdk:
+            env["PYTHONWARNINGS"] = f"default::ResourceWarning,{SDKS_OWN}"
+        async with hypercorn("tests.real.proxy:app", env=env, expect_errors=expect_errors) as proxy:
+            yield proxy, upstream
+
+
+async def get_events(server: Server, path: str, **headers: str) -> list[ServerSentEvent]:
+    async with server.client(timeout=10) as client:
+        response = await client.get(path, headers=headers)
+    assert response.status_code == 200, response.text
+    return EventStreamDecoder().feed(response.content)
+
+
+async def outcome(server: Server, within: float = 5) -> str:
+    """How the one stream there ended, waiting for it."""
+    with trio.fail_after(within):
+        async with server.client() as client:
+            while not all(ended := (await client.get("/outcomes")).json()):
+                await trio.sleep(0.02)
+    [only] = ended
+    return str(only)
+
+
+@pytest.mark.parametrize("path", SDK)
+async def test_the_openai_sdk_streams_on_trio_and_its_stream_is_a_source(path: str) -> None:
+    async with servers(sdk=True) as (proxy, upstream):
+        events = await get_events(proxy, f"{path}/words")
+        chunks = [event.json() for event in events]
+        assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == WORDS
+        # The SDK swallows [DONE]: it ends its iteration, and so our stream.
+        assert await outcome(proxy) == await outcome(upstream) == "completed"
+
+
+async def test_only_the_text_of_the_sdks_chunks() -> None:
+    async with servers(sdk=True) as (proxy, _), proxy.client() as client:
+        assert (await client.get("/sdk-text/words")).text == "".join(WORDS)
+
+
+@pytest.mark.parametrize("path", HTTP)
+async def test_a_workers_ai_response_is_passed_on_event_by_event(path: str) -> None:
+    async with servers() as (proxy, _):
+        *events, last = await get_events(proxy, f"{path}/words")
+        assert [event.json() for event in events] == [{"response": word} for word in WORDS]
+        assert last.data == "[DONE]"
+
+
+async def test_names_ids_and_retry_of_an_upstream_are_kept_and_last_event_id_goes_up() -> None:
+    async with servers() as (proxy, _):
+        events = await get_events(proxy, "/named")
+        assert [(e.event, e.id, e.data) for e in events] == [
+            ("count", "1", "1"),
+            ("count", "2", "2"),
+            ("count", "3", "3"),
+        ]
+        assert [event.retry for event in events] == [5000, None, None]
+        events = await get_events(proxy, "/named", **{"last-event-id": "3"})
+        assert [event.id for event in events] == ["4", "5", "6"]
+
+
+@pytest.mark.parametrize("path", [*SDK, *HTTP])
+async def test_when_the_client_leaves_the_upstream_request_is_aborted(path: str) -> None:
+    async with servers(sdk=path in SDK) as (proxy, upstream):
+        async with await proxy.connect() as stream:
+            await send_request(stream, f"{path}/endless")
+            await read_until(stream, b"tick")
+        assert await outcome(proxy, within=2) == "disconnected"
+        assert await outcome(upstream, within=2) == "disconnected"
+
+
+@pytest.mark.parametrize("path", [*SDK, *HTTP])
+async def test_a_client_that_stops_reading_and_leaves_aborts_it_too(path: str) -> None:
+    async with servers(sdk=path in SDK) as (proxy, upstream):
+        async with await proxy.connect() as stream:
+            await send_request(stream, f"{path}/flood")
+            await read_until(stream, b"xxx")
+            await trio.sleep(1)  # all buffers between are full: the source waits at its `yield`
+        assert await outcome(proxy) == "disconnected"
+        assert await outcome(upstream) == "disconnected"
+
+
+async def test_an_error_of_the_api_is_a_502_with_its_retry_after() -> None:
+    async with servers() as (proxy, _), proxy.client() as client:
+        for path, status in itertools.product(["/sdk-unawaited", *HTTP], [429, 500]):
+            response = await client.get(f"{path}/{status}")
+            assert (response.status_code, response.text) == (502, "502 Bad Gateway\n"), path
+            assert response.headers["retry-after"] == "7"
+
+
+async def test_an_upstream_that_dies_mid_event_breaks_the_stream_off() -> None:
+    async with servers(expect_errors=True) as (proxy, _), proxy.client() as client:
+        for path in ["/workers-ai/httpx/dies", "/workers-ai/httpx2/dies", "/sdk/dies"]:
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+                await client.get(path)
+        await proxy.process.stop()
+        assert proxy.process.log().count("Error in ASGI Framework") == 3
