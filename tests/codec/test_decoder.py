@@ -40,6 +40,16 @@ def test_vector_byte_by_byte(vector: Vector) -> None:
     assert decode(pieces) == (vector.events, vector.retry)
 
 
+# The first block of a stream is read with more care than the others, for the byte order mark.
+@pytest.mark.parametrize(
+    "vector", [v for v in VECTORS if not v.wire.startswith(b"\xef")], ids=lambda vector: vector.name
+)
+def test_vector_after_another_block(vector: Vector) -> None:
+    for wire in (b"\n" + vector.wire, b":\n\n" + vector.wire):
+        for cut in range(len(wire) + 1):
+            assert decode([wire[:cut], wire[cut:]]) == (vector.events, vector.retry), cut
+
+
 @every_vector
 def test_model_agrees_with_vector(vector: Vector) -> None:
     model = interpret(vector.wire)
@@ -213,21 +223,38 @@ def test_events_before_the_one_too_large_are_given_first() -> None:
         decoder.feed(b"")
 
 
+def until_too_large(
+    decoder: EventStreamDecoder, pieces: Iterable[bytes]
+) -> tuple[list[ServerSentEvent], str | None]:
+    """The events before the error, and which bound it was."""
+    events: list[ServerSentEvent] = []
+    try:
+        for piece in [*pieces, b""]:
+            events += decoder.feed(piece)
+    except EventTooLargeError as exc:
+        return events, exc.what
+    return events, None
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_replaced_bytes_count_as_what_replaces_them(size: int) -> None:
+    wire = b"\ndata: " + b"\xff" * 10 + b"\n\ndata: " + b"\xff" * 11 + b"\n\n"
+    pieces = [wire[start : start + size] for start in range(0, len(wire), size)]
+    events, what = until_too_large(EventStreamDecoder(max_event_bytes=31), pieces)
+    assert ([event.data for event in events], what) == (["\ufffd" * 10], "event")
+
+
 @given(st.data(), any_stream, st.integers(1, 40), st.integers(1, 40))
 def test_limits_mean_the_same_in_any_pieces(
     data: st.DataObject, stream: bytes, max_event_bytes: int, max_line_bytes: int
 ) -> None:
-    def run(pieces: list[bytes]) -> tuple[list[ServerSentEvent], str | None]:
-        decoder = EventStreamDecoder(max_event_bytes=max_event_bytes, max_line_bytes=max_line_bytes)
-        events: list[ServerSentEvent] = []
-        try:
-            for piece in [*pieces, b""]:
-                events += decoder.feed(piece)
-        except EventTooLargeError as exc:
-            return events, exc.what
-        return events, None
-
-    assert run(data.draw(pieces_of(stream))) == run([stream[i : i + 1] for i in range(len(stream))])
+    first, second = (
+        EventStreamDecoder(max_event_bytes=max_event_bytes, max_line_bytes=max_line_bytes)
+        for _ in range(2)
+    )
+    bytewise = [stream[i : i + 1] for i in range(len(stream))]
+    pieces = data.draw(pieces_of(stream))
+    assert until_too_large(first, pieces) == until_too_large(second, bytewise)
 
 
 def test_error_names_the_peer_and_survives_pickling() -> None:

@@ -146,6 +146,8 @@ FIELDS = [
         _only("a\nc"),
     ),
     Vector("comments", b":\n: a\n::\n:data: no\ndata: yes\n:\0\n: \n\n:\n\n", _only("yes")),
+    Vector("data lines with and without space", b"data:a\ndata: b\ndata:c\n\n", _only("a\nb\nc")),
+    Vector("data lines that say data", b"data: a\ndata: data: b\n\n", _only("a\ndata: b")),
     Vector("a comment parts nothing", b"data: a\n:\ndata: b\n\n", _only("a\nb")),
     Vector("a comment of 2000 bytes", b":" + b"x" * 2000 + b"\ndata: a\n\n", _only("a")),
 ]
@@ -163,6 +165,7 @@ NAMES = [
     Vector("a block without data resets the name", b"event: a\n\ndata: x\n\n", _only("x")),
     Vector("a block without data is no event", b"event: a\nid: 1\nretry: 5\n\n", [], 5),
     Vector("a name keeps its spaces", b"event:  a b \ndata: x\n\n", [(" a b ", "x", None)]),
+    Vector("a name takes one space", b"event:  a\ndata: x\n\n", [(" a", "x", None)]),
     Vector("NUL in a name", b"event: a\0b\ndata: x\n\n", [("a\0b", "x", None)]),
 ]
 
@@ -212,6 +215,9 @@ RETRIES = [
         b"retry: 1000x\nretry: -1\nretry: +5\nretry: 1_000\nretry: 1.5\nretry:  7\nretry: 8 \n"
         b"retry: 0x10\nretry: 1e3\ndata: x\n\n",
         _only("x"),
+    ),
+    Vector(
+        "retry between the others", b"id: 1\nretry: 7\nevent: e\ndata: x\n\n", [("e", "x", "1")], 7
     ),
     Vector(
         "retry is ASCII digits",

@@ -110,9 +110,8 @@ class EventStreamDecoder:
         events: list[ServerSentEvent] = []
         try:
             if self._in_block:
-                end = self._end_of_open_block(data)
-                self._read_lines(data[:end], events)
-                data = data[end:]
+                begun, blank, data = data.partition(b"\n\n")
+                self._read_lines(begun + blank, events)
             end = data.rfind(b"\n\n") + 2
             if 2 <= end <= self._harmless_bytes:
                 self._read_blocks(data[:end].decode("utf-8", "replace"), events)
@@ -136,41 +135,31 @@ class EventStreamDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
 
-    def _end_of_open_block(self, data: bytes) -> int:
-        """How many of the bytes belong to the block that has begun already."""
-        if data.startswith(b"\n") and not self._partial:
-            return 1
-        end = data.find(b"\n\n") + 2
-        return end if end >= 2 else len(data)
-
     def _read_blocks(self, text: str, events: list[ServerSentEvent]) -> None:
         """Process whole blocks. The fast path: what `_read_line` would do, at C's speed."""
+        last_id = self._id
         if text.startswith("data: "):
             # Perhaps one line of data each, as language models send them. 0.15 us an event.
             tokens = text[6:-2].split("\n\ndata: ")
             if text.count("\n") == 2 * len(tokens):
-                last_id = self._id
                 events += [ServerSentEvent(data, event="message", id=last_id) for data in tokens]
                 return
-        # 0.6 us an event, where line by line it would be 2.
+        # 0.5 us an event, where line by line it would be 2.
         for id, event, retry, data, late_id, other in _BLOCK.findall(text):
             if other:
                 for line in other[:-1].split("\n"):
                     self._read_line(line, events)
+                last_id = self._id
                 continue
             if id or late_id:
-                self._id = self.last_event_id = late_id or id
+                last_id = self._id = self.last_event_id = late_id or id
+            own_retry = None
             if retry:
-                self.retry = int(retry)
+                own_retry = self.retry = int(retry)
             if "\n" in data:
                 data = data.replace("\ndata: ", "\n")
             events.append(
-                ServerSentEvent(
-                    data,
-                    event=event or "message",
-                    id=self._id,
-                    retry=int(retry) if retry else None,
-                )
+                ServerSentEvent(data, event=event or "message", id=last_id, retry=own_retry)
             )
 
     def _read_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:

@@ -10,31 +10,37 @@ import msgspec
 __all__ = ["EncodedEvent", "ServerSentEvent"]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class _Data(msgspec.Struct, frozen=True):
+    """Only to let the first argument of `ServerSentEvent` be given by its place."""
+
+    data: Any = None
+
+
+# A frozen dataclass, in effect, but ten times faster to make, which is most of a decoder's work.
+class ServerSentEvent(_Data, frozen=True, kw_only=True):
     """One event, or a block without data, of a ``text/event-stream``.
 
     To send, leave out what should not be on the wire. A decoder fills in `data`, `event` and `id`.
+    It cannot be changed; ``msgspec.structs.replace(event, id="7")`` makes another one.
 
-    Args:
+    Attributes:
       data: what the event says: `str` and UTF-8 `bytes` as text, anything else as JSON. `None` is
         no data at all: the block then only carries `id`, `retry` or `comment`, and no client
         dispatches it. Decoded: always a `str`.
       event: its name. Sent: `None` takes the stream's own, ``"message"`` is explicitly unnamed.
         Decoded: ``"message"`` when unnamed.
-      id: what the client hands back as ``Last-Event-ID`` when it reconnects; an `int` is written
-        in decimal. Decoded: the id in force when the event was dispatched, `None` while there has
-        been none, ``""`` after the peer reset it.
+      id: what the client hands back as ``Last-Event-ID`` when it reconnects; an `int` will do.
+        Decoded: the id in force when the event was dispatched, `None` while there has been none,
+        ``""`` after the peer reset it.
       retry: how long a client should wait before it reconnects, in milliseconds. Decoded: this
         block's own, when it had a valid one.
       comment: text that clients ignore. Never decoded into an event.
     """
 
-    data: Any = None
-    event: str | None = field(default=None, kw_only=True)
-    id: str | int | None = field(default=None, kw_only=True)
-    retry: int | None = field(default=None, kw_only=True)
-    comment: str | None = field(default=None, kw_only=True)
+    event: str | None = None
+    id: str | None = None
+    retry: int | None = None
+    comment: str | None = None
 
     def json(self) -> Any:
         """Parse the event's data as JSON.
