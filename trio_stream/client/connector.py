@@ -93,6 +93,7 @@ class Connector:
         """Send the request; None when the server says 204: there is no more, do not come back.
 
         Raises:
+          ValueError: the request cannot be sent as it is: its URL, or a header.
           httpx.RequestError: there was no answer. It is httpx2's when the client is.
           trio.TooSlowError: there was none within ``idle_timeout`` seconds.
           UpstreamStatusError: its status is not 200.
@@ -100,9 +101,14 @@ class Connector:
           RedirectError: there were more than 20 redirects, or one to another scheme.
           RemoteProtocolError: it is in a content coding that was not asked for.
         """
+        http = self.http
         with trio.move_on_after(self._idle_timeout):
-            request = self._build(await self._request_headers(last_event_id))
-            return await self._examine(await self._follow(request))
+            headers = await self._request_headers(last_event_id)
+            try:
+                response = await self._follow(self._build(headers))
+            except (http.InvalidURL, http.UnsupportedProtocol, http.LocalProtocolError) as exc:
+                raise ValueError(f"the request cannot be sent as it is: {exc}") from exc
+            return await self._examine(response)
         raise trio.TooSlowError(f"the server did not answer for {self._idle_timeout:g} s")
 
     async def _request_headers(self, last_event_id: str | None) -> Any:

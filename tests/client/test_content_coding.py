@@ -1,0 +1,166 @@
+"""Compressed streams: each event as it comes, and never more memory than a piece."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+from trio.testing import MockClock
+
+from tests.client.scripted import Exchange, ScriptedServer, no_content, over_memory
+from trio_stream import EventSource, EventTooLargeError, ReconnectPolicy, RemoteProtocolError
+from trio_stream.client import content_coding
+from trio_stream.client.content_coding import CodingError, accepted_codings, open_coding
+
+Compress = Callable[[bytes], bytes]
+
+
+def gzip_in_steps() -> Compress:
+    step = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    return lambda data: step.compress(data) + step.flush(zlib.Z_SYNC_FLUSH)
+
+
+def deflate_in_steps() -> Compress:
+    step = zlib.compressobj()
+    return lambda data: step.compress(data) + step.flush(zlib.Z_SYNC_FLUSH)
+
+
+def brotli_in_steps() -> Compress:
+    step = brotli.Compressor()
+    return lambda data: step.process(data) + step.flush()
+
+
+def both_in_steps() -> Compress:
+    inner, outer = gzip_in_steps(), brotli_in_steps()
+    return lambda data: outer(inner(data))
+
+
+CODINGS = [
+    ("gzip", gzip_in_steps),
+    ("x-gzip", gzip_in_steps),
+    ("GZip", gzip_in_steps),
+    ("deflate", deflate_in_steps),
+    ("br", brotli_in_steps),
+    ("gzip, br", both_in_steps),
+]
+every_coding = pytest.mark.parametrize(("name", "compress"), CODINGS, ids=[c[0] for c in CODINGS])
+
+
+@every_coding
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_gives_back_what_was_compressed_however_it_is_cut(
+    name: str, compress: Callable[[], Compress], size: int
+) -> None:
+    text = b"".join(b"id: %d\ndata: %d\n\n" % (n, n * n) for n in range(500))
+    wire = compress()(text)
+    undo = open_coding(name)
+    cuts = [wire[i : i + size] for i in range(0, len(wire), size)]
+    assert b"".join(piece for cut in cuts for piece in undo(cut)) == text
+
+
+@every_coding
+async def test_an_event_is_there_as_soon_as_it_has_been_flushed(
+    autojump_clock: MockClock, name: str, compress: Callable[[], Compress]
+) -> None:
+    async def flushing(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream", content_encoding=name)
+        step = compress()
+        await exchange.send(step(b"data: a\n\ndata: half "))
+        await exchange.until_closed()
+
+    async with (
+        over_memory(ScriptedServer(flushing)) as client,
+        EventSource("http://example.org/", client=client) as source,
+    ):
+        assert (await source.receive()).data == "a"
+
+
+async def test_offers_what_it_can_undo(autojump_clock: MockClock) -> None:
+    server = ScriptedServer(no_content)
+    async with over_memory(server) as client, EventSource("http://example.org/", client=client):
+        assert server.requests[0].headers["accept-encoding"] == "gzip, deflate, br"
+
+
+def test_without_brotli_it_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content_coding, "_brotli", lambda: None)
+    assert accepted_codings() == "gzip, deflate"
+    with pytest.raises(RemoteProtocolError, match="Content-Encoding: br"):
+        open_coding("br")
+
+
+@pytest.mark.parametrize("name", ["zstd", "compress", "gzip, gzip, gzip"])
+async def test_a_coding_that_was_not_asked_for_is_an_error(
+    autojump_clock: MockClock, name: str
+) -> None:
+    async def coded(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream", content_encoding=name)
+
+    async with over_memory(ScriptedServer(coded)) as client:
+        with pytest.raises(RemoteProtocolError, match="though it was asked for"):
+            async with EventSource("http://example.org/", client=client):
+                pass
+
+
+@pytest.mark.parametrize("name", ["", "identity", "none", "utf-8", "chunked"])
+def test_words_that_are_no_coding_change_nothing(name: str) -> None:
+    assert list(open_coding(name)(b"data: a\n\n")) == [b"data: a\n\n"]
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br"])
+def test_bytes_that_are_not_in_the_coding_are_told_as_such(name: str) -> None:
+    with pytest.raises(CodingError):
+        list(open_coding(name)(b"data: this was never compressed at all\n\n" * 10))
+
+
+async def test_a_stream_that_is_not_in_its_coding_is_a_failed_attempt(
+    autojump_clock: MockClock,
+) -> None:
+    async def liar(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream", content_encoding="gzip")
+        await exchange.send(b"data: a\n\n")
+
+    server = ScriptedServer(liar, no_content)
+    policy = ReconnectPolicy(backoff=0)
+    async with (
+        over_memory(server) as client,
+        EventSource("http://example.org/", client=client, policy=policy) as source,
+    ):
+        assert [event async for event in source] == []
+    assert server.waits == [3]
+
+
+def gzip_bomb() -> bytes:
+    return gzip.compress(b"x" * 2**28)
+
+
+def brotli_bomb() -> bytes:
+    step = brotli.Compressor(quality=9)
+    return b"".join(step.process(b"x" * 2**24) for _ in range(16)) + step.finish()
+
+
+@pytest.mark.parametrize(("name", "bomb"), [("gzip", gzip_bomb), ("br", brotli_bomb)])
+async def test_a_bomb_takes_no_more_memory_than_an_event_may(
+    autojump_clock: MockClock, name: str, bomb: Callable[[], bytes]
+) -> None:
+    wire = bomb()  # 256 MiB, once it is undone
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream", content_encoding=name)
+        await exchange.send(wire)
+
+    async with over_memory(ScriptedServer(script)) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(EventTooLargeError):
+                async with EventSource(
+                    "http://example.org/", client=client, max_event_bytes=2**20
+                ) as source:
+                    await source.receive()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * 2**20
