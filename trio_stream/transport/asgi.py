@@ -10,7 +10,16 @@ import trio
 
 from .base import Headers
 
-__all__ = ["AsgiTransport", "Message", "Receive", "Scope", "Send", "body_message", "pieces"]
+__all__ = [
+    "PIECE",
+    "AsgiTransport",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "body_message",
+    "pieces",
+]
 
 log = logging.getLogger("trio_stream")
 
@@ -21,7 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 #: A write is cut into pieces of this size, because a client that takes one piece in time is slow,
 #: not stalled. ASGI tells nothing finer.
-_PIECE = 2**16
+PIECE = 2**16
 
 #: A response is not ended while the request's body still arrives: Hypercorn closes HTTP/1
 #: connections then, which loses the response's end, and over HTTP/2 a DATA frame that comes after
@@ -78,11 +87,11 @@ class AsgiTransport:
         )
 
     async def write(self, data: bytes) -> None:
-        if len(data) <= _PIECE:
+        if len(data) <= PIECE:
             if data:
                 await self._deliver(body_message(data, more=True))
             return
-        for piece in pieces(data, _PIECE):
+        for piece in pieces(data, PIECE):
             await self._deliver(body_message(piece, more=True))
 
     def write_nowait(self, data: bytes) -> bool:
@@ -111,6 +120,9 @@ class AsgiTransport:
         if self._http_version not in {"1.0", "1.1"}:
             log.warning("HTTP/%s: a failed stream ends as if it were complete", self._http_version)
             await self.finish()
+
+    def close(self) -> None:
+        """Nothing is held here."""
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed."""

@@ -44,6 +44,9 @@ class Transport(Protocol):
     async def abort(self) -> None:
         """End it so that the client can tell that something is missing, where that is possible."""
 
+    def close(self) -> None:
+        """The stream is over, however it ended: nothing is written any more."""
+
     async def wait_disconnected(self) -> None:
         """Return when the client has gone, or when the response has ended."""
 

@@ -6,31 +6,61 @@ means None, and the portable transport.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import struct
+import sys
+import termios
 from contextlib import suppress
-from math import inf
 from typing import TYPE_CHECKING, Any
 
+import h2.connection
+import h11
 import trio
-from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
+
+try:
+    from hypercorn.config import Config
+    from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
+    from hypercorn.protocol.h11 import H11Protocol
+    from hypercorn.protocol.http_stream import HTTPStream
+    from hypercorn.trio.task_group import TaskGroup
+    from hypercorn.trio.tcp_server import TCPServer
+    from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+except ImportError:  # they have moved
+    _is_known = False
+else:
+    _is_known = True
 
 if TYPE_CHECKING:
     from ..asgi import Send
 
-__all__ = ["HypercornConnection", "find_connection"]
+__all__ = ["KERNEL_MARGIN", "HypercornConnection", "find_connection"]
+
+#: Seconds of a stuck client's silence that the kernel is asked to bear on top of the stream's own
+#: limit: the stream's timer comes first, with its name in the log; the kernel's is for a peer that
+#: vanished.
+KERNEL_MARGIN = 0.5
 
 #: What `poll` says of a peer that has closed, or only half closed, its side.
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 #: `struct linger`: on, with no time to linger, so that `close` sends a RST.
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+#: Seconds between two looks at what the kernel does not announce.
+_POLL = 0.01
+
+#: Options that not every system has.
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+
+#: Seconds that Linux retries for by itself, roughly (`tcp_retries2`).
+_RETRIES = 900.0
+
+#: Bytes that the kernel may hold unsent. A client shows that it is alive by taking half of that.
+_UNSENT = 2**17
 
 
 def find_connection(send: Send) -> HypercornConnection | None:
@@ -39,30 +69,53 @@ def find_connection(send: Send) -> HypercornConnection | None:
     ``send`` is `HTTPStream.app_send`; its ``send`` is `stream_send` of the protocol, whose ``send``
     is `TCPServer.protocol_send`.
     """
-    http: Any = getattr(send, "__self__", None)
-    if type(http) is not HTTPStream or getattr(send, "__name__", "") != "app_send":
+    if not _is_known:
         return None
-    protocol: Any = getattr(http.send, "__self__", None)
-    if type(protocol) not in {H11Protocol, H2Protocol}:
-        return None
-    server = getattr(protocol.send, "__self__", None)
-    if type(server) is not TCPServer or not _has_what_we_use(server, protocol):
+    http = _bound_to(send, "app_send", HTTPStream)
+    protocol = _bound_to(getattr(http, "send", None), "stream_send", H11Protocol, H2Protocol)
+    server = _bound_to(getattr(protocol, "send", None), "protocol_send", TCPServer)
+    if server is None or not _has_what_we_use(http, protocol, server):
         return None
     stream = server.stream
-    tls = isinstance(stream, trio.SSLStream)
+    tls = type(stream) is trio.SSLStream
     transport = stream.transport_stream if tls else stream
     if type(transport) is not trio.SocketStream:
         return None
     return HypercornConnection(http, protocol, server, transport.socket, tls=tls)
 
 
-def _has_what_we_use(server: TCPServer, protocol: Any) -> bool:
-    ours = isinstance(getattr(server, "context", None), WorkerContext) and isinstance(
-        getattr(server, "send_lock", None), trio.Lock
-    )
+def _bound_to(method: Any, name: str, *kinds: type) -> Any:
+    """The object whose method this is, when it is that very method of one of these very types."""
+    owner = getattr(method, "__self__", None)
+    if type(owner) in kinds and getattr(method, "__func__", None) is getattr(
+        type(owner), name, None
+    ):
+        return owner
+    return None
+
+
+def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
+    expected: dict[str, type] = {"task_group": TaskGroup}
     if type(protocol) is H11Protocol:
-        return ours
-    return ours and isinstance(getattr(protocol, "stream_buffers", None), dict)
+        expected |= {"connection": h11.Connection}
+    else:
+        expected |= {
+            "connection": h2.connection.H2Connection,
+            "stream_buffers": dict,
+            "priority": object,
+            "has_data": EventWrapper,
+            "closed": bool,
+        }
+        if not isinstance(protocol.stream_buffers.get(http.stream_id), StreamBuffer):
+            return False
+    return _has(protocol, expected) and _has(
+        server,
+        {"config": Config, "context": WorkerContext, "send_lock": trio.Lock, "stream": object},
+    )
+
+
+def _has(owner: object, attributes: dict[str, type]) -> bool:
+    return all(isinstance(getattr(owner, name, None), kind) for name, kind in attributes.items())
 
 
 class HypercornConnection:
@@ -103,18 +156,34 @@ class HypercornConnection:
         assert isinstance(context, WorkerContext)
         return context
 
-    def set_user_timeout(self, seconds: float) -> None:
-        """Let the kernel give up on a peer that acknowledges nothing for ``seconds``; 0 resets.
+    def limit_silence(self, seconds: float) -> None:
+        """Let the kernel give up on a peer that acknowledges nothing for ``seconds``.
 
-        Without it Linux retries for about a quarter of an hour. Not on Unix sockets, whose peer
-        cannot vanish.
+        Without it Linux retries for about a quarter of an hour, which is also the most that is
+        asked for here. Another stream of the same connection may have asked for more: that stays.
         """
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        self._set_tcp_option(_USER_TIMEOUT, int(min(seconds, _RETRIES) * 1000), at_least=True)
+
+    def unlimit_silence(self) -> None:
+        """Back to the kernel's own way: the connection may be kept for other requests."""
+        self._set_tcp_option(_USER_TIMEOUT, 0)
+
+    def limit_unsent(self) -> None:
+        """Let the kernel hold little that it has not sent yet.
+
+        It takes megabytes otherwise and says that it takes more only when a third of them has gone,
+        for which a slow client may need longer than a stalled one is given.
+        """
+        self._set_tcp_option(_NOTSENT_LOWAT, _UNSENT)
+
+    def _set_tcp_option(self, option: int | None, value: int, *, at_least: bool = False) -> None:
+        # Not on Unix sockets, whose peer cannot vanish and whose buffer is small.
         if option is None or self.socket.family not in {socket.AF_INET, socket.AF_INET6}:
             return
         with suppress(OSError):  # closed in this very turn
-            milliseconds = 0 if seconds == inf else min(int(seconds * 1000), 2**31 - 1)
-            self.socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
+            if at_least:
+                value = max(value, self.socket.getsockopt(socket.IPPROTO_TCP, option))
+            self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def write_nowait(self, data: bytes | memoryview) -> int:
         """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.
@@ -135,19 +204,36 @@ class HypercornConnection:
 
     def peer_has_closed(self) -> bool:
         """Ask the kernel: Hypercorn may have paused its reader, and not know."""
+        return self._poll(_GONE)
+
+    def is_writable(self) -> bool:
+        """Whether the kernel would take a byte."""
+        return self._poll(select.POLLOUT)
+
+    def _poll(self, events: int) -> bool:
+        """Whether one of these has happened; True of a closed connection."""
         fd = self.socket.fileno()
         if fd < 0:
             return True
         poll = select.poll()
-        poll.register(fd, _GONE)
+        poll.register(fd, events)
         return bool(poll.poll(0))
 
-    def is_writable(self) -> bool:
-        """Whether the kernel would take a byte."""
-        fd = self.socket.fileno()
-        poll = select.poll()
-        poll.register(fd, select.POLLOUT)
-        return fd < 0 or bool(poll.poll(0))
+    async def wait_taken(self, seconds: float) -> None:
+        """Wait until the peer has acknowledged all, but not longer than this."""
+        for _ in range(int(seconds / _POLL)):
+            if not self._unacknowledged():
+                break
+            await trio.sleep(_POLL)
+
+    def _unacknowledged(self) -> int:
+        """How many bytes the kernel still holds for the peer."""
+        count = bytearray(4)
+        try:
+            fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, count)
+        except (OSError, ValueError):  # not of this kind of socket; closed
+            return 0
+        return int.from_bytes(count, sys.byteorder)
 
     def reset(self) -> None:
         """Close the connection at once, by RST where there is one.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from ..asgi import AsgiTransport
+from ..asgi import PIECE, AsgiTransport
+from .connection import KERNEL_MARGIN
 from .proof import is_transparent
 
 if TYPE_CHECKING:
@@ -16,16 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Http1Transport"]
 
-#: Seconds of a stuck client's silence that the kernel is asked to bear, added to the stream's own
-#: limit: the stream's timer comes first, with its name in the log; the kernel's is for a peer that
-#: vanished.
-_KERNEL_MARGIN = 0.5
+#: Seconds that a client has to take what was written before its connection is reset.
+_LINGER = 1.0
 
 
 class Http1Transport(AsgiTransport):
     """Portable until the first chunk has been seen to pass every middleware; then direct."""
 
-    __slots__ = ("_connection", "_may_be_direct", "_rest", "_send_proved", "direct")
+    __slots__ = ("_connection", "_finished", "_may_be_direct", "_rest", "direct")
 
     def __init__(
         self,
@@ -39,17 +38,22 @@ class Http1Transport(AsgiTransport):
         self._connection = connection
         #: Wire bytes of a chunk whose beginning the kernel has taken; nothing may go before them.
         self._rest = b""
+        self._finished = False
         self.direct = False
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
         self._may_be_direct = not connection.tls and self._http_version == "1.1"
-        connection.set_user_timeout(stall_timeout + _KERNEL_MARGIN)
+        connection.limit_silence(stall_timeout + KERNEL_MARGIN)
+        connection.limit_unsent()
 
     async def write(self, data: bytes) -> None:
         if self.direct:
-            await self._write_direct(data)
+            if data or self._rest:
+                await self._write_direct(data)
         elif data and self._may_be_direct:
             self._may_be_direct = False
-            self.direct = await is_transparent(self._connection, self._deliver, data)
+            first, rest = data[:PIECE], data[PIECE:]
+            self.direct = await is_transparent(self._connection, self._deliver, first)
+            await self.write(rest)
         else:
             await super().write(data)
 
@@ -111,16 +115,22 @@ class Http1Transport(AsgiTransport):
     async def finish(self) -> None:
         if self._rest:
             await self._write_direct(b"")
-        # Restored, because the connection may be kept for other requests.
-        self._connection.set_user_timeout(0)
+        self._connection.unlimit_silence()
         await super().finish()
+        self._finished = True
 
     async def abort(self) -> None:
         if self._rest:
             await self._write_direct(b"")
         if self._http_version == "1.0":
-            # Its end is the connection's end, so only a reset tells that something is missing.
+            # Its end is the connection's end, so only a reset tells that something is missing. It
+            # also throws away what is still on its way.
+            await self._connection.wait_taken(_LINGER)
             self._connection.reset()
+
+    def close(self) -> None:
+        if not self._finished:
+            self._connection.protocol.connection = _BrokenOff()
 
     def drop(self) -> None:
         self._connection.reset()
@@ -134,3 +144,24 @@ async def _wait_writable(connection: HypercornConnection) -> None:
         await trio.lowlevel.wait_writable(connection.socket)
     except (OSError, trio.ClosedResourceError) as error:
         raise trio.BrokenResourceError("the connection was closed") from error
+
+
+class _BrokenOff:
+    """In place of an h11 connection whose response broke off: says nothing and takes all.
+
+    Hypercorn's reader, when it has seen a pipelined request, waits for the end of the response
+    before it. When that breaks off it waits for ever, the connection and its tasks with it. Here
+    it finds no request, and goes on to see that the connection is closed.
+    """
+
+    our_state = their_state = h11.ERROR
+    they_are_waiting_for_100_continue = False
+
+    def receive_data(self, data: bytes) -> None:
+        """Part of a request that nobody will answer."""
+
+    def next_event(self) -> type[h11.NEED_DATA]:
+        return h11.NEED_DATA
+
+    def send(self, event: h11.Event) -> bytes:
+        return b""

@@ -9,11 +9,13 @@ from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.stream import StreamState
-from hypercorn.protocol.h2 import StreamBuffer
 
 from ..asgi import AsgiTransport, body_message, pieces
+from .connection import KERNEL_MARGIN
 
 if TYPE_CHECKING:
+    from hypercorn.protocol.h2 import StreamBuffer
+
     from ..asgi import Message, Receive, Scope, Send
     from .connection import HypercornConnection
 
@@ -27,7 +29,7 @@ _PIECE = 2**14
 class Http2Transport(AsgiTransport):
     """One stream of an HTTP/2 connection, of which Hypercorn holds one piece at most."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_protocol", "_stream_id")
 
     def __init__(
         self,
@@ -39,15 +41,15 @@ class Http2Transport(AsgiTransport):
     ) -> None:
         super().__init__(scope, receive, send)
         self._connection = connection
-
-    @property
-    def _stream_id(self) -> int:
-        return self._connection.http.stream_id
+        self._protocol = connection.protocol
+        self._stream_id: int = connection.http.stream_id
+        connection.limit_silence(stall_timeout + KERNEL_MARGIN)
+        connection.limit_unsent()
 
     def _buffer(self) -> StreamBuffer | None:
         """What waits in Hypercorn for the client's window; None when the stream is no more."""
-        buffer = self._connection.protocol.stream_buffers.get(self._stream_id)
-        return buffer if isinstance(buffer, StreamBuffer) else None
+        buffer: StreamBuffer | None = self._protocol.stream_buffers.get(self._stream_id)
+        return buffer
 
     async def write(self, data: bytes) -> None:
         for piece in pieces(data, _PIECE):
@@ -55,8 +57,10 @@ class Http2Transport(AsgiTransport):
 
     async def _pass_on(self, message: Message) -> None:
         await super()._pass_on(message)
-        buffer = self._buffer()
-        if message.get("body") and buffer is not None:
+        if message.get("body"):
+            buffer = self._buffer()
+            if buffer is None:
+                raise trio.BrokenResourceError("the stream was closed")
             await buffer.drain()
 
     async def abort(self) -> None:
@@ -65,25 +69,16 @@ class Http2Transport(AsgiTransport):
 
     def _body_is_coming(self) -> bool:
         # The endpoint may have read the body, so that no message says whether it was all.
-        stream = self._connection.protocol.connection.streams.get(self._stream_id)
+        stream = self._protocol.connection.streams.get(self._stream_id)
         return stream is not None and stream.state_machine.state is StreamState.OPEN
 
     async def _before_end(self) -> None:
-        if not self._body_is_coming():
-            return
-        # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a request
-        # without error by sending a RST_STREAM with an error code of NO_ERROR after sending a
-        # complete response". A DATA frame that arrives after Hypercorn has let go of the stream
-        # is a KeyError there and ends the whole worker; after a reset, h2 drops it.
-        buffer = self._buffer()
-        if buffer is not None:
-            buffer.set_complete()
-            protocol = self._connection.protocol
-            protocol.priority.unblock(self._stream_id)
-            await protocol.has_data.set()
-            await buffer.drain()
-            await trio.lowlevel.checkpoint()
-        self._reset_stream(ErrorCodes.NO_ERROR)
+        if self._body_is_coming():
+            # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a request
+            # without error by sending a RST_STREAM with an error code of NO_ERROR after sending a
+            # complete response". A DATA frame that arrives after Hypercorn has let go of the
+            # stream is a KeyError there and ends the whole worker; after a reset, h2 drops it.
+            self._reset_stream(ErrorCodes.NO_ERROR, complete=True)
 
     def drop(self) -> None:
         if self._connection.is_writable():
@@ -92,22 +87,29 @@ class Http2Transport(AsgiTransport):
             # It is not this stream's window that is shut, it is the whole connection.
             self._connection.reset()
 
-    def _reset_stream(self, code: ErrorCodes) -> None:
-        protocol = self._connection.protocol
+    def _reset_stream(self, code: ErrorCodes, *, complete: bool = False) -> None:
+        connection = self._protocol.connection
         try:
-            protocol.connection.reset_stream(self._stream_id, error_code=code)
+            if complete:
+                connection.end_stream(self._stream_id)
+            connection.reset_stream(self._stream_id, error_code=code)
         except ProtocolError:
             return  # closed already
         # In the connection's own task, which outlives this stream.
-        protocol.task_group.spawn(protocol._flush)
+        self._protocol.task_group.spawn(self._let_go)
+
+    async def _let_go(self) -> None:
+        """Do what Hypercorn does for a stream that its client has reset."""
         buffer = self._buffer()
         if buffer is not None:
-            protocol.task_group.spawn(buffer.close)
+            await buffer.close()
+            await self._protocol._window_updated(self._stream_id)
+        await self._protocol._flush()
 
     def is_gone(self) -> bool:
         # After its 1,000th request (`keep_alive_max_requests`) Hypercorn closes the connection's
         # state and drops what open streams send, without a word to them.
-        protocol = self._connection.protocol
+        protocol = self._protocol
         return (
             protocol.closed
             or self._buffer() is None

@@ -46,7 +46,8 @@ class Proof:
     def look(self, message: Message) -> None:
         """Called by the outermost wrapper with each message that passes."""
         if message["type"] == "http.response.start":
-            self.touched = any(bytes(name).lower() in _TOUCHED for name, _ in message["headers"])
+            headers = message.get("headers", ())
+            self.touched = any(bytes(name).lower() in _TOUCHED for name, _ in headers)
         elif self._expected is not None and message.get("body") is self._expected:
             untouched = trio.lowlevel.current_task() is self._task and not self.touched
             self.seen = self._enabled and untouched

@@ -1,0 +1,192 @@
+"""The apps of the transport tests: a stream for every kind of producer; each leaves notes.
+
+A path names the producer, the query its arguments and the stream's keywords:
+`/flood?size=1000&stall_timeout=1`. The notes are lines of JSON in the file that $NOTES names, so
+that a test can read them when the server has ended.
+"""
+
+import gc
+import inspect
+import itertools
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import trio
+from hypercorn.protocol.h2 import StreamBuffer
+
+from tests.support.tasks import all_tasks
+from trio_stream import Stream
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def note(what: str, **facts: object) -> None:
+    line = json.dumps({"what": what, "at": time.monotonic(), **facts})
+    with Path(os.environ["NOTES"]).open("a") as file:
+        file.write(line + "\n")
+
+
+# The producers.
+
+
+async def flood(stream: Stream, size: int = 1000, to: int | None = None) -> None:
+    """As much as the client takes, numbered from 0."""
+    for number in itertools.count() if to is None else range(to):
+        await stream.send(f"{number} ".ljust(size, "x"))
+
+
+async def ticks(stream: Stream, every: float = 0.05) -> None:
+    """The time, again and again: the receiver can tell how late it comes."""
+    while True:
+        await stream.send(time.monotonic())
+        await trio.sleep(every)
+
+
+async def quiet(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+async def count(stream: Stream, to: int = 3, every: float = 0) -> None:
+    for number in range(to):
+        await stream.send(number)
+        await trio.sleep(every)
+
+
+async def fail(stream: Stream, after: int = 3, every: float = 0.01) -> None:
+    await count(stream, after, every)
+    raise ZeroDivisionError("the producer's own")
+
+
+async def burst(stream: Stream, to: int = 20) -> None:
+    """Many events at once, so that they wait in the channel; then nothing."""
+    for number in range(to):
+        stream.send_nowait(number)
+    await trio.sleep_forever()
+
+
+async def last_words(stream: Stream) -> None:
+    """Finishes in its own time after the server has begun to shut down."""
+    await stream.draining.wait()
+    await trio.sleep(0.1)
+    await stream.send("last words")
+
+
+async def shielded(stream: Stream, seconds: float = 1) -> None:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(seconds)
+
+
+async def which(stream: Stream) -> None:
+    """The first event on the regular way; then whether it is direct, in as many events as that."""
+    await stream.send("first")
+    await trio.sleep(0.1)
+    await stream.send("direct" if stream._transport.direct else "portable")
+    await stream.send("last")
+
+
+async def proxy(stream: Stream, port: int = 0) -> None:
+    """Relays an endless response of an upstream's."""
+    async with (
+        httpx.AsyncClient() as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/", timeout=None) as response,
+    ):
+        async for line in response.aiter_lines():
+            await stream.send(line)
+
+
+PRODUCERS: dict[str, Callable[..., Awaitable[None]]] = {
+    f"/{producer.__name__}": producer
+    for producer in (
+        flood, ticks, quiet, count, fail, burst, last_words, shielded, which, proxy
+    )
+}  # fmt: skip
+
+
+async def refuse() -> None:
+    raise httpx.ConnectError("the upstream of a stream that is answered with 502")
+
+
+def value_of(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def make_stream(scope: Message) -> Stream:
+    if scope["path"] == "/refused":
+        return Stream(refuse())
+    producer = PRODUCERS[scope["path"]]
+    given = {name: value_of(text) for name, text in parse_qsl(scope["query_string"].decode())}
+    names = inspect.signature(producer).parameters & given.keys()
+    arguments = {name: given.pop(name) for name in names}
+
+    async def produce(stream: Stream) -> None:
+        try:
+            await producer(stream, **arguments)
+        finally:
+            note(
+                "finally",
+                path=scope["path"],
+                outcome=stream.outcome,
+                events=stream.statistics().events,
+                direct=stream._transport.direct,
+            )
+
+    return Stream(produce, **given)
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    for step in ("startup", "shutdown"):
+        await receive()
+        note(f"lifespan.{step}")
+        await send({"type": f"lifespan.{step}.complete"})
+
+
+async def state(send: Send) -> None:
+    """What the process holds: a test looks at it before and after."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    (resident,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    facts = {
+        "pid": os.getpid(),
+        "tasks": len(all_tasks()),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "rss": int(resident) * 1024,
+        "stream buffers": sum(isinstance(thing, StreamBuffer) for thing in gc.get_objects()),
+    }
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(facts).encode()})
+
+
+async def direct(scope: Message, receive: Receive, send: Send) -> None:
+    """Streams served bare: they find Hypercorn's connection by themselves."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    elif scope["path"] == "/state":
+        await state(send)
+    else:
+        stream = make_stream(scope)
+        try:
+            await stream(scope, receive, send)
+        finally:
+            note("returned", path=scope["path"], outcome=stream.outcome)
+
+
+async def portable(scope: Message, receive: Receive, send: Send) -> None:
+    """The same behind a `send` of its own, through which no stream can see."""
+
+    async def own_send(message: Message) -> None:
+        await send(message)
+
+    await direct(scope, receive, own_send)

@@ -1,0 +1,174 @@
+"""HTTP/2 by hand: windows that stay shut, bodies that never end, connections that are used up."""
+
+import time
+
+import h2.errors
+import trio
+
+from tests.support.certificates import Certificate
+
+from .h2_client import H2Client, connect_h2
+from .support import Notes, events_of, state
+
+MIB = 2**20
+
+
+async def test_a_client_without_window_holds_its_producer_back_and_is_cut_off_alone(
+    notes: Notes, certificate: Certificate
+) -> None:
+    async with notes.serve("direct", certificate=certificate) as server:
+        async with connect_h2(server) as warmed_up:
+            await warmed_up.until_ended(await warmed_up.request("/count"))
+        before = (await state(server))["rss"]
+        async with connect_h2(server, generous=False, window=0) as client:
+            beside = await client.request("/ticks?every=0.02")
+            await client.grant(MIB)
+            await client.grant(MIB, beside)
+            begun = time.monotonic()
+            stuck = await client.request("/flood?stall_timeout=1.5&size=60000")
+            await trio.sleep(1)
+            assert (await state(server))["rss"] - before < 2 * MIB
+            response = await client.until_ended(stuck)
+            assert response.reset == h2.errors.ErrorCodes.CANCEL
+            assert 1 < time.monotonic() - begun < 1.5 + 1
+            [note] = await notes.wait("returned", "/flood")
+            assert note["outcome"] == "stalled"
+            # The other stream of the same connection goes on.
+            await client.until_more(beside)
+    [note] = notes.all("returned", "/ticks")
+    assert note["outcome"] == "disconnected"
+
+
+async def test_a_client_that_opens_its_window_in_time_gets_everything(notes: Notes) -> None:
+    async with (
+        notes.serve("direct") as server,
+        connect_h2(server, generous=False, window=20_000) as client,
+    ):
+        numbers = await client.request("/flood?to=40&size=5000&stall_timeout=1")
+        response = client.responses[numbers]
+        while not response.ended:
+            with trio.move_on_after(0.02):
+                await client.until_ended(numbers)
+            if not response.ended:
+                await client.grant(20_000, numbers)
+                await client.grant(20_000)
+        assert [event.split()[0] for event in events_of(response.body)] == [
+            str(number) for number in range(40)
+        ]
+
+
+async def test_the_end_of_a_used_up_connection_ends_its_streams(notes: Notes) -> None:
+    async with (
+        notes.serve("direct", keep_alive_max_requests=5) as server,
+        connect_h2(server) as client,
+    ):
+        silent = await client.request("/quiet?ping=0.5")
+        talking = await client.request("/ticks?ping=0.5")
+        await client.until(silent, b"retry")
+        for _ in range(3):
+            await client.until_ended(await client.request("/count"))
+        await client.request("/count")
+        await client.until_goaway()
+        used_up = time.monotonic()
+        ends = [n for n in await notes.wait("finally", count=6) if n["path"] != "/count"]
+        assert [end["outcome"] for end in ends] == ["disconnected", "disconnected"]
+        # Within a ping; whoever sends meanwhile is told by the first event that does not get out.
+        assert all(end["at"] - used_up < 0.5 + 0.5 for end in ends)
+        assert {end["path"] for end in ends} == {"/quiet", "/ticks"}
+        assert not client.responses[talking].ended
+
+
+async def send_body(client: H2Client, stream_id: int, size: int, *, end: bool = False) -> None:
+    """Part of a request's body, as fast as the server's windows open."""
+    while size:
+        room = client.connection.local_flow_control_window(stream_id)
+        piece = min(size, room, client.connection.max_outbound_frame_size)
+        size -= piece
+        if piece or not size:
+            client.connection.send_data(stream_id, bytes(piece), end_stream=end and not size)
+            await client.flush()
+        await trio.sleep(0.001)
+
+
+UNFINISHED = [
+    ("POST", "/count"),
+    ("POST", "/quiet?max_duration=0.2"),
+    ("POST", "/refused"),
+    ("HEAD", "/count"),
+]
+
+
+async def test_a_body_that_still_arrives_when_the_response_ends_does_no_harm(notes: Notes) -> None:
+    """Hypercorn has let go of the stream by then, and a frame for it would end the whole worker."""
+    async with notes.serve("direct", expect_errors=True) as server, connect_h2(server) as client:
+        other = await client.request("/ticks")
+        posts = [
+            await client.request(path, method=method, end=False) for method, path in UNFINISHED
+        ]
+        begun = time.monotonic()
+        for post in posts:
+            await send_body(client, post, 1000)
+        for post, (_, path) in zip(posts, UNFINISHED, strict=True):
+            response = await client.until_ended(post)
+            # Ended in order first; then the client was asked to stop sending.
+            assert response.ended, path
+            await client.until_reset(post)
+            assert response.reset == h2.errors.ErrorCodes.NO_ERROR
+            assert 0.9 < time.monotonic() - begun < 2.5
+        for post in posts:
+            client.send_data_regardless(post, bytes(1000))
+        await client.flush()
+        again = await client.until_ended(await client.request("/count"))
+        assert events_of(again.body) == ["0", "1", "2"]
+        await client.until_more(other)
+    assert "Traceback" not in server.process.log()
+
+
+async def test_a_body_that_ends_in_time_is_waited_for(notes: Notes) -> None:
+    async with notes.serve("direct") as server, connect_h2(server) as client:
+        post = await client.request("/count", method="POST", end=False)
+        await client.until(post, b"data: 2")
+        await send_body(client, post, 50_000, end=True)
+        response = await client.until_ended(post, within=0.9)
+        assert (response.ended, response.reset) == (True, None)
+
+
+async def test_a_body_that_is_too_large_is_not_waited_for(notes: Notes) -> None:
+    async with notes.serve("direct") as server, connect_h2(server) as client:
+        post = await client.request("/count", method="POST", end=False)
+        await client.until(post, b"data: 2")
+        await send_body(client, post, 80_000)
+        response = await client.until_ended(post, within=0.9)
+        assert response.ended
+
+
+async def test_a_failure_resets_the_stream_behind_what_was_queued(notes: Notes) -> None:
+    async with notes.serve("direct", expect_errors=True) as server, connect_h2(server) as client:
+        other = await client.request("/ticks")
+        failing = await client.request("/fail")
+        response = await client.until_ended(failing)
+        assert events_of(response.body) == ["0", "1", "2"]
+        assert not response.ended
+        assert response.reset == h2.errors.ErrorCodes.INTERNAL_ERROR
+        await client.until_more(other)
+    assert server.process.log().count("ZeroDivisionError: the producer's own") == 1
+
+
+async def test_streams_that_are_reset_leave_nothing(notes: Notes) -> None:
+    """By the client, by a failure, for a shut window: Hypercorn's books are closed each time."""
+    async with notes.serve("direct", expect_errors=True) as server, connect_h2(server) as client:
+        other = await client.request("/ticks")
+        before = await state(server)
+        for _ in range(20):
+            failing = await client.request("/fail")
+            leaving = await client.request("/flood")
+            await client.until(leaving, b"data: ")
+            client.connection.reset_stream(leaving)
+            await client.until_ended(failing)
+        await notes.wait("returned", count=40)
+        await client.until_more(other)
+        after = await state(server)
+        assert after["tasks"] <= before["tasks"] + 2  # the connections that ask for the state
+        assert after["stream buffers"] == before["stream buffers"] == 1
+    outcomes = [note["outcome"] for note in notes.all("returned")]
+    assert (outcomes.count("failed"), outcomes.count("disconnected")) == (20, 21)

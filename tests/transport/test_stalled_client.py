@@ -1,0 +1,125 @@
+"""A client that stops reading: it is cut off, its producer cancelled, and nobody else notices."""
+
+import signal
+import time
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.certificates import Certificate
+from tests.support.hypercorn_process import Server
+
+from .h2_client import H2Client, connect_h2
+from .support import Notes, lateness, open_stream, read_what_is_left
+
+STALL = 1.0
+FLOOD = f"/flood?stall_timeout={STALL}&size=10000"
+
+HUGE_WINDOW = 2**31 - 1
+
+
+def options_for(kind: str, certificate: Certificate) -> dict[str, Any]:
+    return {"tls": {"certificate": certificate}, "unix": {"unix": True}}.get(kind, {})
+
+
+async def stall_over_http2(server: Server, path: str = "/flood?size=10000") -> trio.abc.Stream:
+    """A client that grants all the window there can be, and does not read its socket."""
+    stream = await server.connect("h2")
+    client = H2Client(stream, generous=False, window=HUGE_WINDOW)
+    client.connection.initiate_connection()
+    client.connection.increment_flow_control_window(HUGE_WINDOW - 65_535)
+    await client.request(path)
+    return stream
+
+
+@pytest.mark.parametrize("kind", ["http1", "tls", "unix"])
+async def test_it_is_cut_off_within_its_time_and_others_notice_nothing(
+    kind: str, notes: Notes, certificate: Certificate
+) -> None:
+    async with notes.serve("direct", **options_for(kind, certificate)) as server:
+        other = await open_stream(server, "/ticks?every=0.02")
+        before = await lateness(other, seconds=0.5)
+        stalled = await open_stream(server, FLOOD)
+        begun = time.monotonic()
+        meanwhile = await lateness(other, seconds=STALL + 0.5)
+        for what in ("finally", "returned"):
+            [note] = await notes.wait(what)
+            assert note["outcome"] == "stalled"
+            assert STALL - 0.5 < note["at"] - begun < STALL + 1
+        # A few milliseconds, as before, whatever else this machine does.
+        assert meanwhile < before + 0.02
+        await other.aclose()
+        await notes.wait("returned", count=2)
+        assert not (await read_what_is_left(stalled)).endswith(b"0\r\n\r\n")
+
+
+async def test_over_http2_the_connection_is_cut_off_when_it_is_the_socket_that_is_stuck(
+    notes: Notes, certificate: Certificate
+) -> None:
+    async with notes.serve("direct", certificate=certificate) as server:
+        begun = time.monotonic()
+        stalled = await stall_over_http2(server, FLOOD)
+        async with connect_h2(server) as other:
+            ticks = await other.request("/ticks")
+            [note] = await notes.wait("returned", within=STALL + 2)
+            assert note["outcome"] == "stalled"
+            assert STALL - 0.5 < note["at"] - begun < STALL + 1.5
+            assert not other.responses[ticks].ended
+        await read_what_is_left(stalled)
+
+
+async def test_a_slow_client_is_not_a_stalled_one(notes: Notes) -> None:
+    """It takes longer for one event than the limit, but it never stops taking."""
+    async with notes.serve("direct") as server:
+        slow = await server.connect()
+        await slow.send_all(
+            b"GET /flood?size=3000000&stall_timeout=0.5&buffer=1 HTTP/1.1\r\nhost: x\r\n\r\n"
+        )
+        received = 0
+        with trio.move_on_after(2.5):
+            while piece := await slow.receive_some(2**14):
+                received += len(piece)
+                await trio.sleep(0.01)
+        assert 0 < received < 6e6
+        assert notes.all("finally") == []
+        await slow.aclose()
+        await notes.wait("returned")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+async def test_it_does_not_keep_the_server_from_ending(
+    workers: int, kind: str, notes: Notes, certificate: Certificate
+) -> None:
+    options = {**options_for(kind, certificate), "workers": workers, "graceful_timeout": 1}
+    async with notes.serve("direct", **options) as server:
+        stalled = []
+        for _ in range(2 * workers):  # so that each of the workers has one, or nearly always
+            stalled.append(await stall_over_http2(server))
+            stalled.append(await open_stream(server, "/flood?size=10000"))
+        await trio.sleep(0.5)  # now they are stuck; their `stall_timeout` is longer than the test
+        begun = time.monotonic()
+        assert await server.process.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - begun < 1 + 1
+        for stream in stalled:
+            await trio.aclose_forcefully(stream)
+    assert len(notes.all("lifespan.shutdown")) == workers
+    assert len(notes.all("returned")) == len(stalled)
+
+
+async def test_the_portable_transport_cancels_the_producer_and_leaves_the_rest_to_the_server(
+    notes: Notes,
+) -> None:
+    """Hypercorn shields its writes, so that the call ends when the client leaves."""
+    async with notes.serve("portable") as server:
+        stalled = await open_stream(server, FLOOD)
+        begun = time.monotonic()
+        [note] = await notes.wait("finally", within=STALL + 2)
+        assert note["outcome"] == "stalled"
+        assert STALL - 0.5 < note["at"] - begun < STALL + 1
+        await trio.sleep(0.2)
+        assert notes.all("returned") == []
+        await stalled.aclose()
+        [note] = await notes.wait("returned", within=1)
+        assert note["outcome"] == "stalled"
