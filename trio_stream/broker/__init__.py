@@ -11,12 +11,15 @@ from .broker import Broker, BrokerStatistics, TopicStatistics, open_broker
 from .contract import Member
 from .event import TopicEvent
 from .presence import presence_topic
+from .resumable import Resumable, ResumableRun
 from .subscription import Subscription, SubscriptionStatistics
 
 __all__ = [
     "Broker",
     "BrokerStatistics",
     "Member",
+    "Resumable",
+    "ResumableRun",
     "Subscription",
     "SubscriptionStatistics",
     "TopicEvent",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
 import trio
 
-from ..codec import EncodedEvent, ServerSentEvent, encode
+from ..codec import EncodedEvent, ServerSentEvent, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
 from .hub import Hub
+from .resumable import Producer, Resumable, request_stop
 from .subscription import Cursor, Overflow, Subscription
 from .topics import Selection, check_topic
 
@@ -63,9 +64,8 @@ class Broker:
     Everything here may be called from any task, while the broker is open.
     """
 
-    def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._nursery = nursery
 
     async def publish(
         self, topic: str, data: Any, *, event: str | None = None, key: str = ""
@@ -88,7 +88,7 @@ class Broker:
           trio.ClosedResourceError: the broker is closed; nothing is stored.
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
-        [id] = await self._append([_entry(topic, data, event, key)])
+        [id] = await self._hub.publish([Entry(_check(topic, key), _body(data, event), key)])
         return id
 
     async def publish_many(
@@ -99,21 +99,8 @@ class Broker:
         Much cheaper for each than `publish`. Subscribers get them in one write. Raises what
         `publish` does.
         """
-        return await self._append([_entry(topic, data, event, key) for data in values])
-
-    async def _append(self, entries: Sequence[Entry]) -> list[str]:
-        hub = self._hub
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if hub.closed:
-            raise trio.ClosedResourceError("the broker is closed")
-        if not entries:
-            return []
-        ids = await hub.append(entries)
-        # From here on the events are accepted, so that `Cancelled` would be a lie.
-        with trio.CancelScope(shield=True):
-            await hub.fanout.wait_for_room()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return [str(id) for id in ids]
+        name = _check(topic, key)
+        return await self._hub.publish([Entry(name, _body(data, event), key) for data in values])
 
     def subscribe(
         self,
@@ -146,6 +133,43 @@ class Broker:
         if presence is not None and not isinstance(presence, str):
             raise TypeError(f"presence is a name, not {type(presence).__name__}")
         return Subscription(self._hub, Selection(topics), after, overflow, presence)
+
+    def resumable(
+        self,
+        key: str,
+        producer: Producer | None,
+        *,
+        after: Cursor = None,
+        linger: float = 30.0,
+    ) -> Resumable:
+        """The events of a producer that outlives its client: a source for a `Stream`.
+
+        The first stream of a key starts the producer, in the broker's nursery. Others, in this
+        process or another that shares the log, get what it has sent so far and what it sends from
+        then on; a client that comes back gets what it has not seen yet, each event once.
+
+        When the producer returns, the clients are sent an event ``done`` and their streams end;
+        when it ends in any other way, an event ``failed`` with ``{"reason": ...}``: ``"failed"``,
+        it raised, and the log says what; ``"stopped"``, by `stop_resumable`; ``"abandoned"``, as
+        nobody watched; ``"lost"``, its process ended. A page should close its EventSource at both,
+        or it comes back. Asked for again, a producer that was done is not run again, as long as its
+        events are kept; any other is.
+
+        Args:
+          key: names the run, like a topic. Whoever may ask for it sees all of it, so put the user's
+            id in it, or check that it is his.
+          producer: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an
+            async generator function. None watches a run without starting one.
+          after: the id that the client came back with, or None. One that is not of this run is
+            answered with an event ``gap`` and the run from its start.
+          linger: seconds after which a run is cancelled that nobody watches.
+        """
+        return Resumable(self._hub, key, producer, after, linger)
+
+    async def stop_resumable(self, key: str) -> bool:
+        """Cancel the producer of this key, whichever process runs it; whether one was running."""
+        await trio.lowlevel.checkpoint()
+        return await request_stop(self._hub, key)
 
     @property
     def last_id(self) -> str:
@@ -191,22 +215,27 @@ class Broker:
         )
 
 
-def _entry(topic: str, data: Any, event: str | None, key: str) -> Entry:
+def _check(topic: str, key: str) -> str:
     name = check_topic(topic)
     if name.startswith("$") or key.startswith("$"):
         raise ValueError(f"what begins with '$' is the library's own: {name!r}, key {key!r}")
-    if isinstance(data, ServerSentEvent) and data.data is None:
-        raise ValueError("an event without data reaches nobody: give it data, if only ''")
-    if isinstance(data, ServerSentEvent | EncodedEvent) and data.id is not None:
-        raise ValueError("a topic gives its events ids of its own: leave out the event's")
-    return Entry(name, encode(data, event=event).data, key)
+    return name
+
+
+def _body(data: Any, event: str | None) -> bytes:
+    if isinstance(data, ServerSentEvent | EncodedEvent):
+        if data.id is not None:
+            raise ValueError("a topic gives its events ids of its own: leave out the event's")
+        if data.data is None:
+            raise ValueError("an event without data reaches nobody: give it data, if only ''")
+    return encode_sse(data, event)
 
 
 @asynccontextmanager
 async def open_broker(
     url: str | Engine = "memory://",
     *,
-    history: int = 1000,
+    history: int = 10_000,
     history_age: float | None = None,
     history_bytes: int = 2**20,
     memory_bytes: int = 2**26,
@@ -241,7 +270,7 @@ async def open_broker(
     hub = Hub(engine, retention, memory_bytes)
     hub.presence.grace = presence_grace
     async with _unwrapped(), trio.open_nursery() as nursery:
-        hub.start(await nursery.start(engine.run, hub))
+        hub.start(await nursery.start(engine.run, hub), nursery)
         nursery.start_soon(hub.fanout.run)
         nursery.start_soon(hub.presence.run)
         if engine.shared:
@@ -249,11 +278,13 @@ async def open_broker(
         if history_age is not None:
             nursery.start_soon(_expire, hub, history_age)
         try:
-            yield Broker(hub, nursery)
+            yield Broker(hub)
         finally:
-            hub.close()
             with trio.move_on_after(_FAREWELL, shield=True):
+                await hub.stop_runs()
+                hub.close()
                 await hub.presence.close()
+            hub.close()
             nursery.cancel_scope.cancel()
 
 

@@ -51,7 +51,12 @@ import trio
 from ..codec import EncodedEvent
 from .topics import Selection
 
-__all__ = ["Engine", "Entry", "Feed", "Member", "Page", "Record", "Retention", "wire_form"]
+__all__ = ["LEASE", "Engine", "Entry", "Feed", "Member", "Page", "Record", "Retention", "wire_form"]
+
+
+#: Seconds after which what a dead process held is free again. Ten are a few lost seconds of a
+#: network between servers; a third of it is how often a living one says that it lives.
+LEASE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Retention:
       bytes: of a topic, in wire form. The newest event is kept whatever its size.
     """
 
-    events: int = 1000
+    events: int = 10_000
     age: float | None = None
     bytes: int = 2**20
 

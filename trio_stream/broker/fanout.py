@@ -111,9 +111,14 @@ class FanOut:
         self._pending.append(cursor)
         self._wake()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more is published than can be handed out."""
+        return len(self._pending) > _PENDING
+
     async def wait_for_room(self) -> None:
-        """Wait, not at all mostly, while more is published than can be handed out."""
-        while len(self._pending) > _PENDING:
+        """Wait while it is crowded."""
+        while self.crowded:
             await self._publishers.park()
 
     async def run(self) -> None:
@@ -129,7 +134,7 @@ class FanOut:
                     await self._hand_out(group, run)
             else:
                 self._all_behind(oldest)
-            if self._publishers and len(self._pending) <= _PENDING:
+            if self._publishers and not self.crowded:
                 self._publishers.unpark_all()
 
     def _wake(self) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, final
 
 import trio
 
-from .contract import Engine, Entry, Record, Retention
+from .contract import LEASE, Engine, Entry, Page, Record, Retention
 from .fanout import FanOut
 from .log import MemoryLog
 from .presence import Presence
+from .topics import EARLIEST, Selection
 
 if TYPE_CHECKING:
+    from .resumable import ResumableRun
     from .subscription import Subscription
 
 __all__ = ["Hub"]
@@ -35,11 +38,15 @@ class Hub:
         self.published = 0
         self._acknowledged = 0
         self._open: set[Subscription] = set()
+        #: The resumable producers that run in this process, by topic.
+        self.runs: dict[str, ResumableRun] = {}
         self.log: MemoryLog
+        self.nursery: trio.Nursery
 
-    def start(self, head: int) -> None:
+    def start(self, head: int, nursery: trio.Nursery) -> None:
         """The engine is open."""
         self.log = MemoryLog(head, self.retention, self._max_bytes, trio.current_time)
+        self.nursery = nursery
 
     @property
     def head(self) -> int:
@@ -51,12 +58,40 @@ class Hub:
         """How many are being streamed or iterated."""
         return len(self._open)
 
+    @property
+    def lease(self) -> float:
+        """Seconds that this process's word holds, about who is present and what it runs."""
+        return LEASE if self.engine.shared else inf
+
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        """Store, and wait while there is too much to hand out."""
+        """Store; for the library's own events, which wait for nobody."""
         ids = await self.engine.append(entries)
         self.published += len(entries)
         self._acknowledged = max(self._acknowledged, ids[-1])
         return ids
+
+    async def publish(self, entries: Sequence[Entry]) -> list[str]:
+        """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.closed:
+            raise trio.ClosedResourceError("the broker is closed")
+        if not entries:
+            return []
+        ids = await self.append(entries)
+        # From here on the events are accepted, so that `Cancelled` would be a lie.
+        if self.fanout.crowded:
+            with trio.CancelScope(shield=True):
+                await self.fanout.wait_for_room()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return [str(id) for id in ids]
+
+    async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
+        """A page from memory if it is there, else from the engine. Mostly not a checkpoint."""
+        page = self.log.read(selection, cursor, limit)
+        behind = page.gap or cursor == EARLIEST
+        if behind and self.engine.keeps_history and not self.closed:
+            page = await self.engine.read(selection, cursor, limit)
+        return page
 
     # The engine's feed.
 
@@ -78,6 +113,12 @@ class Hub:
 
     def left(self, subscription: Subscription) -> None:
         self._open.discard(subscription)
+
+    async def stop_runs(self) -> None:
+        """Stop the resumable producers of this process, and tell those who watch them."""
+        for run in list(self.runs.values()):
+            run.stop("lost")
+            await run.ended.wait()
 
     def close(self) -> None:
         """No more publishing; every subscription ends."""

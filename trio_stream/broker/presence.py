@@ -19,19 +19,15 @@ import trio
 
 from ..codec import encode
 from ..errors import BrokerError
-from .contract import Entry
+from .contract import LEASE, Entry
 from .topics import Selection
 
 if TYPE_CHECKING:
     from .hub import Hub
 
-__all__ = ["LEASE", "Presence", "presence_topic"]
+__all__ = ["Presence", "presence_topic"]
 
 log = logging.getLogger("trio_stream")
-
-#: Seconds after which what a dead process held is free again. Ten are a few lost seconds of a
-#: network between servers; a third of it is how often a living one says that it lives.
-LEASE = 10.0
 
 
 def presence_topic(topic: str) -> str:
@@ -51,13 +47,9 @@ class Presence:
         self._counts: dict[tuple[str, str], int] = {}
         #: Who has left and may be back in a moment, with the time at which that moment is over.
         self._leaving: deque[tuple[float, tuple[str, str]]] = deque()
+        self._away: dict[tuple[str, str], float] = {}
         self._somebody_left = trio.Event()
         self.grace = 0.0
-
-    @property
-    def lease(self) -> float:
-        """Seconds that this process's word holds."""
-        return LEASE if self._hub.engine.shared else inf
 
     async def join(self, selection: Selection, name: str) -> None:
         """A subscription has come; the first under a name is news."""
@@ -73,23 +65,34 @@ class Presence:
         """A subscription has gone; the last under a name is news, if it stays away."""
         for topic in _present_on(selection):
             key = (topic, name)
-            self._counts[key] -= 1
-            if not self._counts[key]:
-                self._leaving.append((trio.current_time() + self.grace, key))
-                self._somebody_left.set()
+            if key in self._counts:  # else the broker is closed, and all have gone
+                self._counts[key] -= 1
+                if not self._counts[key]:
+                    self._goes_away(key)
+
+    def _goes_away(self, key: tuple[str, str]) -> None:
+        now = trio.current_time()
+        if key[0].startswith("$"):  # nobody is told, so nobody is spared either
+            self._away[key] = now
+            self._leaving.appendleft((now, key))
+        else:
+            self._away[key] = now + self.grace
+            self._leaving.append((now + self.grace, key))
+        self._somebody_left.set()
 
     async def run(self) -> None:
         """Until cancelled: tell who has left."""
         while True:
-            while self._leaving:
-                when, key = self._leaving[0]
-                await trio.sleep_until(when)
-                self._leaving.popleft()
-                if self._counts.get(key) == 0:
+            self._somebody_left = trio.Event()
+            soonest = self._leaving[0][0] if self._leaving else inf
+            with trio.move_on_at(soonest):
+                await self._somebody_left.wait()
+            while self._leaving and self._leaving[0][0] <= trio.current_time():
+                when, key = self._leaving.popleft()
+                # Unless somebody came back, and maybe left again.
+                if self._counts.get(key) == 0 and self._away.get(key) == when:
                     with _logged():
                         await self._gone(key)
-            self._somebody_left = trio.Event()
-            await self._somebody_left.wait()
 
     async def keep_alive(self) -> None:
         """Until cancelled: say again who is present, and tell who was so through dead processes."""
@@ -110,23 +113,26 @@ class Presence:
 
     async def _gone(self, key: tuple[str, str]) -> None:
         del self._counts[key]
+        self._away.pop(key, None)
         if not await self._tell(key):
             await self._publish("leave", key)
 
     async def _tell(self, key: tuple[str, str]) -> int:
         topic, name = key
         count = self._counts.get(key, 0)
-        return await self._hub.engine.join(topic, name, self._hub.owner, count, self.lease)
+        return await self._hub.engine.join(topic, name, self._hub.owner, count, self._hub.lease)
 
     async def _publish(self, event: str, key: tuple[str, str]) -> None:
         topic, name = key
+        if topic.startswith("$"):
+            return  # the watchers of a resumable producer: counted, but no news
         body = encode({"name": name}, event=event).data
         await self._hub.append([Entry(presence_topic(topic), body)])
 
 
 def _present_on(selection: Selection) -> Iterable[str]:
     """The topics that a subscription is present on: not those it only matches, nor the news."""
-    return [name for name in selection.names if not name.startswith("$")]
+    return [name for name in selection.names if not name.startswith("$presence/")]
 
 
 @contextmanager

@@ -97,8 +97,11 @@ class Subscription:
         hub: Hub,
         selection: Selection,
         after: Cursor,
-        overflow: Overflow,
-        presence: str | None,
+        overflow: Overflow = "all",
+        presence: str | None = None,
+        *,
+        stops_at: Callable[[Record], bool] | None = None,
+        unknown: bool = False,
     ) -> None:
         if overflow not in {"all", "latest"}:
             raise ValueError(f"overflow is 'all' or 'latest', not {overflow!r}")
@@ -107,16 +110,16 @@ class Subscription:
         self._latest = overflow == "latest"
         self._presence = presence
         self._present = False
-        #: A cursor that came from a client and is no id: the client has to be told.
-        self._unknown = False
+        #: What the client brought back is no id: it has to be told.
+        self._unknown = unknown
         self._cursor = self._start(after)
         self.seen: float = inf
         self.take: Callable[[EncodedEvent], bool] = _no_room
         self._task: trio.lowlevel.Task | None = None
         self._page: deque[Record] = deque()
         self._used = False
-        #: Whether a record is the last to be delivered; for `Broker.resumable`.
-        self._stops_at: Callable[[Record], bool] | None = None
+        #: Whether a record is the last to be delivered.
+        self._stops_at = stops_at
         self._fell_behind = self._conflated = self._gaps = 0
 
     def _start(self, after: Cursor) -> int:
@@ -125,7 +128,7 @@ class Subscription:
         if after == "earliest":
             return EARLIEST
         cursor = parse_cursor(after)
-        self._unknown = cursor is None
+        self._unknown = self._unknown or cursor is None
         return EARLIEST if cursor is None else cursor
 
     def statistics(self) -> SubscriptionStatistics:
@@ -149,7 +152,8 @@ class Subscription:
                 f"{sink.format!r}: iterate the subscription and send what you make of each event"
             )
         self._use()
-        self.take = sink.put_nowait
+        if self._stops_at is None:  # else each event has to be looked at
+            self.take = sink.put_nowait
         try:
             await self._appear()
             while await self._catch_up(sink):
@@ -160,8 +164,10 @@ class Subscription:
 
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
-        while not self._hub.closed:
+        while True:
             page = await self._read()
+            if self._hub.closed and (page.gap or not page.records):
+                return False
             if page.gap and (wait := sink.put(self._tell_gap(page))) is not None:
                 await wait
             for record in page.records:
@@ -177,7 +183,6 @@ class Subscription:
                 self._cursor = page.upto
                 if not page.records and self._go_to_head():
                     return True
-        return False
 
     def _tell_gap(self, page: Page) -> EncodedEvent:
         # With an id only where no event follows that has one: it must not skip what is still there.
@@ -196,6 +201,11 @@ class Subscription:
         return self
 
     async def __anext__(self) -> TopicEvent:
+        record = await self.next_record()
+        return TopicEvent(record.topic, record.event)
+
+    async def next_record(self) -> Record:
+        """`__anext__`, with what only the log knows."""
         if not self._page:
             await self._fill()
         else:
@@ -204,7 +214,7 @@ class Subscription:
         self._cursor = record.id
         if self._latest:  # what is newer by then may replace the rest of the page
             self._page.clear()
-        return TopicEvent(record.topic, record.event)
+        return record
 
     async def _fill(self) -> None:
         if not self._used:
@@ -251,18 +261,12 @@ class Subscription:
         self._used = True
 
     async def _read(self) -> Page:
-        page = await self._read_once(self._cursor)
+        page = await self._hub.read(self.selection, self._cursor, PAGE)
         if self._latest and page.records:
             page = await self._read_latest(page)
         if self._unknown:
             page = Page(page.records, page.upto, gap=True)
         self._gaps += page.gap
-        return page
-
-    async def _read_once(self, cursor: int) -> Page:
-        page = self._hub.log.read(self.selection, cursor, PAGE)
-        if page.gap and self._hub.engine.keeps_history:
-            page = await self._hub.engine.read(self.selection, cursor, PAGE)
         return page
 
     async def _read_latest(self, page: Page) -> Page:
@@ -275,7 +279,7 @@ class Subscription:
                 newest.pop(key, None)  # so that the newest comes last
                 newest[key] = record
             count += len(page.records)
-            page = await self._read_once(page.upto)
+            page = await self._hub.read(self.selection, page.upto, PAGE)
             gap = gap or page.gap
         self._conflated += count - len(newest)
         return Page(list(newest.values()), page.upto, gap)
