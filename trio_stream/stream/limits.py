@@ -105,7 +105,7 @@ class StreamLimits:
                 (b"content-type", b"text/event-stream; charset=utf-8"),
                 (b"cache-control", b"no-store, no-transform"),
             )
-            await transport.answer(200, headers, encode_retry(int(seconds * 1000)))
+            await transport.answer(200, headers, encode_retry(int(seconds * 1000)) + b"\n")
         else:
             retry_after = str(math.ceil(seconds)).encode()
             headers = (

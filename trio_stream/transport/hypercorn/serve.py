@@ -66,13 +66,16 @@ async def serve(
         app = StreamMiddleware(app, direct=direct)
     if shutdown_trigger is None and threading.current_thread() is threading.main_thread():
         shutdown_trigger = _wait_for_signal
-    await hypercorn.trio.serve(
-        app,  # type: ignore[arg-type]
-        chosen,
-        shutdown_trigger=shutdown_trigger,
-        task_status=task_status,
-        mode="asgi",
-    )
+    try:
+        await hypercorn.trio.serve(
+            app,  # type: ignore[arg-type]
+            chosen,
+            shutdown_trigger=shutdown_trigger,
+            task_status=task_status,
+            mode="asgi",
+        )
+    except BaseExceptionGroup as group:
+        raise _what_happened(group) from None
 
 
 def _configured(
@@ -89,6 +92,14 @@ def _configured(
             raise TypeError(f"Hypercorn has no setting {name!r}")
         setattr(config, name, value)
     return config
+
+
+def _what_happened(group: BaseExceptionGroup) -> BaseException:
+    """What is inside the groups of Hypercorn's own nurseries, if it is one thing."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _wait_for_signal() -> None:

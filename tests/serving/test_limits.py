@@ -1,0 +1,119 @@
+"""`StreamLimits`: how many streams at once, and what the one too many is told."""
+
+import pytest
+import trio
+
+from trio_stream import Stream, StreamLimits
+from trio_stream.testing import connect
+
+
+async def forever(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+def of_client(host: str) -> dict[str, object]:
+    return {"scope": {"client": (host, 1)}}
+
+
+async def test_the_one_too_many_is_told_503_and_when_to_return() -> None:
+    limits = StreamLimits(total=1, retry_after=10)
+    async with connect(Stream(forever, limits=limits)) as first:
+        assert first.status == 200
+        async with connect(Stream(forever, limits=limits)) as second:
+            assert second.status == 503
+            assert 10 <= int(second.headers["retry-after"]) <= 20
+            assert b"503" in await second.read()
+    async with connect(Stream(forever, limits=limits)) as third:
+        assert third.status == 200
+
+
+async def test_a_browser_is_told_in_its_own_way() -> None:
+    limits = StreamLimits(total=1, retry_after=10, refuse="retry")
+    async with (
+        connect(Stream(forever, limits=limits)),
+        connect(Stream(forever, limits=limits)) as second,
+    ):
+        assert second.status == 200
+        assert second.headers["content-type"].startswith("text/event-stream")
+        assert [event async for event in second.events()] == []
+        assert second.retry is not None
+        assert 10_000 <= second.retry <= 20_000
+        assert second.ended == "complete"
+
+
+async def test_the_returns_of_the_refused_are_spread() -> None:
+    limits = StreamLimits(total=1, retry_after=10, refuse="retry")
+    told = set()
+    async with connect(Stream(forever, limits=limits)):
+        for _ in range(20):
+            async with connect(Stream(forever, limits=limits)) as refused:
+                assert [event async for event in refused.events()] == []
+                told.add(refused.retry)
+    assert len(told) > 10
+
+
+async def test_each_key_has_a_limit_of_its_own() -> None:
+    limits = StreamLimits(per_key=1)
+    async with connect(Stream(forever, limits=limits), **of_client("1.1.1.1")):  # type: ignore[arg-type]
+        async with connect(Stream(forever, limits=limits), **of_client("2.2.2.2")) as other:  # type: ignore[arg-type]
+            assert other.status == 200
+        async with connect(Stream(forever, limits=limits), **of_client("1.1.1.1")) as same:  # type: ignore[arg-type]
+            assert same.status == 503
+
+
+async def test_a_key_of_ones_own() -> None:
+    limits = StreamLimits(per_key=1, key=lambda scope: scope["query_string"])
+    async with connect(Stream(forever, limits=limits), query="user=a"):
+        async with connect(Stream(forever, limits=limits), query="user=b") as other:
+            assert other.status == 200
+        async with connect(Stream(forever, limits=limits), query="user=a") as same:
+            assert same.status == 503
+
+
+async def test_a_refused_source_is_closed_and_never_run() -> None:
+    ran = []
+
+    async def source() -> None:
+        ran.append(True)
+
+    limits = StreamLimits(total=1)
+    async with connect(Stream(forever, limits=limits)):
+        coroutine = source()  # a warning, which is an error here, if it is neither run nor closed
+        async with connect(Stream(coroutine, limits=limits)) as refused:
+            assert refused.status == 503
+    assert not ran
+
+
+async def test_places_are_given_back_also_after_a_failure() -> None:
+    async def fail(stream: Stream) -> None:
+        raise KeyError
+
+    limits = StreamLimits(total=1)
+    for _ in range(3):
+        async with connect(Stream(fail, limits=limits), raise_app_exceptions=False) as client:
+            assert client.status == 500
+    statistics = limits.statistics()
+    assert (statistics.open, statistics.keys, statistics.refused) == (0, 0, 0)
+
+
+async def test_statistics() -> None:
+    limits = StreamLimits(total=1)
+    async with connect(Stream(forever, limits=limits)):
+        async with connect(Stream(forever, limits=limits)):
+            pass
+        statistics = limits.statistics()
+        assert (statistics.open, statistics.keys, statistics.refused) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"total": 0}, "total must be at least 1"),
+        ({"per_key": -1}, "per_key must be at least 1"),
+        ({"refuse": "hang up"}, "refuse must be 'status' or 'retry'"),
+        ({"retry_after": 0}, "retry_after must be more than 0"),
+    ],
+)
+def test_misuse(keywords: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StreamLimits(**keywords)  # type: ignore[arg-type]

@@ -1,0 +1,193 @@
+"""`serve`: Hypercorn from code, with what many long streams need."""
+
+import gc
+import signal
+import sys
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+from hypercorn.config import Config
+
+from tests.support.processes import Process
+from trio_stream import Stream, StreamMiddleware, serve, stream_app
+from trio_stream.transport.asgi import Receive, Scope, Send
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@stream_app
+async def hello(stream: Stream) -> None:
+    await stream.send("hello")
+
+
+@asynccontextmanager
+async def serving(app: object, **settings: object) -> AsyncIterator[list[str]]:
+    """`serve` inside a larger program; leaving the block stops it gracefully."""
+    stop = trio.Event()
+
+    async def start(task_status: trio.TaskStatus[list[str]]) -> None:
+        await serve(
+            app,  # type: ignore[arg-type]
+            shutdown_trigger=stop.wait,
+            errorlog=None,
+            task_status=task_status,
+            **settings,  # type: ignore[arg-type]
+        )
+
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(start)
+        stop.set()
+
+
+async def test_nursery_start_gives_the_bound_addresses() -> None:
+    async with (
+        serving(hello, bind=["127.0.0.1:0", "127.0.0.1:0"]) as binds,
+        httpx.AsyncClient() as client,
+    ):
+        assert len(set(binds)) == 2
+        for bind in binds:
+            assert "data: hello\n\n" in (await client.get(bind)).text
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    async with serving(hello, bind=f"unix:{path}"):
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert "data: hello\n\n" in (await client.get("http://localhost/")).text
+
+
+async def test_streams_inside_go_direct_unless_told_not_to() -> None:
+    seen = []
+
+    async def look(stream: Stream) -> None:
+        await stream.send("first")
+        await stream.wait(0.1)
+        seen.append(stream._transport is not None and stream._transport.direct)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def framework_send(message: object) -> None:  # as every framework wraps it
+            await send(message)  # type: ignore[arg-type]
+
+        if scope["type"] == "lifespan":
+            await hello(scope, receive, send)
+        else:
+            await Stream(look)(scope, receive, framework_send)
+
+    for wrapped, direct in ((app, True), (app, False), (StreamMiddleware(app), True)):
+        async with (
+            serving(wrapped, bind="127.0.0.1:0", direct=direct) as binds,
+            httpx.AsyncClient() as client,
+        ):
+            await client.get(binds[0])
+    assert seen == [True, False, True]
+
+
+async def test_the_defaults_are_for_many_long_streams() -> None:
+    configs = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            config = scope["extensions"]["trio_stream.connection"].server.config
+            configs.append((config.backlog, config.keep_alive_max_requests > 1_000_000))
+        await hello(scope, receive, send)
+
+    async with serving(app, bind="127.0.0.1:0") as binds, httpx.AsyncClient() as client:
+        await client.get(binds[0])
+    assert configs == [(4096, True)]
+
+
+async def test_a_config_of_ones_own_is_taken_as_it_is() -> None:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.include_server_header = False
+    async with serving(hello, config=config) as binds, httpx.AsyncClient() as client:
+        assert "server" not in (await client.get(binds[0])).headers
+    assert config.backlog == 100
+
+
+async def test_a_setting_that_hypercorn_does_not_have_is_refused() -> None:
+    with pytest.raises(TypeError, match="Hypercorn has no setting 'backlogg'"):
+        await serve(hello, backlogg=5)
+
+
+async def test_an_address_in_use_is_said_at_once() -> None:
+    async with serving(hello, bind="127.0.0.1:0") as binds:
+        with pytest.raises(OSError, match="in use"):
+            await serve(hello, bind=binds[0].removeprefix("http://"))
+    with warnings.catch_warnings():
+        # Hypercorn leaves the socket that it could not bind to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+PROGRAM = """
+import trio
+from functools import partial
+from trio_stream import serve, stream_app
+
+@stream_app
+async def app(stream):
+    await stream.send("hello")
+    await trio.sleep_forever()
+
+trio.run(partial(serve, app, bind="127.0.0.1:0"))
+print("served", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_a_whole_server_gracefully(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    process = await Process.start([sys.executable, "-c", PROGRAM], tmp_path / "log")
+    try:
+        (bind,) = await process.wait_for_log(r"Running on (\S+) \(CTRL", count=1)
+        async with httpx.AsyncClient() as client, client.stream("GET", bind) as response:
+            lines = response.aiter_lines()
+            assert [await anext(lines) for _ in range(2)] == ["retry: 3000", "data: hello"]
+            process.send_signal(number)
+            rest = [line async for line in lines]  # a proper end: httpx does not complain
+        assert any(line.startswith("retry: ") for line in rest)
+        await process.wait_for_log("served", count=1)
+    finally:
+        await process.kill()
+
+
+async def test_2000_clients_at_once_are_all_served_without_a_lost_syn() -> None:
+    first_events = 0
+
+    async def client(port: int) -> None:
+        nonlocal first_events
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            received = b""
+            while b"data: hello\n\n" not in received:
+                received += await stream.receive_some()
+            first_events += 1
+
+    overflows = listen_overflows()
+    async with serving(hello, bind="127.0.0.1:0") as binds:
+        port = int(binds[0].rpartition(":")[2])
+        async with trio.open_nursery() as nursery:
+            for _ in range(2000):
+                nursery.start_soon(client, port)
+    assert first_events == 2000
+    assert listen_overflows() == overflows
+
+
+def listen_overflows() -> int:
+    """How many SYNs the kernel has dropped because a backlog was full."""
+    path = Path("/proc/net/netstat")
+    if not path.exists():
+        return 0
+    names, values = (
+        line.split() for line in path.read_text().splitlines() if line.startswith("TcpExt")
+    )
+    return int(dict(zip(names, values, strict=True))["ListenDrops"])
