@@ -73,7 +73,7 @@ def test_fields_stand_before_the_data_in_one_order() -> None:
 
 
 def test_kinds_of_str_and_int_are_written_as_what_they_hold() -> None:
-    class Number(enum.IntEnum):
+    class Number(int, enum.Enum):
         ONE = 1
 
     assert encode_sse("x", Colour.RED, Markup("1")) == b"id: 1\nevent: red\ndata: x\n\n"

@@ -164,6 +164,11 @@ def test_json_that_came_in_many_lines_goes_out_in_one() -> None:
         assert encode_sse(value) == b'data: {"a":["x\\r\\ny"]}\n\n'
 
 
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_either_line_end_alone_is_found(end: str) -> None:
+    assert to_json(msgspec.Raw(f"[1,{end}2]".encode())) == b"[1,2]"
+
+
 def test_lines_that_are_no_json_cannot_become_fields() -> None:
     with pytest.raises(ValueError, match="malformed"):
         to_json(msgspec.Raw(b'"a\n\ndata: forged'))

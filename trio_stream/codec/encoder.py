@@ -148,7 +148,7 @@ def check_retry(retry: object) -> int:
         )
     if not 0 <= retry <= MAX_RETRY:
         raise ValueError(f"retry is a number of milliseconds from 0 to {MAX_RETRY}, not {retry}")
-    return retry
+    return int(retry)
 
 
 def _check_one_line(text: str, what: str) -> None:
@@ -184,7 +184,7 @@ def _head(event: str | None, id: str | int | None, retry: int | None) -> str:
     if event is not None and check_event_name(event) not in _UNNAMED:
         head += f"event: {_plain(event)}\n"
     if retry is not None:
-        head += f"retry: {check_retry(retry):d}\n"
+        head += f"retry: {check_retry(retry)}\n"
     return head
 
 
