@@ -1,0 +1,109 @@
+"""The four ways to stream, live on one page, each beside the lines that make it.
+
+    hypercorn --worker-class trio examples.demo:app     # then open http://127.0.0.1:8000
+
+Known limits: over HTTP/1.1 a browser opens six connections to one server, for all its tabs, so the
+page lets go of its four while it is hidden. What is said reaches the pages that this process
+serves, and only those that are there: for more processes, or for what was missed, use a topic.
+"""
+
+import html
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import Any
+from weakref import WeakSet
+
+import trio
+
+from examples.proxy import proxied, upstream
+from trio_stream import ServerSentEvent, Stream, no_reconnect, open_streams, stream_app
+
+PAGES = Path(__file__).parent / "pages"
+LINES = """A stream is a loop that happens to have a reader. It waits when the reader is slow and
+ends when the reader leaves; what it had open is closed by then, in its own task. Nothing polls,
+nothing is left running, and nobody has to clean up."""
+
+
+@stream_app(event="tick", retry=2000)
+async def callback(stream: Stream) -> None:
+    last = int(stream.last_event_id or 0)
+    for number in range(last + 1, last + 11):
+        news = {"open": len(open_streams()), "time": time()}
+        await stream.send(news, id=number)
+        await stream.wait(1)
+
+
+def value(scope: Any) -> Stream:
+    stream = Stream(event="said")
+    listeners.add(stream)
+    return stream
+
+
+def say(text: str) -> None:
+    for stream in list(listeners):
+        with suppress(*GONE_OR_BEHIND):
+            stream.send_nowait(text)
+
+
+async def words() -> AsyncIterator[str | ServerSentEvent]:
+    for word in LINES.split():
+        yield word
+        await trio.sleep(0.12)
+    yield ServerSentEvent("that was all", event="done")
+
+
+def automatic(scope: Any) -> Stream:
+    return Stream(words(), event="word")
+
+
+listeners: WeakSet[Stream] = WeakSet()
+GONE_OR_BEHIND = (trio.ClosedResourceError, trio.BrokenResourceError, trio.WouldBlock)
+
+
+def page(scope: Any) -> Stream:
+    """The page is a stream, too: of one piece, and with a content type of its own."""
+    return Stream([PAGE], format="text", headers={"content-type": "text/html; charset=utf-8"})
+
+
+async def hear(scope: Any, receive: Any, send: Any) -> None:
+    """Say what somebody posted, up to a hundred characters of it, and answer 204."""
+    message = await receive()
+    if text := message.get("body", b"").decode(errors="replace").strip():
+        say(text[:100])
+    await no_reconnect(scope, receive, send)
+
+
+ANSWERS = {"/": page, "/value": value, "/automatic": automatic, "/proxied": proxied}
+# A path of None is the lifespan, in which `upstream` opens the HTTP client.
+APPS = {"/callback": callback, "/say": hear, "/upstream": upstream, None: upstream}
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    path = scope.get("path")
+    answer: Any
+    if path in ANSWERS:
+        answer = ANSWERS[path](scope)
+    elif path in APPS:
+        answer = APPS[path]
+    else:
+        answer = Stream(["There is nothing here.\n"], format="text", status=404)
+    await answer(scope, receive, send)
+
+
+def with_code(text: str) -> str:
+    """Put into the page what it shows beside each stream: the lines above, as they are."""
+    code = Path(__file__).read_text() + Path(__file__).with_name("proxy.py").read_text()
+
+    def lines_of(name: re.Match[str]) -> str:
+        pattern = rf"^(@.*\n)?(async )?def {name[1]}\(.*(\n(?!\n\n).*)*"
+        found = re.search(pattern, code, re.MULTILINE)
+        assert found, f"there is no {name[1]} to show"
+        return html.escape(found[0].rstrip())
+
+    return re.sub(r"{{(\w+)}}", lines_of, text)
+
+
+PAGE = with_code((PAGES / "demo.html").read_text())

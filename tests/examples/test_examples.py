@@ -1,0 +1,164 @@
+"""Every example, run by the line in its docstring, on a real Hypercorn."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.hypercorn_process import hypercorn
+from tests.support.raw import read_until, send_request
+from trio_stream import EventStreamDecoder
+
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+every_example = pytest.mark.parametrize("name", EXAMPLES)
+
+
+def test_they_are_all_there() -> None:
+    assert EXAMPLES == ["chat", "clock", "demo", "hello", "progress", "proxy", "value"]
+
+
+@every_example
+def test_it_is_short_and_says_how_to_run_it_and_what_it_cannot_do(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text()
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    assert re.search(
+        rf"^    hypercorn --worker-class trio examples\.{name}:app\b", docstring, re.MULTILINE
+    )
+    assert "Known limits: " in docstring
+    assert len(text.splitlines()) < (120 if name == "demo" else 80)
+
+
+@every_example
+def test_its_code_needs_nothing_that_it_does_not_name(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text()
+    if "starlette" in text:
+        assert "Needs Starlette" in text
+    assert not re.search("fastapi|openai import|litestar", text)
+
+
+@pytest.mark.parametrize("page", [*FOLDER.glob("pages/*.html")], ids=lambda path: path.stem)
+def test_a_page_fetches_nothing_from_elsewhere(page: Path) -> None:
+    assert not re.search(r"https?://|@import|url\(", page.read_text())
+
+
+async def test_hello() -> None:
+    async with hypercorn("examples.hello:app") as server, server.client() as client:
+        response = await client.get("/")
+        words = [event.data for event in EventStreamDecoder().feed(response.content)]
+        assert words == ["hello", "streaming", "world"]
+
+
+async def test_clock() -> None:
+    async with hypercorn("examples.clock:app") as server, await server.connect() as stream:
+        await send_request(stream, "/")
+        received = await read_until(stream, b"}\n\n")
+        assert b"retry: 2000\nevent: tick\n" in received.replace(b"retry: 2000\n\r\n", b"")
+        assert b'data: {"now":' in received
+
+
+async def test_value() -> None:
+    async with hypercorn("examples.value:app") as server, server.client() as client:
+        async with await server.connect() as first, await server.connect() as second:
+            for number, stream in enumerate([first, second], 1):
+                await send_request(stream, "/listen")
+                await read_until(stream, b"event: welcome\ndata: you are number %d\n\n" % number)
+            said = await client.post("/say", content=b"hello, all")
+            assert said.text == "said to 2 of 2\n"
+            for stream in [first, second]:
+                await read_until(stream, b"event: said\ndata: hello, all\n\n")
+        with trio.fail_after(5):
+            while (await client.post("/say", content=b"?")).text != "said to 0 of 0\n":
+                await trio.sleep(0.02)
+        assert (await client.get("/")).status_code == 404
+
+
+async def test_proxy() -> None:
+    async with hypercorn("examples.proxy:app") as server, await server.connect() as stream:
+        await send_request(stream, "/")
+        received = await read_until(stream, b"}\n\n")
+        assert b"content-type: text/event-stream" in received
+        assert b'event: price\ndata: {"price":100.0}\n\n' in received
+
+
+async def test_proxy_of_an_upstream_of_ones_own() -> None:
+    async with hypercorn("examples.hello:app") as upstream:
+        env = {"UPSTREAM": f"{upstream.url}/"}
+        async with hypercorn("examples.proxy:app", env=env) as server, server.client() as client:
+            response = await client.get("/")
+            events = EventStreamDecoder().feed(response.content)
+            assert [(event.event, event.data) for event in events] == [
+                ("price", "hello"),
+                ("price", "streaming"),
+                ("price", "world"),
+            ]
+    async with hypercorn("examples.proxy:app", env=env) as server, server.client() as client:
+        assert (await client.get("/")).status_code == 502
+
+
+async def test_progress() -> None:
+    async with hypercorn("examples.progress:app") as server:
+        async with server.client(timeout=30) as client:
+            assert "<progress" in (await client.get("/")).text
+            *steps, done = EventStreamDecoder().feed((await client.get("/job")).content)
+            assert [event.json()["step"] for event in steps] == list(range(1, 101))
+            assert done.event == "done"
+        async with await server.connect() as stream:
+            await send_request(stream, "/job")
+            await read_until(stream, b'"step":3,')
+        # It stops at its next step: the server ends long before the job would have.
+
+
+async def test_chat() -> None:
+    async with hypercorn("examples.chat:app") as server, server.client(timeout=30) as client:
+        assert "<form" in (await client.get("/")).text
+        messages = [{"role": "user", "content": "Anybody there?"}]
+        response = await client.post("/chat", json={"messages": messages})
+        *chunks, last = EventStreamDecoder().feed(response.content)
+        assert last.data == "[DONE]"
+        text = "".join(chunk.json()["choices"][0]["delta"]["content"] for chunk in chunks)
+        assert text.startswith("You said “Anybody there?”. Well: ")
+
+
+async def test_chat_with_a_model_that_is_not_to_be_had() -> None:
+    env = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+    async with hypercorn("examples.chat:app", env=env) as server, server.client() as client:
+        assert (await client.post("/chat", json={"messages": []})).status_code == 502
+
+
+async def test_demo_page_shows_the_code_that_serves_it() -> None:
+    async with hypercorn("examples.demo:app") as server, server.client() as client:
+        response = await client.get("/")
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert "{{" not in response.text
+        for line in [
+            "async def callback(stream: Stream)",
+            "return Stream(words(), event=&quot;word&quot;)",
+            "return Stream(client.send(request, stream=True), event=&quot;price&quot;)",
+        ]:
+            assert line in response.text
+        assert (await client.get("/nothing")).status_code == 404
+
+
+async def test_demo_streams() -> None:
+    async with hypercorn("examples.demo:app") as server, server.client() as client:
+        async with await server.connect() as stream:
+            await send_request(stream, "/callback", "last-event-id: 10")
+            received = await read_until(stream, b"}\n\n")
+            assert b'id: 11\nevent: tick\ndata: {"open":1,' in received
+        async with await server.connect() as stream:
+            await send_request(stream, "/value")
+            await read_until(stream, b"retry: ")
+            assert (await client.post("/say", content=b" hello ")).status_code == 204
+            await read_until(stream, b"event: said\ndata: hello\n\n")
+        events = EventStreamDecoder().feed((await client.get("/automatic")).content)
+        assert [event.event for event in events[-2:]] == ["word", "done"]
+        async with await server.connect() as stream:
+            await send_request(stream, "/proxied")
+            received = await read_until(stream, b"}\n\n")
+            data = re.search(rb"event: price\ndata: (.*)\n", received)
+            assert data
+            assert json.loads(data[1]) == {"price": 100.0}
