@@ -140,6 +140,7 @@ class Lifetime:
             return
         if self._outcome is None:
             self._ended_at = trio.current_time()
+            current_registry().reschedule(self, self._ended_at + timers.SHIELDED)
         if self._outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
             self._outcome = outcome
         self._close_channel()

@@ -76,22 +76,21 @@ class StreamOptions:
         wire = get_format(format)
         if not wire.has_fields:
             _refuse_event_fields(wire.name, ids=ids, error_event=error_event)
-        if ping is not None:
-            _check_seconds("ping", ping, "None turns pings off")
-        if stall_timeout is None:
-            stall_timeout = math.inf
-        _check_seconds("stall_timeout", stall_timeout, "None waits for ever")
-        if max_duration is not None:
-            _check_seconds("max_duration", max_duration, "None means no limit")
+        _check_seconds_or_none("ping", ping, "None turns pings off")
+        _check_seconds_or_none("stall_timeout", stall_timeout, "None waits for ever")
+        _check_seconds_or_none("max_duration", max_duration, "None means no limit")
+        _check_seconds_or_none("expires_at", expires_at, "as time.time() gives them")
         _check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", least=0.0)
         _check_count("buffer", buffer)
         _check_count("buffer_bytes", buffer_bytes)
+        if not isinstance(error_event, ServerSentEvent):
+            _check_callable("error_event", error_event, "takes the exception, or a ServerSentEvent")
         _check_callable("ids", ids, "returns the next id")
         _check_callable("on_end", on_end, "takes the stream")
         return cls(
             format=wire,
             ping=ping,
-            stall_timeout=stall_timeout,
+            stall_timeout=math.inf if stall_timeout is None else stall_timeout,
             buffer=buffer,
             buffer_bytes=buffer_bytes,
             max_duration=max_duration,
@@ -117,6 +116,11 @@ def _refuse_event_fields(name: str, **given: object) -> None:
 def _check_callable(name: str, value: object, what: str) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a callable that {what}, not {value!r}")
+
+
+def _check_seconds_or_none(name: str, value: float | None, hint: str) -> None:
+    if value is not None:
+        _check_seconds(name, value, hint)
 
 
 def _check_seconds(name: str, value: float, hint: str, *, least: float | None = None) -> None:

@@ -65,6 +65,8 @@ def next_check(stream: Lifetime, now: float) -> float:
     silent = inf
     if options.ping is not None and stuck_since is None:
         silent = transport.last_write + options.ping
+        if silent <= now:  # it has just been pinged, or its format knows no ping
+            silent = now + options.ping
     return min(stalled, silent, stream._drained_at, _expiry(stream, now))
 
 

@@ -61,12 +61,13 @@ class AsyncSource:
 
     def close_unawaited(self) -> bool:
         # A generator that never started has nothing to clean up, and a memory channel closes
-        # without waiting.
+        # without waiting. (Python 3.11 does not tell whether one has started; Trio warns then.)
         if isinstance(self._iterable, trio.MemoryReceiveChannel):
             self._iterable.close()
             return True
         if inspect.isasyncgen(self._iterable):
-            return not self._iterable.ag_running and self._iterable.ag_frame is not None
+            iterable = self._iterable
+            return not (iterable.ag_running or getattr(iterable, "ag_suspended", False))
         return not hasattr(self._iterable, "aclose")
 
 
