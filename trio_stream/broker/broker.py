@@ -16,6 +16,7 @@ from .hub import Hub
 from .resumable import Producer, Resumable, request_stop
 from .subscription import Cursor, Overflow, Subscription
 from .topics import Selection, check_topic
+from .unwrapped import unwrapped
 
 __all__ = ["Broker", "BrokerStatistics", "TopicStatistics", "open_broker"]
 
@@ -269,37 +270,27 @@ async def open_broker(
     engine = url if isinstance(url, Engine) else open_engine(url, retention, options)
     hub = Hub(engine, retention, memory_bytes)
     hub.presence.grace = presence_grace
-    async with _unwrapped(), trio.open_nursery() as nursery:
-        hub.start(await nursery.start(engine.run, hub), nursery)
-        nursery.start_soon(hub.fanout.run)
-        nursery.start_soon(hub.presence.run)
-        if engine.shared:
-            nursery.start_soon(hub.presence.keep_alive)
-        if history_age is not None:
-            nursery.start_soon(_expire, hub, history_age)
-        try:
-            yield Broker(hub)
-        finally:
-            with trio.move_on_after(_FAREWELL, shield=True):
-                await hub.stop_runs()
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            hub.start(await nursery.start(engine.run, hub), nursery)
+            nursery.start_soon(hub.fanout.run)
+            nursery.start_soon(hub.presence.run)
+            if engine.shared:
+                nursery.start_soon(hub.presence.keep_alive)
+            if history_age is not None:
+                nursery.start_soon(_expire, hub, history_age)
+            try:
+                yield Broker(hub)
+            finally:
+                with trio.move_on_after(_FAREWELL, shield=True):
+                    await hub.stop_runs()
+                    hub.close()
+                    await hub.presence.close()
                 hub.close()
-                await hub.presence.close()
-            hub.close()
-            nursery.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
 
 
 async def _expire(hub: Hub, age: float) -> None:
     while True:
         await trio.sleep(min(age / 4, 60))
         hub.log.expire()
-
-
-@asynccontextmanager
-async def _unwrapped() -> AsyncGenerator[None]:
-    """Raise a single failure as it is: the group around it is the broker's own nursery's."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__

@@ -6,6 +6,7 @@ from typing import Any
 
 from .contract import Engine, Retention
 from .memory import MemoryEngine
+from .sqlite import SqliteEngine
 
 __all__ = ["open_engine"]
 
@@ -15,6 +16,8 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
     scheme, _, _ = url.partition(":")
     if scheme == "memory":
         return MemoryEngine(**options)
+    if scheme == "sqlite":
+        return SqliteEngine(url, retention, **options)
     raise ValueError(
         f"no engine has the URL {url!r}: there are memory://, sqlite:///path/to/file, "
         "redis://host:port/db and rediss://"

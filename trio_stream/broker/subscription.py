@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription", "SubscriptionStatistics"]
 
 #: Records that are read from the log at a time.
-PAGE = 256
+PAGE = 1024
 
 Overflow = Literal["all", "latest"]
 Cursor = str | int | None
@@ -66,7 +66,7 @@ class Subscription:
 
     Nothing runs, and nothing but an id is held, until it is streamed or iterated.
 
-    Memory: at most one page, of 256 events or 64 KiB, besides what the broker's log holds anyway.
+    Memory: at most one page, of 1024 events or 64 KiB, besides what the broker's log holds anyway.
     """
 
     #: Part of the contract of a stream's source: the response's headers need not wait for anything.

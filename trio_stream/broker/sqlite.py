@@ -1,0 +1,171 @@
+"""``sqlite:///path``: a log in a file, for one process, with nothing to install.
+
+All that is published while a transaction is being written goes into the next one, so that many
+publishers share what is expensive: the wait for the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, final
+from urllib.parse import unquote
+
+import outcome
+import trio
+
+from ..stream.source.blocking import thread_wait
+from .contract import Entry, Feed, Page, Record, Retention, wire_form
+from .leases import LocalLeases
+from .sqlite_store import SqliteStore, Synchronous
+from .topics import Selection
+from .unwrapped import unwrapped
+from .worker import Worker
+
+__all__ = ["SqliteEngine"]
+
+#: Events in one transaction, at most: some milliseconds of work.
+_TRANSACTION = 1024
+
+_Waiting = tuple[Sequence[Entry], trio.lowlevel.Task]
+
+
+@final
+class SqliteEngine(LocalLeases):
+    """Events in an SQLite file, in WAL mode, that this process alone has open.
+
+    Args:
+      url: ``sqlite:///`` and a path: a relative one, or, with a fourth slash, one from the root.
+        The file is made when it is not there, with ``-wal`` beside it; its folder must exist.
+      retention: how much of each topic is kept.
+      synchronous: when an event counts as stored. Whatever is chosen, it survives the end of the
+        process, by ``kill -9`` too. ``"full"``: it is on the disk, and survives power loss; each
+        transaction waits for the disk, some 1 to 10 ms. ``"normal"``: power loss, or a crash of the
+        operating system, may undo the last transactions, typically some seconds of them.
+        ``"off"``: likewise, and the file may be damaged. Ids are never given twice even so; a
+        client that comes back with a lost one is told of a gap.
+
+    Raises:
+      BrokerInUseError: another process, or another broker of this one, has the file open.
+      BrokerStorageError: the file cannot be read or written, is damaged, or something else's.
+    """
+
+    keeps_history = True
+    shared = False
+
+    def __init__(self, url: str, retention: Retention, synchronous: Synchronous = "full") -> None:
+        super().__init__()
+        if synchronous not in {"full", "normal", "off"}:
+            raise ValueError(f"synchronous is 'full', 'normal' or 'off', not {synchronous!r}")
+        self.path = unquote(url.removeprefix("sqlite:///"))
+        if not url.startswith("sqlite:///") or not self.path:
+            raise ValueError(f"an SQLite URL is sqlite:///path/to/file, not {url!r}")
+        self._retention = retention
+        self._synchronous = synchronous
+        self._waiting: list[_Waiting] = []
+        self._last = 0
+        self._writing = False
+        self._closing = False
+        self._transactions = 0
+        self._worker: Worker
+        self._store: SqliteStore
+        self._feed: Feed
+
+    async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
+        self._feed = feed
+        worker = self._worker = Worker()
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(worker.run)
+                try:
+                    self._store = await worker.call(
+                        SqliteStore, self.path, self._retention, self._synchronous
+                    )
+                    self._last = self._store.last
+                    task_status.started(self._last)
+                    try:
+                        await trio.sleep_forever()
+                    finally:
+                        self._turn_away()
+                        await worker.call(self._store.close)
+                finally:
+                    worker.stop()
+
+    def _turn_away(self) -> None:
+        self._closing = True
+        waiting, self._waiting = self._waiting, []
+        for _, task in waiting:
+            trio.lowlevel.reschedule(task, outcome.Error(_closed()))
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        if self._closing:
+            raise _closed()
+        waiting = (entries, trio.lowlevel.current_task())
+        self._waiting.append(waiting)
+        if not self._writing:
+            self._write()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            if waiting in self._waiting:  # nothing has been done about it yet
+                self._waiting.remove(waiting)
+                return trio.lowlevel.Abort.SUCCEEDED
+            return trio.lowlevel.Abort.FAILED
+
+        with thread_wait.get()():
+            ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
+        return ids
+
+    def _write(self) -> None:
+        """Let the thread write all that waits, in one transaction."""
+        batch: list[_Waiting] = []
+        records: list[Record] = []
+        for waiting in self._waiting:
+            if batch and len(records) + len(waiting[0]) > _TRANSACTION:
+                break
+            batch.append(waiting)
+            for entry in waiting[0]:
+                self._last = id = self._last + 1
+                records.append(Record(id, entry.topic, entry.key, wire_form(id, entry.body)))
+        del self._waiting[: len(batch)]
+        self._writing = True
+        self._worker.submit(
+            partial(self._store.append, records), partial(self._written, batch, records)
+        )
+
+    def _written(
+        self, batch: list[_Waiting], records: list[Record], result: outcome.Maybe[None]
+    ) -> None:
+        self._transactions += 1
+        self._writing = False
+        if self._waiting:
+            self._write()  # before anything else, so that the thread does not wait for us
+        if isinstance(result, outcome.Value):
+            self._feed.records(records)
+        first = 0
+        for entries, task in batch:
+            last = first + len(entries)
+            if isinstance(result, outcome.Value):
+                ids = [record.id for record in records[first:last]]
+                trio.lowlevel.reschedule(task, outcome.Value(ids))
+            else:
+                trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
+            first = last
+
+    async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        if self._closing:
+            raise _closed()
+        return await self._worker.call(self._store.read, selection, after, limit)
+
+    def statistics(self) -> dict[str, Any]:
+        return {"transactions": self._transactions, "waiting": len(self._waiting)}
+
+
+def _closed() -> trio.ClosedResourceError:
+    return trio.ClosedResourceError("the broker is closed")
+
+
+def _copy(error: BaseException) -> BaseException:
+    """One for each task that raises it: a traceback is one task's."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
