@@ -10,6 +10,7 @@ import httpx
 import trio
 
 from ..errors import ConnectionLostError, RemoteProtocolError, UpstreamStatusError
+from .http2_reset import reset_stream
 
 __all__ = ["close_response", "failure_status", "http_modules"]
 
@@ -67,8 +68,8 @@ async def close_response(
     with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT):
         if chunks is not None:
             await _cancel_reading(chunks)
-        if not response.is_closed:
-            await response.aclose()
+        await reset_stream(response)
+        await response.aclose()
 
 
 async def _cancel_reading(chunks: AsyncIterator[bytes]) -> None:
