@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trio_stream import Stream
 from trio_stream.testing import connect
@@ -144,17 +146,32 @@ async def test_it_goes_on_as_the_client_reads() -> None:
         assert client.ended == "complete"
 
 
-@pytest.mark.parametrize("sizes", [[1] * 500, [1, 2000, 3] * 50, [300] * 100])
-async def test_whatever_the_sizes_nothing_is_lost_or_reordered(sizes: list[int]) -> None:
-    values = [f"{number} " + "x" * size for number, size in enumerate(sizes)]
+@settings(max_examples=50)
+@given(
+    sizes=st.lists(st.integers(0, 2000), max_size=60),
+    senders=st.integers(1, 4),
+    buffer=st.integers(1, 20),
+    buffer_bytes=st.integers(1, 3000),
+    socket_buffer=st.integers(1, 3000),
+)
+async def test_whatever_the_sizes_nothing_is_lost_or_reordered(
+    sizes: list[int], senders: int, buffer: int, buffer_bytes: int, socket_buffer: int
+) -> None:
+    async def send(stream: Stream, sender: int) -> None:
+        for number, size in enumerate(sizes):
+            await stream.send([sender, number, "x" * size])
 
-    async def callback(stream: Stream) -> None:
-        for value in values:
-            await stream.send(value)
-
-    stream = Stream(callback, buffer=7, buffer_bytes=700)
-    async with connect(stream, socket_buffer=100) as client:
-        assert [event.data async for event in client.events()] == values
+    stream = Stream(buffer=buffer, buffer_bytes=buffer_bytes)
+    for sender in range(senders):
+        stream.start_soon(send, stream, sender)
+    seen: dict[int, list[tuple[int, int]]] = {sender: [] for sender in range(senders)}
+    async with connect(stream, socket_buffer=socket_buffer) as client:
+        async for event in client.events():
+            sender, number, text = event.json()
+            seen[sender].append((number, len(text)))
+            assert stream.statistics().queued <= buffer
+        assert client.ended == "complete"
+    assert all(got == list(enumerate(sizes)) for got in seen.values())
 
 
 async def test_the_library_s_own_blocks_need_no_room(autojump_clock: Clock) -> None:
