@@ -1,7 +1,7 @@
 """The bounded channel between a stream's producers and its writer.
 
-It behaves as `trio.open_memory_channel` does (`send`, `send_nowait`, the errors, first come first
-served), with two differences that a stream needs and Trio's channel does not have:
+It behaves as `trio.open_memory_channel` does (`send_nowait`, the errors, first come first served),
+with two differences that a stream needs and Trio's channel does not have:
 
 * it is bounded in events *and* in bytes, because 256 events may be 4 kB or 4 GB;
 * the receiver takes everything that is there at once, because one write of 256 events costs the
@@ -111,18 +111,10 @@ class EventChannel:
         if not self.offer(chunk):
             raise trio.WouldBlock
 
-    async def send(self, chunk: bytes) -> None:
-        """Add an event, waiting for room; `trio.Cancelled` means that it was not added."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self.offer(chunk):
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        else:
-            await self.wait_for_room(chunk)
-
     async def wait_for_room(self, chunk: bytes) -> None:
         """Queue behind the other senders until ``chunk`` has been added.
 
-        `send` without its first attempt, for callers that have just made that attempt.
+        For callers that have tried `send_nowait`. `trio.Cancelled` means that it was not added.
         """
         if self._senders is None:
             self._senders = deque()
