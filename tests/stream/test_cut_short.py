@@ -100,6 +100,23 @@ async def test_the_producer_knows_why() -> None:
     assert seen == ["shutdown"]
 
 
+async def test_draining_is_set_for_whoever_waits_outside_of_the_stream() -> None:
+    stream = Stream()
+    assert not stream.draining.is_set()
+    async with connect(stream) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(stream.draining.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        client.cancel_app()
+    assert stream.draining.is_set()
+
+
+async def test_no_other_end_is_a_shutdown() -> None:
+    stream = Stream(["a"])
+    async with connect(stream) as client:
+        await client.read()
+    assert not stream.draining.is_set()
+
+
 async def test_a_slow_client_gets_half_a_second(
     autojump_clock: Clock, no_task_left: NothingLeft
 ) -> None:
