@@ -193,6 +193,10 @@ IDS = [
         b"id: 1\ndata: x\n\nid: 2\0\ndata: y\n\nid: \0003\nid: 4\0\ndata: z\n\n",
         [("message", "x", "1"), ("message", "y", "1"), ("message", "z", "1")],
     ),
+    Vector("an id after the data wins", b"id: 1\ndata: x\nid: 2\n\n", [("message", "x", "2")]),
+    Vector(
+        "an id with NUL after the data", b"id: 1\ndata: x\nid: 2\0\n\n", [("message", "x", "1")]
+    ),
     Vector(
         "the last id wins", b"id: 1\nid: 2\nid: 3\0\ndata: x\nid: 4\n\n", [("message", "x", "4")]
     ),
@@ -224,6 +228,7 @@ RETRIES = [
         "retry: \u0661\u0662\nretry: \uff11\nretry: \u00b2\ndata: x\n\n".encode(),
         _only("x"),
     ),
+    Vector("retry is not Arabic digits", "retry: \u0661\ndata: x\n\n".encode(), _only("x")),
     Vector("an empty retry is ignored", b"retry: 5\n\nretry:\nretry\nretry: \n\n", [], 5),
     Vector("retry of zero", b"retry: 0\n\n", [], 0),
     Vector("retry with leading zeros", b"retry: 0010\n\n", [], 10),
