@@ -54,6 +54,9 @@ async def connect(
     and waits until the application's call has ended. The server in between behaves as Hypercorn
     does where an application can notice; `trio_stream.transport.memory` says how.
 
+    Works with Trio's autojump clock: a ping that is due after 15 seconds comes at once. From the
+    first call on, blocking iterables take real time in that Trio run, as `real_time` explains.
+
     Args:
       app: the application; a `Stream` is one.
       path: what is asked for, quoted as in a URL; a query may follow.
