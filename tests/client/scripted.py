@@ -147,7 +147,8 @@ async def read_request(stream: trio.abc.Stream) -> Request:
     head, _, body = data.partition(b"\r\n\r\n")
     # By UTF-8, as the HTML standard has it for this one header.
     first, *lines = head.decode().split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.lower(): value.strip(" \t") for name, _, value in pairs}
     while len(body) < int(headers.get("content-length", 0)):
         body += await _receive(stream)
     method, target, _ = first.split(" ")
