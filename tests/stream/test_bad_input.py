@@ -206,8 +206,9 @@ async def test_a_callback_that_takes_nothing() -> None:
 
     stream = Stream(callback)
     with pytest.raises(TypeError, match="takes 0 positional arguments"):
-        async with connect(stream):
-            pytest.fail("entered")
+        async with connect(stream) as client:
+            assert client.status == 500
+            await client.read()
     assert stream.outcome == "failed"
 
 

@@ -16,23 +16,17 @@ from __future__ import annotations
 import logging
 import random
 import warnings
-from collections.abc import Callable
 from math import inf
-from typing import Any
 
 import outcome
 import trio
 
-from ..codec import EncodedEvent, encode_retry, unwrap
 from ..transport.base import ServerConnection, Transport
 from . import shutdown, timers
-from .channel import EventChannel
-from .ends import StreamBroken, StreamClosed
-from .options import StreamOptions
 from .outcome import LOST, Outcome
-from .producer import Task, is_callback, produce
+from .producer import produce
 from .registry import current_registry
-from .source import Source, open_source
+from .state import StreamState
 from .writer import write_response
 
 __all__ = ["Lifetime"]
@@ -40,182 +34,10 @@ __all__ = ["Lifetime"]
 log = logging.getLogger("trio_stream")
 
 
-class Lifetime:
+class Lifetime(StreamState):
     """What `Stream` does behind its public face."""
 
-    __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_callback",
-        "_channel",
-        "_connection",
-        "_deadline",
-        "_delivered",
-        "_done",
-        "_drained_at",
-        "_draining",
-        "_encode_value",
-        "_ended_at",
-        "_event",
-        "_express",
-        "_failure",
-        "_had_task",
-        "_headers_held",
-        "_headers_out",
-        "_helpers",
-        "_nursery",
-        "_opened_at",
-        "_options",
-        "_outcome",
-        "_retry",
-        "_retry_due",
-        "_scope",
-        "_source",
-        "_stall_limit",
-        "_task_added",
-        "_tasks",
-        "_transport",
-        "_used",
-        "_writing",
-        "_written",
-    )
-
-    def __init__(self, source: Any, options: StreamOptions) -> None:
-        self._options = options
-        self._callback: Callable[..., Any] | None = None
-        self._source: Source | None = None
-        if is_callback(source):
-            self._callback = source
-        elif source is not None:
-            self._source = open_source(source)
-        self._channel = EventChannel(options.buffer, options.buffer_bytes)
-        self._encode_value = options.format.encode
-        self._event: str | None = None
-        self._retry: int | None = None
-        self._retry_due = False
-        self._scope: Any = None
-        self._nursery: trio.Nursery | None = None
-        self._tasks: list[Task] | None = None
-        self._had_task = False
-        self._task_added: trio.Event | None = None
-        self._transport: Transport | None = None
-        self._connection: ServerConnection | None = None
-        #: Whether an event may go past the channel: the transport is direct and the writer rests.
-        self._express = False
-        self._helpers: trio.Nursery | None = None
-        self._writing: trio.CancelScope | None = None
-        self._headers_held: trio.Event | None = None
-        self._done: trio.Event | None = None
-        self._draining: trio.Event | None = None
-        #: When the producer's time after the server's shutdown is over.
-        self._drained_at = inf
-        self._stall_limit = options.stall_timeout
-        self._used = False
-        self._answered = False
-        self._headers_out = False
-        self._delivered = False
-        self._outcome: Outcome | None = None
-        self._failure: BaseException | None = None
-        self._opened_at = inf
-        self._ended_at = inf
-        self._deadline = inf
-        self._written = 0
-
-    # How it ends.
-
-    def _end(self, outcome: Outcome) -> None:
-        """End the stream for this cause, unless another came first; queued events still go out."""
-        if self._outcome is not None:
-            return
-        self._outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
-        shutdown.push_farewell(self)
-        self._close_channel()
-        if self._opened_at is not inf:
-            self._ended_at = trio.current_time()
-            current_registry().reschedule(self, self._ended_at + timers.SHIELDED)
-
-    def _lose(self, outcome: Outcome) -> None:
-        """End the stream because the client cannot be reached, whatever else was under way."""
-        if self._delivered:
-            return
-        if self._outcome is None:
-            self._ended_at = trio.current_time()
-            current_registry().reschedule(self, self._ended_at + timers.SHIELDED)
-        if self._outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
-            self._outcome = outcome
-        self._close_channel()
-        self._channel.discard()
-        if outcome is Outcome.STALLED and self._transport is not None:
-            self._transport.drop()
-        if self._writing is not None:
-            self._writing.cancel()
-
-    def _close_channel(self) -> None:
-        self._express = False
-        self._channel.closed_with = self._end_error
-        self._channel.close()
-        self._release_headers()
-        if self._task_added is not None:
-            self._task_added.set()
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
-
-    def _end_error(self) -> Exception:
-        outcome = self._outcome or Outcome.CLOSED
-        if outcome in {Outcome.DISCONNECTED, Outcome.STALLED}:
-            return StreamBroken(self, outcome)
-        return StreamClosed(self, outcome)
-
-    # Values to bytes.
-
-    def _encode(
-        self, data: Any, event: str | None, id: str | int | None, retry: int | None
-    ) -> bytes:
-        """The bytes for one `send`, the stream's own event, id and pending retry included."""
-        if type(data) is EncodedEvent:
-            chunk = unwrap(data, self._options.format.name, event, id, retry)
-        else:
-            if event is None:
-                event = self._event
-            if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
-                id = self._options.ids()
-            chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
-        if self._retry_due and self._retry is not None and self._outcome is None:
-            # A block of its own: it cannot be added to an event that was encoded before, and must
-            # not be lost with one that finds no room.
-            self._retry_due = False
-            self._channel.push(encode_retry(self._retry))
-        return chunk
-
-    def _send_at_once(self, chunk: bytes) -> None:
-        """Write to the connection if nothing waits before, else queue; or `trio.WouldBlock`."""
-        if not self._express_now(chunk):
-            self._channel.send_nowait(chunk)
-
-    def _express_now(self, chunk: bytes) -> bool:
-        """Write an event past channel and writer, where that overtakes nothing.
-
-        From the producer's own task: for an event every 50 ms to each of 500 clients the writer's
-        turn would be a third of all the work there is.
-        """
-        if not self._express or not self._channel.is_idle or not self._write_express(chunk):
-            return False
-        self._channel.note_sent()
-        return True
-
-    def _write_express(self, chunk: bytes) -> bool:
-        transport = self._transport
-        assert transport is not None
-        try:
-            if not transport.write_nowait(chunk):
-                return False
-        except trio.BrokenResourceError:
-            self._lose(Outcome.DISCONNECTED)
-            raise self._end_error() from None
-        self._written += len(chunk)
-        if transport.stuck_since is not None:
-            self._channel.wake()  # for the writer to send the rest
-        return True
+    __slots__ = ()
 
     # Never run.
 
@@ -245,7 +67,9 @@ class Lifetime:
         """Run the stream over ``transport`` until it has ended and nothing of it is left."""
         self._open(transport)
         if connection is not None:
-            shutdown.join_worker(self, connection)
+            self._connection = connection
+            shutdown.check_drain_timeout(self, connection)
+            current_registry().join_worker(self, connection.context)
         try:
             async with trio.open_nursery() as helpers:
                 self._helpers = helpers
@@ -314,7 +138,7 @@ class Lifetime:
 
     def _start_writer(self) -> None:
         """There is something to write, or the end to be told."""
-        if self._outcome not in {Outcome.DISCONNECTED, Outcome.STALLED}:
+        if self._outcome not in LOST:
             assert self._helpers is not None
             self._writing = trio.CancelScope(shield=True)
             self._helpers.start_soon(self._write)
@@ -333,10 +157,6 @@ class Lifetime:
             self._channel.when_ready(self._start_writer)
         elif self._done is not None:
             self._done.set()
-
-    def _release_headers(self) -> None:
-        if self._headers_held is not None:
-            self._headers_held.set()
 
     async def _wait_written(self) -> None:
         if self._writing is not None:

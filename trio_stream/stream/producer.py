@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import outcome
 import trio
@@ -15,19 +14,17 @@ from .ends import failure_in
 from .outcome import Outcome
 from .sink import StreamSink
 from .source import open_source
+from .state import StreamState
 
 if TYPE_CHECKING:
-    from .lifetime import Lifetime
     from .options import ErrorEvent
 
-__all__ = ["Task", "is_callback", "produce"]
+__all__ = ["produce"]
 
 log = logging.getLogger("trio_stream")
 
-Task = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
 
-
-async def produce(stream: Lifetime) -> None:
+async def produce(stream: StreamState) -> None:
     """Run the source or callback, and every task of the stream's nursery, to their end.
 
     What they fail with is kept in `_failure`; only `trio.Cancelled` from outside is raised.
@@ -59,7 +56,7 @@ async def produce(stream: Lifetime) -> None:
     stream._end(Outcome.COMPLETED)
 
 
-def _fail(stream: Lifetime, failure: BaseException) -> None:
+def _fail(stream: StreamState, failure: BaseException) -> None:
     stream._failure = failure
     if stream._outcome is None and stream._headers_out and stream._options.error_event is not None:
         result = outcome.capture(_push_error_event, stream, stream._options.error_event, failure)
@@ -68,7 +65,7 @@ def _fail(stream: Lifetime, failure: BaseException) -> None:
     stream._end(Outcome.FAILED)
 
 
-def _push_error_event(stream: Lifetime, error_event: ErrorEvent, failure: BaseException) -> None:
+def _push_error_event(stream: StreamState, error_event: ErrorEvent, failure: BaseException) -> None:
     event = error_event if isinstance(error_event, ServerSentEvent) else error_event(failure)
     if event is not None:
         if not isinstance(event, ServerSentEvent):
@@ -76,7 +73,7 @@ def _push_error_event(stream: Lifetime, error_event: ErrorEvent, failure: BaseEx
         stream._channel.push(stream._encode(event, None, None, None))
 
 
-async def _run_source(stream: Lifetime, nursery: trio.Nursery) -> None:
+async def _run_source(stream: StreamState, nursery: trio.Nursery) -> None:
     if stream._source is not None:
         source, stream._source = stream._source, None
         await source.run(StreamSink(stream))
@@ -90,12 +87,8 @@ async def _run_source(stream: Lifetime, nursery: trio.Nursery) -> None:
         await _wait_for_task(stream, nursery)
 
 
-async def _wait_for_task(stream: Lifetime, nursery: trio.Nursery) -> None:
+async def _wait_for_task(stream: StreamState, nursery: trio.Nursery) -> None:
     # Nobody else keeps a value-based stream's nursery open until there is a task in it.
     while not (stream._had_task or nursery.child_tasks or stream._outcome is not None):
         stream._task_added = trio.Event()
         await stream._task_added.wait()
-
-
-def is_callback(source: object) -> bool:
-    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)

@@ -71,7 +71,7 @@ class Registry:
     """The live streams of one Trio run; got by `current_registry`."""
 
     def __init__(self) -> None:
-        self._entries: dict[Watched, _Entry] = {}
+        self._entries: dict[object, _Entry] = {}
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
         self._sleep: trio.CancelScope | None = None
@@ -82,7 +82,7 @@ class Registry:
     @property
     def streams(self) -> list[Watched]:
         """The live streams."""
-        return list(self._entries)
+        return [entry.stream for entry in self._entries.values() if entry.stream is not None]
 
     def add(self, stream: Watched, when: float) -> None:
         """Watch ``stream`` from now on, and look at it at ``when`` for the first time."""
@@ -135,12 +135,13 @@ class Registry:
             self._heap = [entry for entry in self._heap if entry.stream is not None]
             heapq.heapify(self._heap)
 
-    def reschedule(self, stream: Watched, when: float) -> None:
+    def reschedule(self, stream: object, when: float) -> None:
         """Look at ``stream`` at ``when`` already."""
         entry = self._entries.get(stream)
         if entry is not None and when < entry.when:
-            entry.stream = None
-            self._schedule(_Entry(when, next(self._counter), stream))
+            moved, entry.stream = entry.stream, None
+            if moved is not None:
+                self._schedule(_Entry(when, next(self._counter), moved))
 
     def _schedule(self, entry: _Entry) -> None:
         assert entry.stream is not None

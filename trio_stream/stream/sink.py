@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from msgspec.structs import replace
 
 from ..codec import EncodedEvent, ServerSentEvent
-
-if TYPE_CHECKING:
-    from .lifetime import Lifetime
+from .state import StreamState
 
 __all__ = ["StreamSink"]
 
@@ -25,7 +23,7 @@ class StreamSink:
 
     __slots__ = ("_channel", "_encode", "_offer", "_plain", "_slice_end", "_stream", "format")
 
-    def __init__(self, stream: Lifetime) -> None:
+    def __init__(self, stream: StreamState) -> None:
         self._stream = stream
         self._channel = stream._channel
         self._offer = stream._channel.offer

@@ -8,22 +8,16 @@ from __future__ import annotations
 import logging
 import time
 from math import inf
-from typing import TYPE_CHECKING
 
 from .outcome import LOST, Outcome
+from .state import SHIELDED, StreamState
 
-if TYPE_CHECKING:
-    from .lifetime import Lifetime
-
-__all__ = ["SHIELDED", "check", "next_check"]
+__all__ = ["check", "next_check"]
 
 log = logging.getLogger("trio_stream")
 
-#: Seconds after which a producer that does not let itself be cancelled is named in the log.
-SHIELDED = 5.0
 
-
-def check(stream: Lifetime, now: float) -> float:
+def check(stream: StreamState, now: float) -> float:
     """Do what is due; returns when something may next be due."""
     if now >= stream._drained_at:
         stream._end(Outcome.SHUTDOWN)
@@ -45,7 +39,7 @@ def check(stream: Lifetime, now: float) -> float:
     return next_check(stream, now)
 
 
-def next_check(stream: Lifetime, now: float) -> float:
+def next_check(stream: StreamState, now: float) -> float:
     """When something may next be due.
 
     A write that begins right after this is stuck ``stall_timeout`` later at the earliest, so no
@@ -70,7 +64,7 @@ def next_check(stream: Lifetime, now: float) -> float:
     return min(stalled, silent, stream._drained_at, _expiry(stream, now))
 
 
-def _ping(stream: Lifetime, silence: float) -> None:
+def _ping(stream: StreamState, silence: float) -> None:
     options = stream._options
     if options.ping is None or silence < options.ping:
         return
@@ -82,7 +76,7 @@ def _ping(stream: Lifetime, silence: float) -> None:
         stream._channel.push(ping)
 
 
-def _expiry(stream: Lifetime, now: float) -> float:
+def _expiry(stream: StreamState, now: float) -> float:
     """When the stream expires. The wall clock is asked anew each time, because it may be set."""
     expires_at = stream._options.expires_at
     if expires_at is None or stream._outcome is not None:
@@ -90,7 +84,7 @@ def _expiry(stream: Lifetime, now: float) -> float:
     return min(stream._deadline, now + (expires_at - time.time()))
 
 
-def _warn_of_shield(stream: Lifetime, now: float) -> None:
+def _warn_of_shield(stream: StreamState, now: float) -> None:
     nursery = stream._nursery
     if nursery is None or not 0 <= now - stream._ended_at - SHIELDED < 1:
         return

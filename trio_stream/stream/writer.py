@@ -12,22 +12,17 @@ import trio
 from ..codec import encode_retry
 from .foreign import failure_status
 from .outcome import Outcome
+from .state import DEFAULT_RETRY, StreamState
 
 if TYPE_CHECKING:
     from ..transport.base import Headers, Transport
-    from .lifetime import Lifetime
 
-__all__ = ["DEFAULT_RETRY", "write_response"]
+__all__ = ["write_response"]
 
 log = logging.getLogger("trio_stream")
 
-#: What a browser waits before it reconnects is set by the last `retry` it was sent, and a stream
-#: that is shut down says a long one: so every stream says its own first. 3000 ms is what Firefox
-#: and Chromium wait when told nothing.
-DEFAULT_RETRY = 3000
 
-
-async def write_response(stream: Lifetime, transport: Transport) -> bool:
+async def write_response(stream: StreamState, transport: Transport) -> bool:
     """Send headers, primer, and all that comes through the channel, then the end.
 
     Returns True when the response has ended. False when there is nothing to write and the
@@ -51,7 +46,7 @@ def _is_servers_fault(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, trio.BrokenResourceError)
 
 
-async def _write_on(stream: Lifetime, transport: Transport) -> bool:
+async def _write_on(stream: StreamState, transport: Transport) -> bool:
     channel = stream._channel
     if not stream._headers_out and await _answer_failure(stream, transport):
         return True
@@ -71,7 +66,7 @@ async def _write_on(stream: Lifetime, transport: Transport) -> bool:
     return True
 
 
-async def _answer_failure(stream: Lifetime, transport: Transport) -> bool:
+async def _answer_failure(stream: StreamState, transport: Transport) -> bool:
     """Wait until the headers may go out; answer an error if one came first."""
     if stream._headers_held is not None:
         await stream._headers_held.wait()
@@ -82,7 +77,7 @@ async def _answer_failure(stream: Lifetime, transport: Transport) -> bool:
     return True
 
 
-async def _begin(stream: Lifetime, transport: Transport) -> None:
+async def _begin(stream: StreamState, transport: Transport) -> None:
     stream._headers_out = True
     await transport.start(stream._options.status, stream._options.headers)
     data = _primer(stream) + b"".join(stream._channel.take())
@@ -90,7 +85,7 @@ async def _begin(stream: Lifetime, transport: Transport) -> None:
     await transport.write(data)
 
 
-async def _write_failure(stream: Lifetime, transport: Transport, failure: BaseException) -> None:
+async def _write_failure(stream: StreamState, transport: Transport, failure: BaseException) -> None:
     """Answer with an error status: nothing has been sent, so the client can be told."""
     status, retry_after = failure_status(failure)
     if status != 500:
@@ -101,7 +96,7 @@ async def _write_failure(stream: Lifetime, transport: Transport, failure: BaseEx
     await transport.finish()
 
 
-def _primer(stream: Lifetime) -> bytes:
+def _primer(stream: StreamState) -> bytes:
     """The first bytes: with them proxies and browsers know at once that the stream is open."""
     if not stream._options.format.has_fields:
         return b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from typing import Any
 
 import trio
@@ -15,7 +15,12 @@ from .contract import Sink, Source
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
 from .upstream import UpstreamSource, is_response
 
-__all__ = ["Sink", "Source", "current_blocking_limiter", "open_source"]
+__all__ = ["Sink", "Source", "current_blocking_limiter", "is_callback", "open_source"]
+
+
+def is_callback(source: object) -> bool:
+    """Whether ``source`` is to be called with the stream."""
+    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
 
 
 def open_source(source: Any) -> Source:
