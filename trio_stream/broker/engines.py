@@ -18,6 +18,12 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
         return MemoryEngine(**options)
     if scheme == "sqlite":
         return SqliteEngine(url, retention, **options)
+    if scheme in {"redis", "rediss", "unix"}:
+        try:
+            from .redis import RedisEngine
+        except ImportError as exc:
+            raise ImportError("a redis:// broker needs coredis: trio-stream[redis]") from exc
+        return RedisEngine(url, retention, **options)
     raise ValueError(
         f"no engine has the URL {url!r}: there are memory://, sqlite:///path/to/file, "
         "redis://host:port/db and rediss://"

@@ -57,9 +57,10 @@ class Presence:
             key = (topic, name)
             count = self._counts.get(key)
             self._counts[key] = (count or 0) + 1
-            others = await self._tell(key)
-            if count is None and not others:
-                await self._publish("join", key)
+            with _logged():
+                others = await self._tell(key)
+                if count is None and not others:
+                    await self._publish("join", key)
 
     def leave(self, selection: Selection, name: str) -> None:
         """A subscription has gone; the last under a name is news, if it stays away."""

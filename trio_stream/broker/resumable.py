@@ -261,7 +261,10 @@ class Resumable:
     async def _notice_death(self) -> None:
         while True:
             await trio.sleep(LEASE / 3)
-            await self._bury()
+            try:
+                await self._bury()
+            except BrokerError as exc:
+                log.warning("whether %s is still run could not be asked: %s", self._key, exc)
 
     async def aclose(self) -> None:
         """For a stream that is never served: nothing has been started."""

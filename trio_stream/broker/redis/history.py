@@ -1,0 +1,131 @@
+"""Reading topics' streams after a cursor, and telling what is missing from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, final
+
+from ..contract import Page, Record, wire_form
+from ..topics import EARLIEST, Selection
+from . import scripts
+from .keys import Keys
+from .link import Link
+
+__all__ = ["History"]
+
+#: Topics that are asked for at once.
+_TOPICS = 500
+
+_PAGE_BYTES = 2**16
+
+_by_id = attrgetter("id")
+
+
+@dataclass(slots=True)
+class _Log:
+    """The state of the log as a whole."""
+
+    last: int
+    #: Up to where nothing is known of a topic that is not there.
+    base: int
+    lost: int
+    cuts: list[tuple[int, int]]
+
+    def has_lost(self, after: int) -> bool:
+        """Whether what a cursor stands for may be gone, whatever its topics."""
+        return after < self.lost or any(low < after < high for low, high in self.cuts)
+
+
+@final
+class History:
+    """The reading half of a `RedisEngine`.
+
+    Args:
+      age: milliseconds, or 0 for no limit.
+    """
+
+    def __init__(self, link: Link, keys: Keys, age: int) -> None:
+        self._link = link
+        self._keys = keys
+        self._age = age
+
+    async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        """As `Engine.read`; raises what the link does."""
+        names, upto = list(selection.names), None
+        if selection.patterns:
+            upto, newer = await self._newer(after)
+            names += [name for name in newer if name in selection and name not in names]
+        log, records, gap = await self._read_names(names, after, limit)
+        if after > log.last:
+            page = await self.read(selection, EARLIEST, limit)
+            return Page(page.records, page.upto, gap=True)
+        if after != EARLIEST:
+            gap = gap or log.has_lost(after) or (bool(selection.patterns) and after < log.base)
+        return _page(records, limit, log.last if upto is None else upto, gap=after > 0 and gap)
+
+    async def _newer(self, after: int) -> tuple[int, list[str]]:
+        keys = [self._keys.log, self._keys.heads]
+        last, names = await self._link.call(scripts.NEWER, keys, after)
+        return int(last or 0), [name.decode() for name in names]
+
+    async def _read_names(
+        self, names: Sequence[str], after: int, limit: int
+    ) -> tuple[_Log, list[Record], bool]:
+        records: list[Record] = []
+        gap = False
+        log: _Log | None = None
+        for start in range(0, max(len(names), 1), _TOPICS):
+            some = names[start : start + _TOPICS]
+            answer = await self._link.call(
+                scripts.READ,
+                [self._keys.log, self._keys.heads, self._keys.cuts, *map(self._keys.topic, some)],
+                after,
+                limit,
+                *some,
+            )
+            state, cuts, now, found = answer
+            log = log or _log(state, cuts)  # what came later is left for the next page
+            oldest = int(now) - self._age if self._age else 0
+            for name, (head, entries) in zip(some, found, strict=True):
+                missing = _parse(name, entries, oldest, records)
+                before = missing if missing is not None else int(head or log.base)
+                gap = gap or after < before
+        assert log is not None
+        return log, [record for record in records if record.id <= log.last], gap
+
+
+def _log(state: Sequence[Any], cuts: Iterable[bytes]) -> _Log:
+    last, base, lost, forgotten = (int(value or 0) for value in state)
+    ranges = [tuple(map(int, cut.split(b":"))) for cut in cuts]
+    return _Log(last, max(base, forgotten), lost, [(low, high) for low, high in ranges])
+
+
+def _parse(name: str, entries: Sequence[Any], oldest: int, records: list[Record]) -> int | None:
+    """Add a topic's entries; returns the id before the first of them, or None without any."""
+    before: int | None = None
+    for raw_id, fields in entries:
+        previous, _, milliseconds = fields[5].split(b":")
+        if int(milliseconds) < oldest:
+            continue  # too old, and not trimmed yet
+        if before is None:
+            before = int(previous)
+        id = int(raw_id[:-2])
+        records.append(Record(id, name, fields[1].decode(), wire_form(id, fields[3])))
+    return before
+
+
+def _page(records: list[Record], limit: int, upto: int, *, gap: bool) -> Page:
+    records.sort(key=_by_id)
+    records = [record for record in records if record.id <= upto]
+    size = 0
+    for count, record in enumerate(records[:limit], 1):
+        size += len(record.event.data)
+        if size > _PAGE_BYTES:
+            limit = count
+            break
+    if len(records) >= limit:
+        records = records[:limit]
+        upto = records[-1].id
+    return Page(records, upto, gap)

@@ -1,0 +1,37 @@
+"""The names of a broker's keys in Redis, all in one slot of a cluster."""
+
+from __future__ import annotations
+
+from typing import final
+
+__all__ = ["Keys"]
+
+
+@final
+class Keys:
+    """The keys that begin with one prefix; `scripts` says what each of them is."""
+
+    def __init__(self, prefix: str) -> None:
+        # What is between braces is what a cluster looks at.
+        self._prefix = prefix = "{" + prefix + "}"
+        self.log = f"{prefix}:log"
+        self.live = f"{prefix}:live"
+        self.heads = f"{prefix}:heads"
+        self.cuts = f"{prefix}:cuts"
+        self.members = f"{prefix}:members"
+
+    def topic(self, name: str) -> str:
+        """The stream of a topic."""
+        return f"{self._prefix}:t:{name}"
+
+    def token(self, name: str) -> str:
+        """What is remembered of a publish."""
+        return f"{self._prefix}:a:{name}"
+
+    def lease(self, name: str) -> str:
+        """A lease."""
+        return f"{self._prefix}:l:{name}"
+
+    def present(self, topic: str) -> str:
+        """Who is present on a topic."""
+        return f"{self._prefix}:m:{topic}"
