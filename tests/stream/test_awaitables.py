@@ -194,8 +194,8 @@ async def test_and_says_so_in_the_servers_log() -> None:
         return "text"
 
     with pytest.raises(TypeError, match=r"write Stream\(\[value\]\)"):
-        async with connect(Stream(find())):
-            pytest.fail("entered")
+        async with connect(Stream(find())) as client:
+            await client.read()
 
 
 @pytest.mark.parametrize(

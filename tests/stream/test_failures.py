@@ -219,8 +219,8 @@ async def test_and_reaches_the_server_all_the_same() -> None:
         raise SecretError("at once")
 
     with pytest.raises(SecretError, match="at once"):
-        async with connect(Stream(find())):
-            pytest.fail("entered")
+        async with connect(Stream(find())) as client:
+            await client.read()
 
 
 async def test_a_callback_that_fails_at_once_is_a_500() -> None:
