@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 import trio
 
 from tests.support.chromium import Browser, chromium
@@ -140,12 +139,12 @@ async def test_curl_prints_events_as_they_come(tmp_path: Any) -> None:
             await process.kill()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_the_demo_page_fits_its_window(width: int) -> None:
+async def test_the_demo_page_fits_its_window() -> None:
     async with hypercorn(DEMO) as server, chromium() as browser:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        await browser.devtools("Emulation.setDeviceMetricsOverride", **size)
-        await browser.open(server.url)
-        await browser.wait_until("document.querySelector('#callback .state.open')")
-        page = "document.documentElement"
-        assert await browser.run(f"return {page}.scrollWidth <= {page}.clientWidth")
+        for width in [1280, 390]:
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+            await browser.devtools("Emulation.setDeviceMetricsOverride", **size)
+            await browser.open(server.url)
+            await browser.wait_until("document.querySelector('#callback .state.open')")
+            page = "document.documentElement"
+            assert await browser.run(f"return {page}.scrollWidth <= {page}.clientWidth"), width

@@ -43,14 +43,22 @@ async def echo(data: dict[str, str]) -> Stream:
     return Stream([data["text"]])
 
 
+@get("/uncompressed", opt={"no_compression": True})
+async def uncompressed() -> Stream:
+    return streams.finite()
+
+
 @get("/ended", sync_to_thread=False)
 def ended() -> list[dict[str, Any]]:
     return streams.ended
 
 
-handlers = [endless, endless_post, finite, upstream_down, failing, lines, echo, ended]
+handlers = [endless, endless_post, finite, upstream_down, failing, lines, echo, uncompressed, ended]
 cors = CORSConfig(allow_origins=["https://example.org"], allow_credentials=True)
 
 app = Litestar(handlers, cors_config=cors)
 direct = StreamMiddleware(app)  # type: ignore[arg-type]
-compressing = Litestar(handlers, compression_config=CompressionConfig(backend="gzip"))
+compressing = Litestar(
+    handlers,
+    compression_config=CompressionConfig(backend="gzip", exclude_opt_key="no_compression"),
+)
