@@ -27,7 +27,7 @@ _BLOCK = re.compile(
     r"(?:id: ?+([^\n\0]++)\n|event: ?+(.++)\n|retry: ?+([0-9]{1,18})\n)*"
     r"data: ?+(.*+(?:\ndata: .*+)*)\n"
     r"(?:id: ?+([^\n\0]++)\n)?\n"
-    r"|((?:.++\n)*\n)"
+    r"|((?:.++\n)*\n++)"
 )
 
 
@@ -147,8 +147,9 @@ class EventStreamDecoder:
         # 0.5 us an event, where line by line it would be 2.
         for id, event, retry, data, late_id, other in _BLOCK.findall(text):
             if other:
-                for line in other[:-1].split("\n"):
+                for line in other.rstrip("\n").split("\n"):
                     self._read_line(line, events)
+                self._dispatch(events)
                 last_id = self._id
                 continue
             if id or late_id:
