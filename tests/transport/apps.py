@@ -10,6 +10,7 @@ import inspect
 import itertools
 import json
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -18,7 +19,6 @@ from urllib.parse import parse_qsl
 
 import httpx
 import trio
-from hypercorn.protocol.h2 import StreamBuffer
 
 from tests.support.tasks import all_tasks
 from trio_stream import Stream
@@ -29,10 +29,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+NOTES = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
 def note(what: str, **facts: object) -> None:
     line = json.dumps({"what": what, "at": time.monotonic(), **facts})
-    with Path(os.environ["NOTES"]).open("a") as file:
-        file.write(line + "\n")
+    os.write(NOTES, f"{line}\n".encode())
 
 
 # The producers.
@@ -93,26 +95,40 @@ async def which(stream: Stream) -> None:
     await stream.send("last")
 
 
-async def proxy(stream: Stream, port: int = 0) -> None:
-    """Relays an endless response of an upstream's."""
-    async with (
-        httpx.AsyncClient() as client,
-        client.stream("GET", f"http://127.0.0.1:{port}/", timeout=None) as response,
-    ):
-        async for line in response.aiter_lines():
-            await stream.send(line)
+async def mixture(stream: Stream, events: int = 1000) -> None:
+    """Numbered events of all sizes by both ways of sending, sometimes waiting for others."""
+    choose = random.Random(events)
+    for number in range(events):
+        size = choose.choice([0, 1, 10, 10, 10, 100, 100, 1000, 10_000])
+        data = f"{number} {size} " + "x" * size
+        if choose.random() < 0.5:
+            await stream.send(data)
+            continue
+        try:
+            stream.send_nowait(data)
+        except trio.WouldBlock:
+            await stream.send(data)
+        if choose.random() < 0.1:
+            await trio.sleep(0.001)
 
 
 PRODUCERS: dict[str, Callable[..., Awaitable[None]]] = {
     f"/{producer.__name__}": producer
     for producer in (
-        flood, ticks, quiet, count, fail, burst, last_words, shielded, which, proxy
+        flood, ticks, quiet, count, fail, burst, last_words, shielded, which, mixture
     )
 }  # fmt: skip
 
 
 async def refuse() -> None:
     raise httpx.ConnectError("the upstream of a stream that is answered with 502")
+
+
+async def fetch(port: int) -> httpx.Response:
+    """An endless response of an upstream's, to be relayed."""
+    client = httpx.AsyncClient(verify=False, timeout=None)
+    request = client.build_request("GET", f"http://127.0.0.1:{port}/")
+    return await client.send(request, stream=True)
 
 
 def value_of(text: str) -> Any:
@@ -123,10 +139,12 @@ def value_of(text: str) -> Any:
 
 
 def make_stream(scope: Message) -> Stream:
+    given = {name: value_of(text) for name, text in parse_qsl(scope["query_string"].decode())}
     if scope["path"] == "/refused":
         return Stream(refuse())
+    if scope["path"] == "/proxy":
+        return Stream(fetch(**given))
     producer = PRODUCERS[scope["path"]]
-    given = {name: value_of(text) for name, text in parse_qsl(scope["query_string"].decode())}
     names = inspect.signature(producer).parameters & given.keys()
     arguments = {name: given.pop(name) for name in names}
 
@@ -162,7 +180,8 @@ async def state(send: Send) -> None:
         "tasks": len(all_tasks()),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "rss": int(resident) * 1024,
-        "stream buffers": sum(isinstance(thing, StreamBuffer) for thing in gc.get_objects()),
+        "objects": len(gc.get_objects()),
+        "stream buffers": sum(type(thing).__name__ == "StreamBuffer" for thing in gc.get_objects()),
     }
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

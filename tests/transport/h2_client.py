@@ -29,7 +29,7 @@ class H2Client:
     """One connection. Windows are opened only by `grant`, unless ``generous``."""
 
     def __init__(self, stream: trio.abc.Stream, *, generous: bool, window: int) -> None:
-        self._stream = stream
+        self.stream = stream
         self._generous = generous
         self._changed = trio.Event()
         self._sending = trio.Lock()
@@ -66,7 +66,7 @@ class H2Client:
 
     async def flush(self) -> None:
         async with self._sending:
-            await self._stream.send_all(self.connection.data_to_send())
+            await self.stream.send_all(self.connection.data_to_send())
 
     async def grant(self, size: int, stream_id: int | None = None) -> None:
         """Open the window of a stream, or of the connection."""
@@ -107,7 +107,7 @@ class H2Client:
     async def read(self) -> None:
         """Take what comes until the server hangs up; run by `connect_h2`."""
         try:
-            while data := await self._stream.receive_some():
+            while data := await self.stream.receive_some():
                 for event in self.connection.receive_data(data):
                     self._note(event)
                 await self.flush()

@@ -1,6 +1,7 @@
 """What the transport tests share: servers whose streams leave notes, and readers of those."""
 
 import json
+import os
 import re
 import statistics
 import time
@@ -17,6 +18,10 @@ from tests.support.raw import read_until, send_request
 every_transport = pytest.mark.parametrize("transport", ["direct", "portable"])
 
 
+#: What of a server's state has to go back to where it was.
+COUNTED = ("tasks", "descriptors", "stream buffers")
+
+
 class Notes:
     """What a server's streams have noted so far; `apps.note` writes them."""
 
@@ -28,7 +33,7 @@ class Notes:
         if not self._path.exists():
             return []
         notes = [json.loads(line) for line in self._path.read_text().splitlines()]
-        return [note for note in notes if note["what"] == what and path in (None, note["path"])]
+        return [note for note in notes if note["what"] == what and path in (None, note.get("path"))]
 
     async def wait(
         self, what: str, path: str | None = None, *, count: int = 1, within: float = 10
@@ -44,8 +49,15 @@ class Notes:
         self, app: str, *, module: str = "apps", **options: Any
     ) -> AbstractAsyncContextManager[Server]:
         """A server of one of this folder's apps, which notes here what becomes of its streams."""
+        # Hypercorn lets go of an idle connection after this time, even when its client has left.
+        options.setdefault("keep_alive_timeout", 0.5)
         options["env"] = {"NOTES": str(self._path), **options.get("env", {})}
         return hypercorn(f"tests.transport.{module}:{app}", **options)
+
+
+def crowding() -> float:
+    """How much longer things take because other programs use this machine's processors, too."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 async def open_stream(server: Server, path: str, *headers: str, **options: Any) -> trio.abc.Stream:
@@ -67,9 +79,23 @@ async def read_what_is_left(stream: trio.abc.Stream, *, within: float = 10) -> b
 
 
 async def state(server: Server) -> dict[str, Any]:
-    async with server.client() as client:
+    async with server.client(timeout=30) as client:
         facts: dict[str, Any] = (await client.get("/state")).json()
         return facts
+
+
+async def nothing_left(
+    server: Server, before: dict[str, Any], *, within: float = 10
+) -> dict[str, Any]:
+    """Wait until the server holds no more tasks, descriptors and streams than before."""
+    deadline = time.monotonic() + within
+    while True:
+        after = await state(server)
+        more = {name: after[name] - before[name] for name in COUNTED}
+        if max(more.values()) <= 0:
+            return after
+        assert time.monotonic() < deadline, f"left after {within} s: {more}"
+        await trio.sleep(0.8)  # until the connection that asked has gone, too
 
 
 def body_of(response: bytes) -> tuple[bytes, bool]:

@@ -102,16 +102,12 @@ class AsgiTransport:
             self._body_waiter = trio.Event()
             with trio.move_on_after(_BODY_SECONDS):
                 await self._body_waiter.wait()
-            await self._before_end()
         self._ending = True
         await self._deliver(body_message(b"", more=False))
 
     def _body_is_coming(self) -> bool:
         """Whether the client has not sent all of the request's body yet."""
         return self._body_arriving
-
-    async def _before_end(self) -> None:
-        """The request's body was waited for, and may or may not have ended."""
 
     async def abort(self) -> None:
         # A response that is left without its last message is cut off by the server: Hypercorn

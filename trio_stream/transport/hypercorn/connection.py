@@ -14,6 +14,7 @@ import struct
 import sys
 import termios
 from contextlib import suppress
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import h2.connection
@@ -85,12 +86,11 @@ def find_connection(send: Send) -> HypercornConnection | None:
 
 
 def _bound_to(method: Any, name: str, *kinds: type) -> Any:
-    """The object whose method this is, when it is that very method of one of these very types."""
+    """The object whose method this is, if it is of one of these very types and not wrapped."""
     owner = getattr(method, "__self__", None)
-    if type(owner) in kinds and getattr(method, "__func__", None) is getattr(
-        type(owner), name, None
-    ):
-        return owner
+    code = getattr(method, "__code__", None)
+    if type(owner) in kinds and isinstance(code, CodeType):
+        return owner if code.co_qualname == f"{type(owner).__name__}.{name}" else None
     return None
 
 

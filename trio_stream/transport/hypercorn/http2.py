@@ -56,12 +56,34 @@ class Http2Transport(AsgiTransport):
             await self._deliver(body_message(piece, more=True))
 
     async def _pass_on(self, message: Message) -> None:
+        if not message.get("more_body", True):
+            await self._end_stream()
         await super()._pass_on(message)
         if message.get("body"):
             buffer = self._buffer()
             if buffer is None:
                 raise trio.BrokenResourceError("the stream was closed")
             await buffer.drain()
+
+    async def _end_stream(self) -> None:
+        """Say that the response is complete, before Hypercorn does.
+
+        Its sending task says so only after the app has been told that it has been said. In between
+        the connection may be closed, for the server's shutdown, or a DATA frame of the request's
+        may arrive, which is a KeyError there and ends the whole worker.
+        """
+        connection = self._protocol.connection
+        unread = self._body_is_coming()
+        try:
+            connection.end_stream(self._stream_id)
+            if unread:
+                # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a
+                # request without error by sending a RST_STREAM with an error code of NO_ERROR
+                # after sending a complete response". What still comes, h2 drops.
+                connection.reset_stream(self._stream_id, error_code=ErrorCodes.NO_ERROR)
+        except ProtocolError:
+            return  # closed already
+        await self._protocol._flush()
 
     async def abort(self) -> None:
         # Queued events went out before; RFC 9113, 8.1: an incomplete response ends by RST_STREAM.
@@ -72,14 +94,6 @@ class Http2Transport(AsgiTransport):
         stream = self._protocol.connection.streams.get(self._stream_id)
         return stream is not None and stream.state_machine.state is StreamState.OPEN
 
-    async def _before_end(self) -> None:
-        if self._body_is_coming():
-            # RFC 9113, 8.1: "a server MAY request that the client abort transmission of a request
-            # without error by sending a RST_STREAM with an error code of NO_ERROR after sending a
-            # complete response". A DATA frame that arrives after Hypercorn has let go of the
-            # stream is a KeyError there and ends the whole worker; after a reset, h2 drops it.
-            self._reset_stream(ErrorCodes.NO_ERROR, complete=True)
-
     def drop(self) -> None:
         if self._connection.is_writable():
             self._reset_stream(ErrorCodes.CANCEL)
@@ -87,12 +101,9 @@ class Http2Transport(AsgiTransport):
             # It is not this stream's window that is shut, it is the whole connection.
             self._connection.reset()
 
-    def _reset_stream(self, code: ErrorCodes, *, complete: bool = False) -> None:
-        connection = self._protocol.connection
+    def _reset_stream(self, code: ErrorCodes) -> None:
         try:
-            if complete:
-                connection.end_stream(self._stream_id)
-            connection.reset_stream(self._stream_id, error_code=code)
+            self._protocol.connection.reset_stream(self._stream_id, error_code=code)
         except ProtocolError:
             return  # closed already
         # In the connection's own task, which outlives this stream.

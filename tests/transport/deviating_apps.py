@@ -1,0 +1,100 @@
+"""Streams on a Hypercorn that is not quite the expected one, and streams that know its insides.
+
+$DEVIATION says what is done to Hypercorn before trio_stream is imported, or to each connection.
+"""
+
+import functools
+import os
+import socket
+import sys
+from typing import Any
+
+from hypercorn.protocol import h2
+from hypercorn.trio import run, tcp_server
+
+DEVIATION = os.environ["DEVIATION"]
+
+match DEVIATION:
+    case "subclassed server":
+
+        class OtherServer(tcp_server.TCPServer):
+            pass
+
+        run.TCPServer = OtherServer  # type: ignore[misc]
+    case "moved module":
+        sys.modules["hypercorn.trio.tcp_server"] = None  # type: ignore[assignment]
+    case "moved class":
+        del h2.StreamBuffer
+
+import trio  # noqa: E402
+
+from trio_stream import Stream  # noqa: E402
+
+from . import apps  # noqa: E402
+from .apps import Message, Receive, Send  # noqa: E402
+
+
+def deviate(send: Any) -> None:
+    """What is different in one connection only."""
+    protocol = send.__self__.send.__self__
+    match DEVIATION:
+        case "missing attribute":
+            del protocol.task_group  # needed for the next request only
+        case "another type":
+            protocol.send.__self__.send_lock = trio.Semaphore(1)
+        case "wrapped method":
+            own = protocol.send
+
+            @functools.wraps(own)
+            async def protocol_send(self: object, event: object) -> None:
+                await own(event)
+
+            protocol.send = protocol_send.__get__(own.__self__)
+
+
+async def reuse(stream: Stream) -> None:
+    """Hypercorn closes the connection, and in the same turn its number is another connection's."""
+    await stream.send("first")
+    await trio.sleep(0.1)
+    assert stream._transport.direct
+    ours, theirs = socket.socketpair()
+    number = stream._connection.socket.fileno()
+    stream._connection.socket.close()
+    os.dup2(ours.fileno(), number)
+    errors = []
+    for send in (stream.send_nowait, stream.send_nowait):
+        try:
+            send("secret")
+        except trio.BrokenResourceError:
+            errors.append("broken")
+    with trio.CancelScope(shield=True):
+        await trio.sleep(0.1)
+    theirs.setblocking(False)
+    try:
+        foreign = theirs.recv(1000)
+    except BlockingIOError:
+        foreign = b""
+    apps.note("reused", errors=errors, foreign=foreign.decode())
+    os.close(number)
+    ours.close()
+    theirs.close()
+
+
+async def cancelled(scope: Message, receive: Receive, send: Send) -> None:
+    """An app that gives its stream half a second, and says something after that."""
+    with trio.move_on_after(0.5):
+        await Stream(apps.flood)(scope, receive, send)
+    await send({"type": "http.response.body", "body": b"what comes next", "more_body": False})
+    apps.note("returned", path=scope["path"])
+
+
+apps.PRODUCERS["/reuse"] = reuse
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        deviate(send)
+    if scope["type"] == "http" and scope["path"] == "/cancelled":
+        await cancelled(scope, receive, send)
+    else:
+        await apps.direct(scope, receive, send)

@@ -1,0 +1,153 @@
+"""Direct writes: only where nothing between stream and server touches the bytes."""
+
+import zlib
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.certificates import Certificate
+from tests.support.hypercorn_process import Server
+from tests.support.raw import read_to_end, send_request
+
+from .support import Notes, body_of, events_of, every_transport, read_what_is_left
+
+DIRECT = {
+    "bare", "middleware", "middleware-twice", "starlette", "fastapi", "passing", "adding-header",
+    "sleeping-afterwards",
+}  # fmt: skip
+PORTABLE = {
+    "wrapped", "starlette-alone", "fastapi-alone", "switched-off", "starlette-switched-off",
+    "gzip", "base-http", "rewriting", "copying", "sleeping", "buffering", "another-task",
+}  # fmt: skip
+
+
+async def answer(server: Server, path: str, *headers: str, **options: Any) -> bytes:
+    """A whole response, head and chunks as they came."""
+    stream = await server.connect()
+    await send_request(stream, path, "connection: close", *headers, **options)
+    response = await read_to_end(stream)
+    await stream.aclose()
+    return response
+
+
+async def test_direct_where_it_is_proved_to_be_right_and_the_same_bytes_everywhere(
+    notes: Notes,
+) -> None:
+    found: dict[str, str] = {}
+    async with notes.serve("app", module="middleware_apps") as server:
+        for name in DIRECT | PORTABLE:
+            # Not compressed as an event stream: Starlette knows better.
+            headers = ["accept-encoding: gzip"] * (name == "gzip")
+            path = f"/{name}/which" + "?format=ndjson" * (name == "gzip")
+            response = await answer(server, path, *headers)
+            body, complete = body_of(response)
+            assert complete
+            if name == "gzip":
+                assert b"content-encoding: gzip" in response
+                found[name] = zlib.decompress(body, 31).split(b'"')[3].decode()
+                continue
+            first, found[name], last = events_of(body)
+            assert (first, last) == ("first", "last")
+            expected = b": rewritten\n" * (name == "rewriting") + b"retry: 3000\n"
+            assert body.startswith(expected + b"data: first\n\n"), name
+            assert (b"x-added: yes" in response) == (name == "adding-header")
+    assert {name for name, transport in found.items() if transport == "direct"} == DIRECT
+    assert {name for name, transport in found.items() if transport == "portable"} == PORTABLE
+
+
+async def test_a_compressed_event_stream_stays_portable(notes: Notes) -> None:
+    async with notes.serve("app", module="middleware_apps") as server:
+        body, complete = body_of(await answer(server, "/compressing/which"))
+        assert complete
+        plain = b""
+        while body:
+            decompressor = zlib.decompressobj(31)
+            plain += decompressor.decompress(body)
+            body = decompressor.unused_data
+        assert events_of(plain) == ["first", "portable", "last"]
+        # What Starlette's does to an event stream is nothing: that may be written past.
+        response = await answer(server, "/gzip/which", "accept-encoding: gzip")
+        assert events_of(body_of(response)[0]) == ["first", "direct", "last"]
+        response = await answer(server, "/starlette/plain")
+        assert response.endswith(b"\r\n\r\nnot a stream")
+
+
+async def test_not_over_tls_nor_http_1_0(notes: Notes, certificate: Certificate) -> None:
+    async with notes.serve("direct", certificate=certificate) as server:
+        body, _ = body_of(await answer(server, "/which"))
+        assert events_of(body) == ["first", "portable", "last"]
+    async with notes.serve("direct") as server:
+        response = await answer(server, "/which", version="1.0")
+        assert events_of(response) == ["first", "portable", "last"]
+
+
+async def test_over_a_unix_socket(notes: Notes) -> None:
+    async with notes.serve("direct", unix=True) as server:
+        body, _ = body_of(await answer(server, "/which"))
+        assert events_of(body) == ["first", "direct", "last"]
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [
+        "nothing",
+        "subclassed server",
+        "moved module",
+        "moved class",
+        "missing attribute",
+        "another type",
+        "wrapped method",
+    ],
+)
+async def test_whatever_is_not_as_expected_means_portable(deviation: str, notes: Notes) -> None:
+    """The first, as the pinned Hypercorn is: when this fails, direct writes are lost everywhere."""
+    env = {"DEVIATION": deviation}
+    async with notes.serve("app", module="deviating_apps", env=env) as server:
+        body, complete = body_of(await answer(server, "/which"))
+        assert complete
+        expected = "direct" if deviation == "nothing" else "portable"
+        assert events_of(body) == ["first", expected, "last"]
+
+
+async def test_a_descriptor_that_is_another_connection_s_by_now_gets_no_byte(notes: Notes) -> None:
+    async with notes.serve("app", module="deviating_apps", env={"DEVIATION": "nothing"}) as server:
+        stream = await server.connect()
+        await send_request(stream, "/reuse")
+        await read_to_end(stream)
+        await stream.aclose()
+        [note] = await notes.wait("reused")
+        assert note["errors"] == ["broken", "broken"]
+        assert note["foreign"] == ""
+        [note] = await notes.wait("returned")
+        assert note["outcome"] == "disconnected"
+
+
+async def test_cancelled_in_the_middle_of_a_write_it_drops_the_connection(notes: Notes) -> None:
+    """A client must not take what comes next for the rest of the chunk."""
+    async with notes.serve("app", module="deviating_apps", env={"DEVIATION": "nothing"}) as server:
+        stream = await server.connect()
+        await send_request(stream, "/cancelled")
+        await notes.wait("returned", within=5)
+        received = await read_what_is_left(stream)
+        assert b"what comes next" not in received
+        body_of(received)  # what came was in order
+
+
+@every_transport
+async def test_what_is_sent_on_every_path_comes_out_in_order(transport: str, notes: Notes) -> None:
+    """By `send` and `send_nowait`, small and large, to a client that reads now and then."""
+    async with notes.serve(transport) as server:
+        stream = await server.connect()
+        await send_request(stream, "/mixture?events=3000", "connection: close")
+        response = b""
+        with trio.fail_after(20):
+            while piece := await stream.receive_some(2**16):
+                response += piece
+                await trio.sleep(0.002 if len(response) % 7 else 0.02)
+        body, complete = body_of(response)
+        assert complete
+        events = [event.split() for event in events_of(body)]
+        assert [int(number) for number, *_ in events] == list(range(3000))
+        assert all(int(size) == len("".join(rest)) for _, size, *rest in events)
+        await stream.aclose()

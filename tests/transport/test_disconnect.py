@@ -1,0 +1,276 @@
+"""A client that leaves: at once, behind a request, half, or without a word."""
+
+import os
+import re
+import socket
+import statistics
+import struct
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from tests.support.hypercorn_process import Server
+from tests.support.need import need, unavailable
+from tests.support.raw import read_until, send_request
+
+from .h2_client import connect_h2
+from .support import (
+    Notes,
+    body_of,
+    events_of,
+    every_transport,
+    nothing_left,
+    open_stream,
+    read_what_is_left,
+    state,
+)
+
+PING = 1.0
+
+
+@asynccontextmanager
+async def open_streams(server: Server, path: str, count: int) -> AsyncIterator[None]:
+    """That many other clients with a stream open, read by nobody."""
+    streams: list[trio.abc.Stream] = []
+
+    async def open_some(number: int) -> None:
+        for _ in range(number):
+            streams.append(await open_stream(server, path))
+
+    async with trio.open_nursery() as nursery:
+        for part in range(20):
+            nursery.start_soon(open_some, count // 20 + (part < count % 20))
+    yield
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
+
+
+async def leave(stream: trio.abc.Stream, how: str) -> float:
+    """Close a connection by FIN or by RST; when that was."""
+    assert isinstance(stream, trio.SocketStream)
+    if how == "RST":
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    now = time.monotonic()
+    stream.socket.close()
+    return now
+
+
+@every_transport
+async def test_the_producer_is_told_in_milliseconds_with_500_other_streams_open(
+    transport: str, notes: Notes
+) -> None:
+    async with (
+        notes.serve(transport, backlog=1000) as server,
+        open_streams(server, "/ticks?every=1", 500),
+    ):
+        took = []
+        for number in range(30):
+            stream = await open_stream(server, "/quiet")
+            await trio.sleep(0.01)
+            left = await leave(stream, "FIN" if number % 2 else "RST")
+            note = (await notes.wait("finally", "/quiet", count=number + 1))[-1]
+            assert note["outcome"] == "disconnected"
+            took.append(note["at"] - left)
+        assert statistics.median(took) < 0.005
+
+
+@every_transport
+async def test_a_proxied_upstream_is_told_as_fast(transport: str, notes: Notes) -> None:
+    told: list[float] = []
+
+    async def upstream(connection: trio.SocketStream) -> None:
+        await read_until(connection, b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+        await connection.send_all(head + b"data: from upstream\n\n")
+        while await connection.receive_some():
+            pass
+        told.append(time.monotonic())
+        await connection.aclose()
+
+    async with (
+        notes.serve(transport, backlog=1000) as server,
+        open_streams(server, "/ticks?every=1", 500),
+        trio.open_nursery() as nursery,
+    ):
+        serving = partial(trio.serve_tcp, upstream, 0, host="127.0.0.1")
+        [listener] = await nursery.start(serving)
+        port = listener.socket.getsockname()[1]
+        took = []
+        for number in range(20):
+            stream = await server.connect()
+            await send_request(stream, f"/proxy?port={port}")
+            await read_until(stream, b"data: from upstream")
+            left = await leave(stream, "FIN" if number % 2 else "RST")
+            with trio.fail_after(5):
+                while len(told) == number:
+                    await trio.sleep(0.001)
+            took.append(told[-1] - left)
+        assert statistics.median(took) < 0.005
+        nursery.cancel_scope.cancel()
+
+
+@every_transport
+@pytest.mark.parametrize("behind", ["a pipelined request", "a body that nobody reads"])
+async def test_one_who_leaves_unseen_is_noticed_by_the_ping(
+    transport: str, behind: str, notes: Notes
+) -> None:
+    """Hypercorn does not read while it has something for the app that the app does not take."""
+    async with notes.serve(transport, graceful_timeout=1) as server:
+        before = await state(server)
+        for _ in range(3):
+            stream = await server.connect()
+            if behind == "a pipelined request":
+                await send_request(stream, f"/quiet?ping={PING}")
+                await read_until(stream, b"retry: ")
+                await send_request(stream, "/count")
+            else:
+                await send_request(stream, f"/quiet?ping={PING}", method="POST", body=bytes(2**20))
+                await read_until(stream, b"retry: ")
+            await trio.sleep(0.1)
+            await leave(stream, "FIN")
+        left = time.monotonic()
+        ends = await notes.wait("finally", "/quiet", count=3)
+        pings = 1 if transport == "direct" else 2
+        assert all(end["outcome"] == "disconnected" for end in ends)
+        assert all(end["at"] - left < pings * PING + 0.5 for end in ends)
+        if transport == "direct":  # else Hypercorn keeps the connection's tasks for ever
+            await nothing_left(server, before)
+
+
+@every_transport
+async def test_to_hypercorn_a_client_that_half_closes_has_left(
+    transport: str, notes: Notes
+) -> None:
+    async with notes.serve(transport) as server:
+        stream = await open_stream(server, "/ticks?every=0.01")
+        assert isinstance(stream, trio.SocketStream)
+        left = time.monotonic()
+        await stream.send_eof()
+        [end] = await notes.wait("returned")
+        assert end["outcome"] == "disconnected"
+        assert end["at"] - left < 0.5
+        assert not (await read_what_is_left(stream)).endswith(b"0\r\n\r\n")
+
+
+@every_transport
+async def test_pipelined_requests_get_their_responses_in_order(
+    transport: str, notes: Notes
+) -> None:
+    async with notes.serve(transport) as server:
+        stream = await server.connect()
+        for number in (1, 2, 3):
+            last = ["connection: close"] * (number == 3)
+            await send_request(stream, f"/count?to={number}&every=0.05", *last)
+        received = b""
+        with trio.fail_after(10):
+            while piece := await stream.receive_some():
+                received += piece
+        heads = received.split(b"HTTP/1.1 200")[1:]
+        answers = [body_of(b"HTTP/1.1 200" + head) for head in heads]
+        assert [(events_of(body), complete) for body, complete in answers] == [
+            (["0"], True),
+            (["0", "1"], True),
+            (["0", "1", "2"], True),
+        ]
+        await stream.aclose()
+
+
+@every_transport
+async def test_a_body_may_arrive_while_the_stream_runs(transport: str, notes: Notes) -> None:
+    """And need not be over when it ends: what has been sent comes through."""
+    async with notes.serve(transport) as server:
+        stream = await server.connect()
+        await send_request(
+            stream, "/count?to=20&every=0.02", "content-length: 1000000", method="POST"
+        )
+        for _ in range(20):
+            await stream.send_all(bytes(40_000))
+            await trio.sleep(0.02)
+        response = await read_until(stream, b"0\r\n\r\n", within=3)
+        body, complete = body_of(response)
+        assert complete
+        assert events_of(body) == [str(number) for number in range(20)]
+        await stream.aclose()
+        unfinished = await server.connect()
+        await send_request(unfinished, "/count", "content-length: 1000", method="POST")
+        begun = time.monotonic()
+        body, complete = body_of(await read_until(unfinished, b"0\r\n\r\n", within=3))
+        if transport == "direct":  # which knows that all of the body is still to come
+            assert time.monotonic() - begun > 0.9
+        assert events_of(body) == ["0", "1", "2"]
+        await unfinished.aclose()
+        # A client that waits to be asked for its body is asked.
+        polite = await server.connect()
+        await send_request(
+            polite, "/count", "content-length: 5", "expect: 100-continue", method="POST"
+        )
+        head = await read_until(polite, b"100")
+        await polite.send_all(b"hello")
+        response = head + await read_until(polite, b"0\r\n\r\n", within=0.9)
+        assert response.startswith(b"HTTP/1.1 100 \r\n")
+        _, _, response = response.partition(b"\r\n\r\n")
+        assert events_of(body_of(response)[0]) == ["0", "1", "2"]
+        await polite.aclose()
+
+
+@contextmanager
+def vanished(port: int) -> Iterator[None]:
+    """Let nothing through from or to this port: no FIN, no RST, no acknowledgement."""
+    [iptables] = need("iptables")
+    if os.geteuid() != 0:
+        unavailable("only root can make a client vanish")
+
+    def change_rules(action: str) -> None:
+        for side in ("--sport", "--dport"):
+            rule = ["INPUT", "-i", "lo", "-p", "tcp", side, str(port), "-j", "DROP"]
+            subprocess.run([iptables, "-w", action, *rule], check=True, timeout=10)
+
+    change_rules("--insert")
+    try:
+        yield
+    finally:
+        change_rules("--delete")
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+async def test_one_who_vanishes_without_a_word_is_gone_in_time(version: str, notes: Notes) -> None:
+    path = f"/quiet?ping={PING}&stall_timeout=1.5"
+    async with notes.serve("direct") as server, connect_h2(server) as client:
+        if version == "2":
+            await client.until(await client.request(path), b"retry: ")
+            stream = client.stream
+        else:
+            stream = await open_stream(server, path)
+        assert isinstance(stream, trio.SocketStream)
+        with vanished(stream.socket.getsockname()[1]):
+            begun = time.monotonic()
+            [end] = await notes.wait("returned")
+            assert end["outcome"] == "disconnected"
+            assert end["at"] - begun < 1.5 + PING + 1
+        if version == "1.1":
+            await trio.aclose_forcefully(stream)
+
+
+async def test_a_producer_that_ignores_its_cancellation_is_named_and_holds_up_nobody(
+    notes: Notes,
+) -> None:
+    async with notes.serve("direct") as server:
+        other = await open_stream(server, "/ticks")
+        stream = await open_stream(server, "/shielded?seconds=5.5")
+        await leave(stream, "FIN")
+        received = b""
+        with trio.move_on_after(5.2):
+            while True:
+                received = await read_until(other, b"data: ", within=0.5)
+        assert received
+        assert notes.all("finally") == []
+        [warning] = re.findall(r".*held open by a task.*", server.process.log())
+        assert "test_disconnect" not in warning
+        [end] = await notes.wait("finally", "/shielded")
+        assert end["outcome"] == "disconnected"
+        await other.aclose()

@@ -1,0 +1,142 @@
+"""SIGTERM: every client gets what was queued, a time to come back at, and a proper end."""
+
+import re
+import signal
+import time
+from collections import Counter
+
+import trio
+
+from tests.support.certificates import Certificate
+from tests.support.hypercorn_process import Server
+from tests.support.raw import send_request
+
+from .h2_client import connect_h2
+from .support import Notes, body_of, crowding, events_of, every_transport
+
+WINDOW = 10_000  # milliseconds, after the stream's own `retry`
+
+
+Body = tuple[bytes, bool]  # and whether it has come whole
+
+
+async def read_all(
+    server: Server, path: str, bodies: list[Body], task_status: trio.TaskStatus[None]
+) -> None:
+    stream = await server.connect()
+    await send_request(stream, path)
+    received = await stream.receive_some()
+    task_status.started()
+    while piece := await stream.receive_some():
+        received += piece
+    bodies.append(body_of(received))
+    await stream.aclose()
+
+
+def farewell(body: bytes) -> int:
+    """The milliseconds of the last `retry`, which has to be the last of all."""
+    found = re.search(rb"\nretry: (\d+)\n+$", body)
+    assert found, body[-100:]
+    return int(found[1])
+
+
+async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: Notes) -> None:
+    bodies: list[Body] = []
+    async with notes.serve("direct") as server:
+        async with trio.open_nursery() as nursery:
+            for number in range(500):
+                path = ("/ticks?every=0.1", "/burst?to=20")[number % 2]
+                await nursery.start(read_all, server, f"{path}&retry=2000", bodies)
+            begun = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            assert await server.process.wait(within=5) == 0
+            took = time.monotonic() - begun
+        assert took < 1 * crowding()
+    assert len(bodies) == 500
+    assert all(complete for _, complete in bodies)
+    retries = [farewell(body) for body, _ in bodies]
+    # Evenly over the window: in each tenth of it about a tenth of them. (Each of these counts is
+    # outside of its bounds once in some ten million runs.)
+    tenths = Counter((retry - 2000) * 10 // WINDOW for retry in retries)
+    assert tenths.keys() == set(range(10))
+    assert all(15 <= tenth <= 100 for tenth in tenths.values())
+    returned = notes.all("returned")
+    assert {note["outcome"] for note in returned} == {"shutdown"}
+    assert len(returned) == 500
+    # Only then the app's own shutdown.
+    [shutdown] = notes.all("lifespan.shutdown")
+    assert shutdown["at"] >= max(note["at"] for note in returned)
+
+
+@every_transport
+async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> None:
+    bodies: list[Body] = []
+    async with notes.serve(transport, graceful_timeout=1) as server, trio.open_nursery() as nursery:
+        for _ in range(5):
+            await nursery.start(read_all, server, "/flood?size=100", bodies)
+        begun = time.monotonic()
+        assert await server.process.stop() == 0
+    assert all(complete for _, complete in bodies)
+    received = [events_of(body) for body, _ in bodies]
+    assert sorted(map(len, received)) == sorted(end["events"] for end in notes.all("finally"))
+    for events, (body, _) in zip(received, bodies, strict=True):
+        assert [int(event.split()[0]) for event in events] == list(range(len(events)))
+        assert 3000 <= farewell(body) < 3000 + WINDOW
+    assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
+    # The portable transport hears of it only when Hypercorn cancels what still runs.
+    told = min(end["at"] for end in notes.all("finally")) - begun
+    assert (told < 0.9) == (transport == "direct")
+
+
+async def test_over_http2_and_tls_too(notes: Notes, certificate: Certificate) -> None:
+    bodies: list[Body] = []
+    async with (
+        notes.serve("direct", certificate=certificate) as server,
+        connect_h2(server) as client,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(read_all, server, "/ticks", bodies)
+        stream = await client.request("/ticks")
+        await client.until(stream, b"data: ")
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        response = await client.until_ended(stream)
+        assert (response.ended, response.reset) == (True, None)
+        farewell(response.body)
+        assert await server.process.wait(within=5) == 0
+        assert time.monotonic() - begun < 1 * crowding()
+    [(body, complete)] = bodies
+    assert complete
+    farewell(body)
+
+
+async def test_a_producer_may_take_its_drain_timeout_to_finish(notes: Notes) -> None:
+    bodies: list[Body] = []
+    async with notes.serve("direct") as server, trio.open_nursery() as nursery:
+        await nursery.start(read_all, server, "/last_words?drain_timeout=2", bodies)
+        await nursery.start(read_all, server, "/ticks?drain_timeout=0.5", bodies)
+        begun = time.monotonic()
+        assert await server.process.stop() == 0
+        assert 0.5 < time.monotonic() - begun < 0.5 + 1 * crowding()
+    [last_words, ticks] = bodies
+    assert last_words[1]
+    assert events_of(last_words[0]) == ["last words"]
+    assert ticks[1]
+    farewell(ticks[0])
+    # It went on as long as it was let.
+    last = float(events_of(ticks[0])[-1])
+    assert last - begun > 0.4
+
+
+async def test_a_drain_timeout_that_the_server_will_not_wait_for_is_said_once(notes: Notes) -> None:
+    bodies: list[Body] = []
+    async with notes.serve("direct", graceful_timeout=1) as server, trio.open_nursery() as nursery:
+        for _ in range(3):
+            await nursery.start(read_all, server, "/ticks?drain_timeout=5", bodies)
+        [warning] = re.findall(r".*drain_timeout.*", server.process.log())
+        assert "drain_timeout=5 is longer than Hypercorn's graceful_timeout=1" in warning
+        begun = time.monotonic()
+        assert await server.process.stop() == 0
+        assert 1 < time.monotonic() - begun < 1 + 1 * crowding()
+    assert all(complete for _, complete in bodies)
+    assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
