@@ -15,7 +15,17 @@ PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "trio_stream"
 
 # Each part may import those above it. A new part must be given its place here.
-ORDER = ["errors", "codec", "transport", "stream", "frameworks", "broker", "client", "testing"]
+ORDER = [
+    "errors",
+    "codec",
+    "transport",
+    "stream",
+    "frameworks",
+    "broker",
+    "client",
+    "testing",
+    "__main__",
+]
 
 # source -> encoder -> channel -> writer -> transport: `Stream` hands over, they don't know each
 # other. What a contract says (transport.base, stream.source.contract) is the seam itself.
@@ -152,7 +162,10 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_only_what_is_declared_is_imported(module: Module) -> None:
     """Not what happens to be installed along with something else."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"].get("redis", [])]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"]]
+    for extra in ("redis", "cli"):
+        requirements += extras.get(extra, [])
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     if module.part == "frameworks":
         declared |= FRAMEWORKS

@@ -12,7 +12,7 @@ import trio
 from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError, shown_url
 from .reconnect import ReconnectPolicy, read_retry_after
 
-__all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer"]
+__all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "describe"]
 
 log = logging.getLogger("trio_stream")
 
@@ -46,7 +46,7 @@ class AttemptEnded:
       events: how many events it brought.
       seconds: how long it lasted, from its beginning.
       failures: how many attempts in a row have failed, this one included; 0 if it has not.
-      delay: seconds until the next attempt; None when there is none.
+      delay: seconds until the next attempt; None when none is planned.
     """
 
     number: int
@@ -126,9 +126,9 @@ class Attempts:
             self._delay = None
         return end
 
-    def stopped(self, *, for_good: bool) -> None:
-        """The program has ended the attempt; if not for good, another may begin at once."""
-        self._delay = None if for_good else 0.0
+    def stopped(self) -> None:
+        """The program has ended the attempt; another, if it wants one, may begin at once."""
+        self._delay = None
         self.next_at = trio.current_time()
 
     def tell(self, error: Exception | None) -> None:
@@ -162,13 +162,13 @@ class Attempts:
         """The error to raise: the project's own as they are, others as a `ConnectionLostError`."""
         if isinstance(error, TrioStreamError):
             return error
-        lost = ConnectionLostError(self._url, max(1, self._failures), _describe(error))
+        lost = ConnectionLostError(self._url, max(1, self._failures), describe(error))
         lost.__cause__ = error
         return lost
 
     def _log(self, error: Exception | None, delay: float) -> None:
         level = logging.INFO if error is None else logging.WARNING
-        url, reason = shown_url(self._url), _describe(error)
+        url, reason = shown_url(self._url), describe(error)
         log.log(level, "event source %s: %s; connecting again in %.3g s", url, reason, delay)
 
 
@@ -177,7 +177,7 @@ def _may_pass(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def _describe(error: Exception | None) -> str:
+def describe(error: Exception | None) -> str:
     if error is None:
         return "the stream ended"
     # Many errors of httpx are raised without a word.

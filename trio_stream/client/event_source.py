@@ -312,10 +312,9 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
     def _stopped(self) -> None:
         """The attempt has ended by the program's own will: cancelled, or closed."""
-        for_good = self._end is not None or not self._attempts.repeat
-        if for_good and self._end is None:
+        if self._end is None and not self._attempts.repeat:
             self._end = trio.ClosedResourceError("receiving was cancelled, and may not be repeated")
-        self._attempts.stopped(for_good=for_good)
+        self._attempts.stopped()
         self._attempts.tell(None)
 
     async def _close_connection(self) -> None:

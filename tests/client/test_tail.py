@@ -1,0 +1,342 @@
+"""The command `trio-stream tail`, run as its users do."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.client.scripted import (
+    Exchange,
+    ScriptedServer,
+    broken,
+    events,
+    no_content,
+    over_tcp,
+    reset,
+    status,
+)
+from trio_stream.__main__ import main
+from trio_stream.client.tail import visible
+
+PROJECT = Path(__file__).parents[2]
+
+STREAM = (
+    b": hello\n\nretry: 10\n\n"
+    b'event: tick\nid: 41\ndata: {"bid": 1.50, "ask": null}\n\n'
+    b'data: {"levels": [{"bid": 1}, {"bid": 2}]}\n\n'
+    b"data: two\ndata: lines\n\n"
+)
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Tail = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def tail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tail:
+    """Run the command to its end, in a thread of its own; its output is not a terminal."""
+
+    async def run(*arguments: str, stdin: bytes = b"", **env: str) -> Done:
+        for name, value in {"COLUMNS": "80", "NO_COLOR": "1", **env}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            with trio.fail_after(30):
+                code = await trio.to_thread.run_sync(main, ["tail", *arguments])
+        except SystemExit as exc:
+            code = int(str(exc.code))
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def untimed(output: str) -> str:
+    """What it wrote, without the times of day and the milliseconds."""
+    text = re.sub(r"^\d\d:\d\d:\d\d\.\d{3} ", "", output, flags=re.MULTILINE)
+    return re.sub(r"\(\d+ ms\)", "(N ms)", text)
+
+
+async def test_shows_names_ids_and_json_for_people(tail: Tail) -> None:
+    async with over_tcp(ScriptedServer(events(STREAM), no_content)) as url:
+        done = await tail(url)
+    assert untimed(done.stdout) == (
+        'tick 41 {"bid": 1.50, "ask": null}\n'
+        "message 41\n"
+        "{\n"
+        '  "levels": [\n'
+        "    {\n"
+        '      "bid": 1\n'
+        "    },\n"
+        "    {\n"
+        '      "bid": 2\n'
+        "    }\n"
+        "  ]\n"
+        "}\n"
+        "message 41\n"
+        "two\nlines\n"
+    )
+    assert untimed(done.stderr) == (
+        f"● connected to {url} (N ms)\n"
+        "○ the stream ended, 3 events; connecting again in 0.0 s\n"
+        "■ the server says that there is no more\n"
+    )
+    assert done.returncode == 0
+
+
+async def test_json_that_does_not_fit_the_line_is_laid_out(tail: Tail) -> None:
+    body = b'retry: 1\ndata: {"a": 1, "b": 2}\n\n'
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await tail(url, "-n1", COLUMNS="30")
+    assert untimed(done.stdout) == 'message\n{\n  "a": 1,\n  "b": 2\n}\n'
+
+
+@pytest.mark.parametrize(
+    "data", ["12", '"text"', "null", "[1, 2", "NaN", "[" * 5000, '{"a": "\ud800"}'[:6] + "}"]
+)
+async def test_what_is_no_json_with_parts_is_shown_as_it_is(tail: Tail, data: str) -> None:
+    async with over_tcp(ScriptedServer(events(f"data: {data}\n\n".encode()))) as url:
+        done = await tail(url, "-n1")
+    assert untimed(done.stdout) == f"message {data}\n"
+
+
+async def test_names_ids_and_json_are_in_colour_on_a_terminal(tail: Tail) -> None:
+    async with over_tcp(ScriptedServer(events(STREAM))) as url:
+        done = await tail(url, "-n1", NO_COLOR="", FORCE_COLOR="1", TERM="xterm-256color")
+    assert re.search(r"\x1b\[1;\d+mtick\x1b\[0m", done.stdout)
+    assert re.search(r"\x1b\[36m 41\x1b\[0m", done.stdout)
+    assert re.search(r"\x1b\[1;34m\"bid\"\x1b\[0m", done.stdout)
+
+
+async def test_an_event_cannot_play_with_the_terminal(tail: Tail) -> None:
+    bad = "\x1b[2J\x07\x9b31m\x08\u202e\u2066"
+    body = f'event: {bad}\nid: {bad}\ndata: {bad}\n\n: {bad}\ndata: {{"a": "{bad}"}}\n\n'
+    async with over_tcp(ScriptedServer(events(body.encode()))) as url:
+        done = await tail(url, "-n2", "--comments")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", done.stdout)
+    assert done.stdout.count("\\x1b[2J") == 6
+
+
+def test_visible_leaves_text_alone() -> None:
+    text = "tab\tand\nlines, é, 👩‍👩‍👧, עברית"
+    assert visible(text) == text
+    assert visible("\x1b[0m") == "\\x1b[0m"
+    assert visible("a\x85b\u2028c") == "a\\x85b\\u2028c"
+
+
+async def test_json_is_one_object_a_line_and_nothing_else(tail: Tail) -> None:
+    async with over_tcp(ScriptedServer(events(STREAM), no_content)) as url:
+        done = await tail(url, "--json", "--comments")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"comment": "hello"},
+        {"event": "tick", "id": "41", "data": '{"bid": 1.50, "ask": null}'},
+        {"event": "message", "id": "41", "data": '{"levels": [{"bid": 1}, {"bid": 2}]}'},
+        {"event": "message", "id": "41", "data": "two\nlines"},
+    ]
+    assert "connected to" in done.stderr
+
+
+async def test_each_event_is_written_at_once() -> None:
+    async def one_and_wait(exchange: Exchange) -> None:
+        await exchange.events(b"data: 1\n\n")
+        await exchange.until_closed()
+
+    command = [sys.executable, "-m", "trio_stream", "tail", "--json"]
+    async with over_tcp(ScriptedServer(one_and_wait)) as url, trio.open_nursery() as nursery:
+        process = await nursery.start(_start, [*command, url])
+        with trio.fail_after(20):
+            assert b'"data":"1"' in await process.stdout.receive_some()
+        nursery.cancel_scope.cancel()
+
+
+async def _start(command: list[str], *, task_status: trio.TaskStatus[trio.Process]) -> None:
+    """Start a command; it and its pipes are gone once the nursery is cancelled."""
+    process = await trio.lowlevel.open_process(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    task_status.started(process)
+    try:
+        await trio.sleep_forever()
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            for stream in (process.stdout, process.stderr):
+                assert stream is not None
+                await stream.aclose()
+
+
+@pytest.mark.parametrize("when", ["connected", "connecting"])
+async def test_ctrl_c_ends_it_without_a_word(when: str) -> None:
+    async def wait(exchange: Exchange) -> None:
+        if when == "connected":
+            await exchange.events()
+        await exchange.until_closed()
+
+    server = ScriptedServer(wait)
+    command = [sys.executable, "-m", "trio_stream", "tail"]
+    async with over_tcp(server) as url, trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(_start, [*command, url])
+        with trio.fail_after(20):
+            while not server.requests:
+                await trio.sleep(0.01)
+            if when == "connected":
+                assert process.stderr is not None
+                assert b"connected" in await process.stderr.receive_some()
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+            assert process.stderr is not None
+            rest = b"".join([chunk async for chunk in process.stderr])
+            assert b"Traceback" not in rest
+            while server.open:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=str)
+async def test_a_reader_that_leaves_ends_it_without_a_word(options: tuple[str, ...]) -> None:
+    async def endless(exchange: Exchange) -> None:
+        await exchange.events()
+        while True:
+            await exchange.send(b"data: 1\n\n" * 100)
+
+    command = [sys.executable, "-m", "trio_stream", "tail", *options]
+    async with over_tcp(ScriptedServer(endless)) as url, trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(_start, [*command, url])
+        assert process.stdout is not None
+        with trio.fail_after(20):
+            await process.stdout.receive_some()
+            await process.stdout.aclose()
+            assert await process.wait() == 141
+            assert process.stderr is not None
+            rest = b"".join([chunk async for chunk in process.stderr])
+        assert b"Traceback" not in rest
+        assert b"Exception ignored" not in rest
+        nursery.cancel_scope.cancel()
+
+
+async def test_reconnects_are_shown(tail: Tail) -> None:
+    body = b"retry: 10\nid: 1\ndata: a\n\n"
+    server = ScriptedServer(broken(body), reset, status("503 No"), events(body), no_content)
+    async with over_tcp(server) as url:
+        done = await tail(url, "--json")
+    notes = re.sub(r"in \d+\.\d s", "in N s", untimed(done.stderr))
+    assert [line[:60] for line in notes.splitlines()] == [
+        line[:60]
+        for line in (
+            f"● connected to {url} (N ms)",
+            "○ RemoteProtocolError: peer closed connection without sending complete message",
+            "○ RemoteProtocolError: Server disconnected without sending a response.; connect",
+            f"○ UpstreamStatusError: {url} answered 503; connecting again in N s",
+            f"● connected to {url} after 1 (N ms)",
+            "○ the stream ended, 1 event; connecting again in N s",
+            "■ the server says that there is no more",
+        )
+    ]
+    assert len(done.stdout.splitlines()) == 2
+
+
+async def test_what_is_sent_is_what_was_asked_for(tail: Tail, tmp_path: Path) -> None:
+    server = ScriptedServer(events(b"data: 1\n\n"))
+    file = tmp_path / "body"
+    file.write_bytes(b"from a file")
+    async with over_tcp(server) as url:
+        await tail(url, "-n1", "-i", "41", "-H", "X-Key: a: b", "-H", "Accept: x")
+        await tail(url, "-d", '{"q": 1}')
+        await tail(url, "-d", "q=1", "-X", "PUT")
+        await tail(url, "-d", f"@{file}", "-H", "Content-Type: text/plain")
+        await tail(url, "-d", "@-", stdin=b"from stdin")
+        await tail(url.removeprefix("http://"), "-n1")
+    first, second, third, fourth, fifth, sixth = server.requests
+    assert (first.method, first.headers["last-event-id"]) == ("GET", "41")
+    assert (first.headers["x-key"], first.headers["accept"]) == ("a: b", "x")
+    assert (second.method, second.body) == ("POST", b'{"q": 1}')
+    assert second.headers["content-type"] == "application/json"
+    assert (third.method, third.body) == ("PUT", b"q=1")
+    assert third.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert (fourth.body, fourth.headers["content-type"]) == (b"from a file", "text/plain")
+    assert fifth.body == b"from stdin"
+    assert sixth.method == "GET"
+
+
+async def test_no_reconnect_ends_with_the_stream(tail: Tail) -> None:
+    server = ScriptedServer(events(b"data: 1\n\n"))
+    async with over_tcp(server) as url:
+        done = await tail(url, "--no-reconnect")
+    assert done.returncode == 0
+    assert untimed(done.stderr).endswith("■ closed, 1 event\n")
+    assert len(server.requests) == 1
+
+
+async def test_a_failure_is_one_line_and_what_the_server_said(tail: Tail) -> None:
+    server = ScriptedServer(status("404 Not Found", b"there is\x1b no such stream\n"))
+    async with over_tcp(server) as url:
+        done = await tail(url)
+    assert done.returncode == 1
+    assert done.stderr == f"✗ {url} answered 404\nthere is\\x1b no such stream\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["http://h/", "-H", "no colon"],
+        ["http://h/", "-H", ": no name"],
+        ["http://h/", "-n", "0"],
+        ["http://h/", "-n", "x"],
+        ["http://h/", "--idle-timeout", "0"],
+        ["http://h/", "--idle-timeout", "nan"],
+        ["http://h/", "-d", "@/nonexistent"],
+    ],
+    ids=" ".join,
+)
+async def test_misuse_is_told_with_the_usage(tail: Tail, arguments: list[str]) -> None:
+    done = await tail(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: trio-stream tail")
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_url_that_is_none_is_told(tail: Tail) -> None:
+    done = await tail("ftp://example.org/")
+    assert done.returncode == 1
+    assert done.stderr.startswith("✗ the request cannot be sent")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_without_rich_it_says_what_to_install() -> None:
+    script = "import sys; sys.modules['rich'] = None; import trio_stream.__main__ as m; m.main()"
+    done = await trio.run_process(
+        [sys.executable, "-c", script, "tail", "http://h/"],
+        cwd=PROJECT,
+        capture_stderr=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b'trio-stream tail needs rich: pip install "trio-stream[cli]"\n'
+
+
+async def test_version_and_help() -> None:
+    for option, words in (("--version", b"trio-stream"), ("--help", b"tail")):
+        done = await trio.run_process(
+            [sys.executable, "-m", "trio_stream", option], cwd=PROJECT, capture_stdout=True
+        )
+        assert words in done.stdout

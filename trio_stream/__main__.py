@@ -1,0 +1,154 @@
+"""The command line: ``python -m trio_stream``, or ``trio-stream``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit code."""
+    try:
+        return _tail(_parser(), arguments)
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a program that Ctrl-C has ended
+    except BrokenPipeError:
+        # Whoever read what this writes has left, as `head` does. What Python would still flush at
+        # its exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _tail(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    options = vars(parser.parse_args(arguments))
+    try:
+        from .client.tail import Options, run
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] != "rich":
+            raise
+        parser.exit(1, 'trio-stream tail needs rich: pip install "trio-stream[cli]"\n')
+    content = options["content"]
+    options["method"] = options["method"] or ("GET" if content is None else "POST")
+    options["headers"] = dict(options["headers"])
+    if content is not None and "content-type" not in map(str.lower, options["headers"]):
+        options["headers"]["content-type"] = _content_type(content)
+    return run(Options(**options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trio-stream", description="The streaming toolkit for Trio."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_tail(commands.add_parser("tail", help="show an event stream as it comes"))
+    return parser
+
+
+def _version() -> str:
+    try:
+        return f"trio-stream {version('trio-stream')}"
+    except PackageNotFoundError:
+        return "trio-stream, not installed"
+
+
+def _add_tail(tail: argparse.ArgumentParser) -> None:
+    tail.description = (
+        "Show an event stream as it comes. It reconnects like a browser: from the last id, after "
+        "as long as the server asks for. Ctrl-C ends it. Events go to standard output, what "
+        "happens to the connection goes to standard error."
+    )
+    add = tail.add_argument
+    add("url", metavar="URL", type=_url, help="where the stream is; http:// may be left out")
+    add(
+        "-H",
+        "--header",
+        dest="headers",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="NAME:VALUE",
+        help="a request header; may be given many times",
+    )
+    add(
+        "-d",
+        "--data",
+        dest="content",
+        type=_data,
+        metavar="DATA",
+        help="the request's body, and a POST; @FILE reads a file, @- standard input",
+    )
+    add("-X", "--method", metavar="METHOD", help="the request's method")
+    add("-i", "--last-event-id", metavar="ID", help="begin after the event with this id")
+    add("-n", "--count", type=_count, metavar="N", help="end after this many events")
+    add("--json", action="store_true", help="one JSON object a line, for other programs")
+    add("--comments", action="store_true", help="show comments too")
+    add(
+        "--reconnect",
+        action=argparse.BooleanOptionalAction,
+        help="whether to reconnect when the stream ends (default: only a GET does)",
+    )
+    add(
+        "--idle-timeout",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="reconnect when no byte has come for this long (default: 300)",
+    )
+    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
+
+
+def _url(text: str) -> str:
+    return text if "://" in text else f"http://{text}"
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME:VALUE")
+    return name.strip(), value.strip()
+
+
+def _data(text: str) -> str | bytes:
+    if not text.startswith("@"):
+        return text
+    try:
+        return sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of events, 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _content_type(content: str | bytes) -> str:
+    """What a body is, when nobody says: JSON if it can be, else what a form would send."""
+    try:
+        json.loads(content)
+    except ValueError:
+        return "application/x-www-form-urlencoded"
+    return "application/json"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
