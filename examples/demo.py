@@ -5,6 +5,7 @@
 Known limits: over HTTP/1.1 a browser opens six connections to one server, for all its tabs, so the
 page lets go of its four while it is hidden. What is said reaches the pages that this process
 serves, and only those that are there: for more processes, or for what was missed, use a topic.
+Over TLS or a Unix socket the fourth needs an upstream of yours (UPSTREAM, see examples/proxy.py).
 """
 
 import html

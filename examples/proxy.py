@@ -6,8 +6,9 @@ UPSTREAM names any stream to pass on: server-sent events (names, ids and retry a
 lines, or text. Without it the upstream is this very server's /upstream. When curl is stopped, the
 request to the upstream is aborted; when the upstream answers with an error, the client gets a 502.
 
-Known limits: redirects and logins are the httpx client's business, not shown here. A hundred
-clients are a hundred upstream requests: to share one, publish what it says to a topic.
+Known limits: over TLS or a Unix socket this server does not find itself, so there UPSTREAM must be
+set. Redirects and logins are the httpx client's business, not shown here. A hundred clients are a
+hundred upstream requests: to share one, publish what it says to a topic.
 """
 
 import os
@@ -45,7 +46,8 @@ def upstream(stream: Stream) -> AsyncIterator[dict[str, float]]:
 
 def upstream_url(scope: Any) -> str:
     host, port = scope["server"]
-    return os.environ.get("UPSTREAM", f"http://{host}:{port}/upstream")
+    own = httpx.URL(scheme="http", host=host, port=port, path="/upstream")
+    return os.environ.get("UPSTREAM", str(own))
 
 
 def proxied(scope: Any) -> Stream:

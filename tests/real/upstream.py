@@ -29,6 +29,7 @@ def openai_chunk(text: str) -> dict[str, Any]:
 
 async def tokens(model: str) -> AsyncGenerator[str]:
     if model == "words":
+        await trio.sleep(0.2)  # a model that thinks, while pings go out
         for word in WORDS:
             yield word
             await trio.sleep(0.01)
@@ -60,7 +61,7 @@ async def completions(request: Request) -> Stream:
                 yield openai_chunk(text)
         yield "[DONE]"
 
-    return remembered(Stream(chunks()))
+    return remembered(Stream(chunks(), ping=0.05))
 
 
 async def workers_ai(request: Request) -> Stream:
