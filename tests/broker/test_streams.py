@@ -255,3 +255,15 @@ async def test_the_gap_event_says_what_is_known() -> None:
         async with connect(Stream(broker.subscribe("t", after="no id"))) as client:
             gap = await client.receive_event()
             assert json.loads(gap.data)["after"] is None
+
+
+async def test_events_that_go_out_together_are_counted_one_by_one() -> None:
+    async with open_broker() as broker:
+        await broker.publish_many("t", range(30))
+        stream = Stream(broker.subscribe("t", after="earliest"))
+        async with connect(stream) as client:
+            await settled()
+            await broker.publish_many("t", range(20))
+            await settled()
+            assert [(await client.receive_event()).data for _ in range(50)]
+            assert stream.statistics().events == 50

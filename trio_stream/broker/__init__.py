@@ -7,12 +7,13 @@ that catches up from the one and is served by the other.
 
 from __future__ import annotations
 
-from .broker import Broker, BrokerStatistics, TopicStatistics, open_broker
+from .broker import Broker, open_broker
 from .contract import Member
 from .event import TopicEvent
 from .presence import presence_topic
 from .resumable import Resumable, ResumableRun
-from .subscription import Subscription, SubscriptionStatistics
+from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
+from .subscription import Subscription
 
 __all__ = [
     "Broker",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, final
 
 import trio
@@ -14,48 +13,15 @@ from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
 from .hub import Hub
 from .resumable import Producer, Resumable, request_stop
+from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Cursor, Overflow, Subscription
 from .topics import Selection, check_topic
 from .unwrapped import unwrapped
 
-__all__ = ["Broker", "BrokerStatistics", "TopicStatistics", "open_broker"]
+__all__ = ["Broker", "open_broker"]
 
 #: Seconds for the last words to other processes when a broker is closed.
 _FAREWELL = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerStatistics:
-    """What a broker has done in this process; got by `Broker.statistics`."""
-
-    #: Events published through it.
-    published: int
-    #: Events handed to subscribers as they came, each as often as it had subscribers.
-    delivered: int
-    #: Subscriptions that are streamed or iterated now.
-    subscriptions: int
-    #: How many of them are catching up, or wait for nothing but their own reader.
-    behind: int
-    #: Topics, events and bytes that this process has in memory.
-    topics: int
-    events: int
-    bytes: int
-    #: What the engine counts.
-    engine: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicStatistics:
-    """What this process knows of one topic; got by `Broker.topic_statistics`."""
-
-    #: Subscriptions at the head that get its events, patterns included.
-    subscriptions: int
-    #: Its events in memory, and their bytes in wire form.
-    events: int
-    bytes: int
-    #: The ids of the oldest and the newest of them, or None.
-    oldest: str | None
-    newest: str | None
 
 
 @final

@@ -42,16 +42,29 @@ retries by itself, after a lost connection, is stored once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import trio
 
 from ..codec import EncodedEvent
 from .topics import Selection
 
-__all__ = ["LEASE", "Engine", "Entry", "Feed", "Member", "Page", "Record", "Retention", "wire_form"]
+__all__ = [
+    "LEASE",
+    "Engine",
+    "Entry",
+    "Feed",
+    "Member",
+    "PackedRecords",
+    "Page",
+    "Record",
+    "Retention",
+    "encoded",
+    "joined",
+    "wire_form",
+]
 
 
 #: Seconds after which what a dead process held is free again. Ten are a few lost seconds of a
@@ -105,9 +118,72 @@ class Record:
     event: EncodedEvent
 
 
+_new_event = object.__new__
+_set_data, _set_id, _set_format, _set_frame = (
+    vars(EncodedEvent)[name].__set__ for name in ("data", "id", "format", "_frame")
+)
+
+
+def encoded(data: bytes, id: str) -> EncodedEvent:
+    """``EncodedEvent(data, id=id)`` in a fifth of the time.
+
+    A frozen dataclass's constructor takes 2 us, which is as much as all else that is done for an
+    event that is read from a log.
+    """
+    event = _new_event(EncodedEvent)
+    _set_data(event, data)
+    _set_id(event, id)
+    _set_format(event, "sse")
+    _set_frame(event, None)
+    return event
+
+
 def wire_form(id: int, body: bytes) -> EncodedEvent:
     """An entry's body with its id before it: what subscribers are sent."""
-    return EncodedEvent(b"id: %d\n%b" % (id, body), id=str(id))
+    return encoded(b"id: %d\n%b" % (id, body), str(id))
+
+
+class PackedRecords(Sequence[Record]):
+    """Records whose events lie one after another already, and need not be taken apart to be sent.
+
+    Args:
+      data: the events' bytes, in the order of the records.
+      last: the last one's id.
+      count: how many there are.
+      unpack: makes the records, when somebody asks for one.
+    """
+
+    __slots__ = ("_count", "_records", "_unpack", "data", "last")
+
+    def __init__(
+        self, data: bytes, last: int, count: int, unpack: Callable[[], Sequence[Record]]
+    ) -> None:
+        self.data = data
+        self.last = last
+        self._count = count
+        self._unpack = unpack
+        self._records: Sequence[Record] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        if self._records is None:
+            self._records = self._unpack()
+        return self._records[index]
+
+
+def joined(records: Sequence[Record]) -> EncodedEvent:
+    """All of these events as one block of bytes, with the id of the last."""
+    if isinstance(records, PackedRecords):
+        return encoded(records.data, str(records.last))
+    if len(records) == 1:
+        return records[0].event
+    return encoded(b"".join([record.event.data for record in records]), str(records[-1].id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +240,10 @@ class Engine(Protocol):
         """
 
     async def append(self, entries: Sequence[Entry], /) -> Sequence[int]:
-        """Store all entries, or none, and return their ids, which strictly increase."""
+        """Store all entries, or none, and return their ids, which strictly increase.
+
+        A checkpoint; once an entry is stored for certain, no longer one that can be cancelled.
+        """
 
     async def read(self, selection: Selection, after: int, limit: int, /) -> Page:
         """What is kept after ``after``, at most ``limit`` records, or an engine's own lower limit.

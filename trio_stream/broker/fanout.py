@@ -15,7 +15,7 @@ import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
-from .contract import Record
+from .contract import Record, joined
 from .topics import Selection, compile_patterns, is_pattern
 
 __all__ = ["FanOut", "Follower"]
@@ -44,6 +44,9 @@ class Follower(Protocol):
 
     #: Takes an event at once, or not at all.
     take: Callable[[EncodedEvent], bool]
+
+    #: Told how many events more than one it took at once.
+    add_events: Callable[[int], None]
 
     def fall_behind(self, cursor: int) -> None:
         """It could not take the event after ``cursor``, and follows no longer."""
@@ -178,7 +181,7 @@ class FanOut:
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         first, last = run[0].id, run[-1].id
-        event = run[0].event if len(run) == 1 else _join(run)
+        event, more = joined(run), len(run) - 1
         followers = tuple(group)
         done = taken = 0
         while done < len(followers):
@@ -192,6 +195,8 @@ class FanOut:
                         if follower.take(event):
                             follower.seen = last
                             taken += 1
+                            if more:
+                                follower.add_events(more)
                         else:
                             follower.fall_behind(first - 1)
                     except (trio.ClosedResourceError, trio.BrokenResourceError):
@@ -202,8 +207,3 @@ class FanOut:
                 self._turn = _TURN
                 await trio.lowlevel.checkpoint()
         self.delivered += taken * len(run)
-
-
-def _join(run: Sequence[Record]) -> EncodedEvent:
-    data = b"".join([record.event.data for record in run])
-    return EncodedEvent(data, id=run[-1].event.id)

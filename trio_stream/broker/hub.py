@@ -66,8 +66,7 @@ class Hub:
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
         ids = await self.engine.append(entries)
-        self.published += len(entries)
-        self._acknowledged = max(self._acknowledged, ids[-1])
+        self._note(ids)
         return ids
 
     async def publish(self, entries: Sequence[Entry]) -> list[str]:
@@ -77,13 +76,17 @@ class Hub:
             raise trio.ClosedResourceError("the broker is closed")
         if not entries:
             return []
-        ids = await self.append(entries)
-        # From here on the events are accepted, so that `Cancelled` would be a lie.
+        ids = await self.engine.append(entries)  # a checkpoint
+        self._note(ids)
         if self.fanout.crowded:
+            # The events are accepted, so that `Cancelled` would be a lie from here on.
             with trio.CancelScope(shield=True):
                 await self.fanout.wait_for_room()
-        await trio.lowlevel.cancel_shielded_checkpoint()
         return [str(id) for id in ids]
+
+    def _note(self, ids: Sequence[int]) -> None:
+        self.published += len(ids)
+        self._acknowledged = max(self._acknowledged, ids[-1])
 
     async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
         """A page from memory if it is there, else from the engine. Mostly not a checkpoint."""

@@ -1,6 +1,8 @@
 """The file of a ``sqlite://`` broker: its tables, and every statement there is.
 
-Nothing here knows of Trio: all of it runs in the engine's one thread.
+Nothing here knows of Trio: all of it runs in the engine's one thread. Python's `sqlite3` lets go of
+the interpreter's lock for each row that it inserts or reads, and beside a busy thread each time it
+waits up to 5 ms to get it back. So rows are written and read many to a step.
 """
 
 from __future__ import annotations
@@ -8,14 +10,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal, final
 
-from ..codec import EncodedEvent
 from ..errors import BrokerError, BrokerInUseError, BrokerStorageError
-from .contract import Page, Record, Retention
+from .contract import PackedRecords, Page, Record, Retention, encoded
 from .memory import first_id
 from .topics import EARLIEST, Selection
 
@@ -34,6 +36,25 @@ CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
 CREATE TABLE events (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, time REAL NOT NULL,
                      key TEXT NOT NULL, event BLOB NOT NULL);
 CREATE INDEX events_of_topic ON events (topic, id);
+"""
+
+#: Rows that one statement inserts; SQLite takes 32,766 values.
+_ROWS_AT_ONCE = (128, 16, 1)
+
+#: A page in one row: the events' bytes, one after another, and lists of all else that they have.
+_PAGE = """
+SELECT CAST(group_concat(event, '') AS BLOB), group_concat(length(event)), group_concat(id),
+       group_concat(topic), json_group_array(key)
+FROM (SELECT * FROM events WHERE {} AND id > ? ORDER BY id LIMIT ?)
+"""
+
+#: The fewest of a topic's oldest events that are as many, and as many bytes, as has to be.
+_OLDEST = """
+SELECT count, size, id FROM (
+    SELECT row_number() OVER oldest AS count, sum(length(event)) OVER oldest AS size, id
+    FROM (SELECT id, event FROM events WHERE topic = ?1 ORDER BY id LIMIT ?2)
+    WINDOW oldest AS (ORDER BY id ROWS UNBOUNDED PRECEDING))
+WHERE (count >= ?3 AND size >= ?4) OR count = ?2 LIMIT 1
 """
 
 _PAGE_BYTES = 2**16
@@ -136,7 +157,7 @@ class SqliteStore:
         """Store all of them, whose ids this process has given, in one transaction."""
         with named_errors(self._path), self._transaction():
             now = time.time()
-            rows: list[tuple[object, ...]] = []
+            rows: list[object] = []
             touched: dict[str, _Topic] = {}
             for record in records:
                 topic = touched.get(record.topic)
@@ -145,14 +166,23 @@ class SqliteStore:
                 data = record.event.data
                 topic.events += 1
                 topic.bytes += len(data)
-                rows.append((record.id, topic.number, now, record.key, data))
-            self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
+                rows += (record.id, topic.number, now, record.key, data)
+            self._insert(rows)
             for topic in touched.values():
                 if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
                     self._trim(topic)
             self._expire(now)
             self._db.execute("UPDATE log SET last = ?", (records[-1].id,))
         self.last = records[-1].id
+
+    def _insert(self, values: list[object]) -> None:
+        """Insert rows of five values each."""
+        start = 0
+        for rows in _ROWS_AT_ONCE:
+            statement = _insert_statement(rows)
+            while len(values) - start >= rows * 5:
+                self._db.execute(statement, values[start : start + rows * 5])
+                start += rows * 5
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -188,20 +218,19 @@ class SqliteStore:
         return _Topic(row[0], row[1], events, size)
 
     def _trim(self, topic: _Topic) -> None:
-        oldest = self._db.execute(
-            "SELECT id, length(event) FROM events WHERE topic = ? ORDER BY id", (topic.number,)
-        )
-        for id, size in oldest:
-            over = topic.bytes > self._retention.bytes and topic.events > 1
-            if topic.events <= self._retention.events and not over:
+        while True:
+            too_many = topic.events - self._retention.events
+            too_large = topic.bytes - self._retention.bytes
+            if too_many <= 0 and (too_large <= 0 or topic.events == 1):
                 break
-            topic.events -= 1
+            # Of its oldest events, but never the newest: as many as make it small enough.
+            most = min(max(too_many, 256), topic.events - 1)
+            oldest = (topic.number, most, too_many, too_large)
+            count, size, last = self._db.execute(_OLDEST, oldest).fetchone()
+            self._db.execute("DELETE FROM events WHERE topic = ? AND id <= ?", (oldest[0], last))
+            topic.events -= count
             topic.bytes -= size
-            topic.trimmed = id
-        oldest.close()
-        self._db.execute(
-            "DELETE FROM events WHERE topic = ? AND id <= ?", (topic.number, topic.trimmed)
-        )
+            topic.trimmed = last
         self._db.execute(
             "UPDATE topics SET trimmed = ? WHERE number = ?", (topic.trimmed, topic.number)
         )
@@ -242,8 +271,8 @@ class SqliteStore:
                 gap = gap or any(after < trimmed for _, trimmed in topics.values())
                 gap = gap or (after < self.base and not topics.keys() >= set(selection.filters))
             names = {number: name for name, (number, _) in topics.items()}
-            records, more = self._read_rows(names, after, limit)
-        return Page(records, records[-1].id if more else self.last, gap)
+            records, upto = self._read_rows(names, after, limit)
+        return Page(records, upto, gap)
 
     def _find_topics(self, selection: Selection) -> dict[str, tuple[int, int]]:
         """By name: their numbers, and what was trimmed of them."""
@@ -261,28 +290,47 @@ class SqliteStore:
 
     def _read_rows(
         self, names: dict[int, str], after: int, limit: int
-    ) -> tuple[list[Record], bool]:
-        """Records, and whether there may be more of them."""
+    ) -> tuple[Sequence[Record], int]:
+        """Records, and up to where there are no others."""
+        limit = min(limit, max(1, _PAGE_BYTES // self._typical_size(names)))
         if len(names) == 1:
-            rows = self._db.execute(
-                "SELECT topic, id, key, event FROM events WHERE topic = ? AND id > ? "
-                "ORDER BY id LIMIT ?",
-                (*names, after, limit),
-            )
+            wanted, chosen = "topic = ?", str(*names)
         else:
             # In the order of ids already, which the unary plus leaves SQLite no choice about:
             # sorting all that is there for each page would cost more with every page.
-            rows = self._db.execute(
-                "SELECT topic, id, key, event FROM events "
-                "WHERE id > ? AND +topic IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?",
-                (after, json.dumps(list(names)), limit),
-            )
-        records: list[Record] = []
-        size = 0
-        for topic, id, key, data in rows:
-            records.append(Record(id, names[topic], key, EncodedEvent(data, id=str(id))))
-            size += len(data)
-            if size > _PAGE_BYTES:
-                rows.close()
-                return records, True
-        return records, len(records) == limit
+            wanted = "+topic IN (SELECT value FROM json_each(?))"
+            chosen = json.dumps(list(names))
+        data, sizes, ids, *others = self._db.execute(
+            _PAGE.format(wanted), (chosen, after, limit)
+        ).fetchone()
+        if data is None:
+            return (), self.last
+        count, last = ids.count(",") + 1, int(ids.rpartition(",")[2])
+        unpack = partial(_unpack, names, data, sizes, ids, *others)
+        upto = last if count == limit else self.last
+        return PackedRecords(data, last, count, unpack), upto
+
+    def _typical_size(self, names: Iterable[int]) -> int:
+        """Bytes that an event has, by what is known of some of these topics."""
+        topics = [topic for topic in self._topics.values() if topic.number in names]
+        events = sum(topic.events for topic in topics)
+        return sum(topic.bytes for topic in topics) // events if events else 256
+
+
+@cache
+def _insert_statement(rows: int) -> str:
+    return "INSERT INTO events VALUES " + ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+
+
+def _unpack(
+    names: dict[int, str], data: bytes, sizes: str, ids: str, topics: str, keys: str
+) -> list[Record]:
+    records = []
+    start = 0
+    each = zip(sizes.split(","), ids.split(","), topics.split(","), json.loads(keys), strict=True)
+    for size, id, topic, key in each:
+        end = start + int(size)
+        event = encoded(data[start:end], id)
+        records.append(Record(int(id), names[int(topic)], key, event))
+        start = end
+    return records

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, Self, final
 
@@ -20,37 +19,22 @@ from outcome import Value
 
 from ..codec import EncodedEvent, encode
 from ..errors import GapError
-from .contract import Page, Record
+from .contract import Page, Record, joined
 from .event import TopicEvent
+from .statistics import SubscriptionStatistics
 from .topics import EARLIEST, Selection, parse_cursor
 
 if TYPE_CHECKING:
     from ..stream.source.contract import Sink
     from .hub import Hub
 
-__all__ = ["Subscription", "SubscriptionStatistics"]
+__all__ = ["Subscription"]
 
 #: Records that are read from the log at a time.
 PAGE = 1024
 
 Overflow = Literal["all", "latest"]
 Cursor = str | int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionStatistics:
-    """What a subscription has done so far; got by `Subscription.statistics`."""
-
-    #: The id up to which everything has been delivered.
-    cursor: int
-    #: Whether it follows: False while it has still to catch up.
-    at_head: bool
-    #: How many times its client had no room and it fell behind, for an iterator: had to wait.
-    fell_behind: int
-    #: Events that were left out because a newer one had the same key.
-    conflated: int
-    #: Gaps that its client was told of.
-    gaps: int
 
 
 @final
@@ -87,6 +71,7 @@ class Subscription:
         "_task",
         "_unknown",
         "_used",
+        "add_events",
         "seen",
         "selection",
         "take",
@@ -115,6 +100,7 @@ class Subscription:
         self._cursor = self._start(after)
         self.seen: float = inf
         self.take: Callable[[EncodedEvent], bool] = _no_room
+        self.add_events: Callable[[int], None] = _uncounted
         self._task: trio.lowlevel.Task | None = None
         self._page: deque[Record] = deque()
         self._used = False
@@ -154,6 +140,7 @@ class Subscription:
         self._use()
         if self._stops_at is None:  # else each event has to be looked at
             self.take = sink.put_nowait
+            self.add_events = sink.add_events
         try:
             await self._appear()
             while await self._catch_up(sink):
@@ -164,25 +151,38 @@ class Subscription:
 
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
+        one_by_one = self._latest or self._stops_at is not None
         while True:
             page = await self._read()
             if self._hub.closed and (page.gap or not page.records):
                 return False
             if page.gap and (wait := sink.put(self._tell_gap(page))) is not None:
                 await wait
-            for record in page.records:
-                if (wait := sink.put(record.event)) is not None:
-                    await wait
-                    if self._latest:  # what is newer by now may replace the rest of the page
-                        self._cursor = record.id
-                        break
-                self._cursor = record.id
-                if self._stops_at is not None and self._stops_at(record):
+            if one_by_one:
+                if not await self._deliver_each(sink, page):
                     return False
             else:
+                if page.records:
+                    if (wait := sink.put(joined(page.records))) is not None:
+                        await wait
+                    sink.add_events(len(page.records) - 1)
                 self._cursor = page.upto
-                if not page.records and self._go_to_head():
-                    return True
+            if not page.records and self._go_to_head():
+                return True
+
+    async def _deliver_each(self, sink: Sink, page: Page) -> bool:
+        """Deliver a page, or, with ``overflow="latest"``, as much as there is room for."""
+        for record in page.records:
+            wait = sink.put(record.event)
+            if wait is not None:
+                await wait
+            self._cursor = record.id
+            if self._stops_at is not None and self._stops_at(record):
+                return False
+            if self._latest and wait is not None:
+                return True  # what is newer by now may replace the rest of the page
+        self._cursor = page.upto
+        return True
 
     def _tell_gap(self, page: Page) -> EncodedEvent:
         # With an id only where no event follows that has one: it must not skip what is still there.
@@ -341,3 +341,7 @@ class Subscription:
 def _no_room(event: EncodedEvent) -> bool:
     """An iterator's: it is told that there is something, and takes it from the log itself."""
     return False
+
+
+def _uncounted(count: int) -> None:
+    """An iterator takes its events one by one."""

@@ -140,9 +140,9 @@ class EventChannel:
         self.queued_bytes += len(chunk)
         self.wake()
 
-    def note_sent(self) -> None:
-        """Count an event that found the channel idle and was written past it."""
-        self._taken += 1
+    def note_sent(self, count: int = 1) -> None:
+        """Count events that never waited here: written past an idle channel, or part of another."""
+        self._taken += count
 
     async def receive(self) -> list[bytes]:
         """Take all that waits: at least one event, unless `wake` was called.

@@ -69,6 +69,9 @@ class StreamSink:
             return False
         return True
 
+    def add_events(self, count: int) -> None:
+        self._channel.note_sent(count)
+
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
         stream = self._stream
         name = event.event if stream._event is None else stream._event

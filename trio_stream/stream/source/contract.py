@@ -42,6 +42,9 @@ class Sink(Protocol):
         raises after the stream's end. Not to be mixed with a `put` that is still awaited.
         """
 
+    def add_events(self, count: int, /) -> None:
+        """Count ``count`` events more than were put, because several were put as one."""
+
     def relay(self, event: ServerSentEvent, /) -> Awaitable[None] | None:
         """`put` for an event of an upstream's: the stream's own event and retry replace its."""
 
