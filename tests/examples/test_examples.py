@@ -18,7 +18,7 @@ every_example = pytest.mark.parametrize("name", EXAMPLES)
 
 
 def test_they_are_all_there() -> None:
-    assert EXAMPLES == ["chat", "clock", "demo", "hello", "progress", "proxy", "value"]
+    assert {"chat", "clock", "demo", "hello", "progress", "proxy", "value"} <= set(EXAMPLES)
 
 
 @every_example
