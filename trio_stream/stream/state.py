@@ -190,8 +190,8 @@ class StreamState:
                 id = self._options.ids()
             chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
         if self._retry_due and self._retry is not None and self._outcome is None:
-            # A block of its own: it cannot be added to an event that was encoded before, and must
-            # not be lost with one that finds no room.
+            # On its own: it cannot be added to an event that was encoded before, and must not be
+            # lost with one that finds no room.
             self._retry_due = False
             self._channel.push(encode_retry(self._retry))
         return chunk
