@@ -6,7 +6,6 @@ from typing import Any
 
 from .contract import Engine, Retention
 from .memory import MemoryEngine
-from .sqlite import SqliteEngine
 
 __all__ = ["open_engine"]
 
@@ -17,6 +16,8 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
     if scheme == "memory":
         return MemoryEngine(**options)
     if scheme == "sqlite":
+        from .sqlite import SqliteEngine
+
         return SqliteEngine(url, retention, **options)
     if scheme in {"redis", "rediss", "unix"}:
         try:

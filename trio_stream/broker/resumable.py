@@ -61,6 +61,8 @@ class ResumableRun:
         self.owner = uuid.uuid4().hex
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
+        #: When somebody was last seen watching.
+        self.watched_at = 0.0
         self._reason: Ending | None = None
 
     async def send(self, data: Any, *, event: str | None = None) -> str:
@@ -99,7 +101,10 @@ class ResumableRun:
             guards.start_soon(self._hear_stop, start)
             guards.start_soon(self._notice_empty_house, linger)
             with self.scope:
+                # A failure is taken out of the nursery, which would wrap it in a group.
                 result = await outcome.acapture(self._produce, producer)
+                if isinstance(result, outcome.Error) and not isinstance(result.error, Exception):
+                    result.unwrap()
             guards.cancel_scope.cancel()
             if self.scope.cancelled_caught:
                 return
@@ -146,7 +151,7 @@ class ResumableRun:
                 self.stop("stopped")
 
     async def _notice_empty_house(self, linger: float) -> None:
-        last_seen = trio.current_time()
+        self.watched_at = trio.current_time()
         while True:
             await trio.sleep(min(_LOOK, linger / 4))
             try:
@@ -155,8 +160,8 @@ class ResumableRun:
                 watched = ["nobody knows"]  # type: ignore[list-item]
             now = trio.current_time()
             if watched:
-                last_seen = now
-            elif now - last_seen >= linger:
+                self.watched_at = now
+            elif now - self.watched_at >= linger:
                 self.stop("abandoned")
 
 
@@ -183,8 +188,13 @@ class Resumable:
         subscription = await self._find_or_start()
         if subscription is None:
             return
-        if not self._hub.engine.shared or self._topic in self._hub.runs:
-            await subscription.run(sink)
+        run = self._hub.runs.get(self._topic)
+        if run is not None or not self._hub.engine.shared:
+            try:
+                await subscription.run(sink)
+            finally:
+                if run is not None:
+                    run.watched_at = trio.current_time()
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notice_death)
