@@ -1,0 +1,36 @@
+"""What the servers of the soak serve: topics of a Redis, over HTTP."""
+
+import os
+from typing import Any
+
+import trio
+
+from trio_stream import Broker, Stream, no_reconnect, open_broker
+
+broker: Broker | None = None
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    assert broker is not None
+    if scope["method"] == "POST":
+        count = int(scope["query_string"])
+        for n in range(count):
+            await broker.publish(f"soak/{n % 4}", n)
+        await no_reconnect(scope, receive, send)
+        return
+    after = dict(scope["headers"]).get(b"last-event-id", b"earliest").decode()
+    await Stream(broker.subscribe("soak/*", after=after))(scope, receive, send)
+
+
+async def live(receive: Any, send: Any) -> None:
+    global broker
+    await receive()
+    async with open_broker(os.environ["BROKER"], history=100_000, history_bytes=2**26) as opened:
+        broker = opened
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+    await trio.lowlevel.checkpoint()
