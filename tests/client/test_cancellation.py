@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import httpcore
@@ -227,6 +227,31 @@ async def test_no_generator_of_httpx_is_left_to_the_garbage_collector(pieces: in
         with trio.fail_after(5):
             while server.open:
                 await trio.sleep(0.01)
+
+
+# Such a transport's own generators are left to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*__aiter__")
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*aiter_raw")
+async def test_a_transport_that_never_waits_can_be_left() -> None:
+    class Endless(httpx.AsyncByteStream):
+        closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"data: a\n\n"
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    body = Endless()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        async with EventSource(URL, client=client) as source:
+            assert (await source.receive()).data == "a"
+        assert body.closed
 
 
 # The body of a request that is being sent is a generator of httpx's, which awaits nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
@@ -84,3 +84,5 @@ async def _cancel_reading(chunks: AsyncIterator[bytes]) -> None:
                 await anext(chunks)
         except (StopAsyncIteration, *errors):
             pass  # it had ended before: properly, with an error, or by being closed
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()  # a transport that never waits, as in tests, cannot be cancelled
