@@ -233,7 +233,12 @@ async def open_broker(
       BrokerError: the log cannot be opened.
     """
     retention = Retention(history, history_age, history_bytes)
-    engine = url if isinstance(url, Engine) else open_engine(url, retention, options)
+    if isinstance(url, str):
+        engine = open_engine(url, retention, options)
+    elif options:
+        raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
+    else:
+        engine = url
     hub = Hub(engine, retention, memory_bytes)
     hub.presence.grace = presence_grace
     with unwrapped():
