@@ -252,6 +252,7 @@ async def test_a_transport_that_never_waits_can_be_left() -> None:
         async with EventSource(URL, client=client) as source:
             assert (await source.receive()).data == "a"
         assert body.closed
+        await trio.testing.wait_all_tasks_blocked()
 
 
 # The body of a request that is being sent is a generator of httpx's, which awaits nothing.
