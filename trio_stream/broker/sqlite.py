@@ -145,8 +145,9 @@ class SqliteEngine(LocalLeases):
         for entries, task in batch:
             last = first + len(entries)
             if isinstance(result, outcome.Value):
-                ids = [record.id for record in records[first:last]]
-                trio.lowlevel.reschedule(task, outcome.Value(ids))
+                # One after another, so the first one says them all.
+                begin = records[first].id
+                trio.lowlevel.reschedule(task, outcome.Value(range(begin, begin + last - first)))
             else:
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
             first = last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Literal, final
 
 __all__ = ["EARLIEST", "MAX_TOPIC_BYTES", "Selection", "check_topic", "is_pattern", "parse_cursor"]
@@ -25,6 +26,11 @@ def check_topic(topic: object) -> str:
 
     Any Unicode text is one, but for ``*`` and ``**`` as a whole segment, which only patterns have.
     """
+    return _check_topic(topic) if isinstance(topic, str) else _check_name(topic, "a topic")
+
+
+@lru_cache(maxsize=1024)  # topics are published to over and over
+def _check_topic(topic: str) -> str:
     name = _check_name(topic, "a topic")
     if is_pattern(name):
         raise ValueError(

@@ -71,9 +71,9 @@ async def subscribe(result: Soak, server: Server, number: int, cut_after: float)
         async with await server.connect() as stream:
             header = b"last-event-id: %b\r\n" % last_id if last_id else b""
             await stream.send_all(b"GET / HTTP/1.1\r\nhost: soak\r\n%b\r\n" % header)
-            rest = b""
+            rest, body = b"", Body()
             while count < result.events:
-                rest += await stream.receive_some(65536)
+                rest += body.feed(await stream.receive_some(65536))
                 # Only what is whole counts: the rest of a block that was cut off comes again.
                 *blocks, rest = rest.split(b"\n\n")
                 for block in blocks:
@@ -81,7 +81,9 @@ async def subscribe(result: Soak, server: Server, number: int, cut_after: float)
                         continue
                     id, data = fields(block)
                     if (last_id and int(id) <= int(last_id)) or int(data) != count:
-                        result.wrong.append(f"{number}: {data!r} as event {count}")
+                        result.wrong.append(
+                            f"{number}: {block!r} as event {count}, after {last_id!r}"
+                        )
                         return
                     last_id, count = id, count + 1
                     result.received += 1
@@ -90,8 +92,33 @@ async def subscribe(result: Soak, server: Server, number: int, cut_after: float)
                     break
 
 
+class Body:
+    """Takes the headers and the chunks' borders out of a response."""
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._in_body = False
+
+    def feed(self, received: bytes) -> bytes:
+        assert received, "the server hung up"
+        self._raw += received
+        if not self._in_body:
+            end = self._raw.find(b"\r\n\r\n")
+            if end < 0:
+                return b""
+            self._in_body, self._raw = True, self._raw[end + 4 :]
+        data = []
+        while (end := self._raw.find(b"\r\n")) > 0:
+            size = int(self._raw[:end], 16)
+            if len(self._raw) < end + size + 4:
+                break
+            data.append(self._raw[end + 2 : end + 2 + size])
+            self._raw = self._raw[end + size + 4 :]
+        return b"".join(data)
+
+
 def fields(block: bytes) -> tuple[bytes, bytes]:
-    """The id and the data; chunk borders lie between blocks, never within."""
+    """The id and the data."""
     lines = [line for line in block.split(b"\n") if line.startswith((b"id: ", b"data: "))]
     return lines[0][4:], lines[1][6:]
 
