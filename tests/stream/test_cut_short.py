@@ -94,10 +94,11 @@ async def test_the_producer_knows_why() -> None:
         finally:
             seen.append(stream.outcome)
 
-    async with connect(Stream(curious)) as client:
-        await client.receive_event()
-        await cancelled_rest(client)
-    assert seen == ["shutdown"]
+    for _ in range(20):  # whichever of its tasks Trio happens to run first
+        async with connect(Stream(curious)) as client:
+            await client.receive_event()
+            await cancelled_rest(client)
+    assert seen == ["shutdown"] * 20
 
 
 async def test_draining_is_set_for_whoever_waits_outside_of_the_stream() -> None:
@@ -133,16 +134,18 @@ async def test_a_slow_client_gets_half_a_second(
 
 
 async def test_a_stuck_write_gets_nothing(autojump_clock: Clock, no_task_left: NothingLeft) -> None:
-    stream = Stream(Generator()())
-    async with connect(stream) as client:
+    async def flood(stream: Stream) -> None:
+        while True:
+            await stream.send("x" * 1000)
+
+    async with connect(Stream(flood)) as client:
         await client.receive_event()
         client.stall()
         await trio.sleep(1)
         began = trio.current_time()
         client.cancel_app()
         await client.read()
-        # The generator's own `finally` takes a second; nothing is added to it.
-        assert trio.current_time() - began == pytest.approx(1, abs=0.01)
+        assert trio.current_time() == began
         assert client.ended == "broken"
     await no_task_left()
 

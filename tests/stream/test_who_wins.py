@@ -152,6 +152,26 @@ async def test_a_stalled_client_that_leaves_has_disconnected(autojump_clock: Clo
         assert producer.closed
 
 
+async def test_one_that_has_stalled_may_leave_as_it_likes(autojump_clock: Clock) -> None:
+    """Cutting a stalled client off is reported as a disconnect, by servers that can."""
+
+    async def slow_to_end(stream: Stream) -> None:
+        try:
+            while True:
+                await stream.send("x" * 10_000)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+
+    stream = Stream(slow_to_end, stall_timeout=60)
+    async with connect(stream) as client:
+        client.stall()
+        await until_ended(stream)
+        client.disconnect()
+        await trio.sleep(10)
+    assert stream.outcome == "stalled"
+
+
 async def test_one_that_vanished_is_found_by_the_second_ping(autojump_clock: Clock) -> None:
     producer = Generator(1, pause=float("inf"))
     stream = Stream(producer(), ping=10)

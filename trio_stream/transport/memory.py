@@ -225,6 +225,9 @@ class MemoryConnection:
             self._finished = True
             await self._socket.write_end()
             self._end("complete")
+            # Whoever waits in `receive` hears of the end before this returns, as on Hypercorn.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
 
     async def _write(self, data: bytes) -> None:
         if self._writes_unseen is None:
