@@ -56,6 +56,7 @@ async def reuse(stream: Stream) -> None:
     """Hypercorn closes the connection, and in the same turn its number is another connection's."""
     await stream.send("first")
     await trio.sleep(0.1)
+    stream.send_nowait("second")
     assert stream._transport.direct
     ours, theirs = socket.socketpair()
     number = stream._connection.socket.fileno()
@@ -81,9 +82,11 @@ async def reuse(stream: Stream) -> None:
 
 
 async def cancelled(scope: Message, receive: Receive, send: Send) -> None:
-    """An app that gives its stream half a second, and says something after that."""
+    """An app that gives its stream half a second, and goes on after that."""
     with trio.move_on_after(0.5):
         await Stream(apps.flood)(scope, receive, send)
+    apps.note("cancelled")
+    await trio.sleep(1.5)
     await send({"type": "http.response.body", "body": b"what comes next", "more_body": False})
     apps.note("returned", path=scope["path"])
 

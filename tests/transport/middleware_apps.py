@@ -136,6 +136,18 @@ def adding_header(send: Send) -> Send:
     return added
 
 
+def adding_length(send: Send) -> Send:
+    """Knows how long the body of `/which` is, so that it is not sent in chunks."""
+
+    async def added(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            length = len("retry: 3000\ndata: first\n\ndata: portable\n\ndata: last\n\n")
+            message["headers"].append((b"content-length", b"%d" % length))
+        await send(message)
+
+    return added
+
+
 def compressing(send: Send) -> Send:
     """Compresses whatever it is, an event stream too; the first chunk would look the same."""
 
@@ -190,6 +202,7 @@ APPS: dict[str, Any] = {
     "copying": StreamMiddleware(wrapping(bare, copying)),
     "sleeping": StreamMiddleware(wrapping(bare, sleeping)),
     "buffering": StreamMiddleware(wrapping(bare, buffering)),
+    "adding-length": StreamMiddleware(wrapping(bare, adding_length)),
     "compressing": StreamMiddleware(wrapping(bare, compressing)),
     "another-task": StreamMiddleware(InAnotherTask(bare)),
 }

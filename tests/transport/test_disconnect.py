@@ -22,6 +22,7 @@ from .h2_client import connect_h2
 from .support import (
     Notes,
     body_of,
+    crowding,
     events_of,
     every_transport,
     nothing_left,
@@ -76,7 +77,7 @@ async def test_the_producer_is_told_in_milliseconds_with_500_other_streams_open(
             note = (await notes.wait("finally", "/quiet", count=number + 1))[-1]
             assert note["outcome"] == "disconnected"
             took.append(note["at"] - left)
-        assert statistics.median(took) < 0.005
+        assert statistics.median(took) < 0.005 * crowding()
 
 
 @every_transport
@@ -110,7 +111,7 @@ async def test_a_proxied_upstream_is_told_as_fast(transport: str, notes: Notes) 
                 while len(told) == number:
                     await trio.sleep(0.001)
             took.append(told[-1] - left)
-        assert statistics.median(took) < 0.005
+        assert statistics.median(took) < 0.005 * crowding()
         nursery.cancel_scope.cancel()
 
 
@@ -137,7 +138,7 @@ async def test_one_who_leaves_unseen_is_noticed_by_the_ping(
         ends = await notes.wait("finally", "/quiet", count=3)
         pings = 1 if transport == "direct" else 2
         assert all(end["outcome"] == "disconnected" for end in ends)
-        assert all(end["at"] - left < pings * PING + 0.5 for end in ends)
+        assert all(end["at"] - left < pings * PING + 0.5 * crowding() for end in ends)
         if transport == "direct":  # else Hypercorn keeps the connection's tasks for ever
             await nothing_left(server, before)
 
@@ -153,7 +154,7 @@ async def test_to_hypercorn_a_client_that_half_closes_has_left(
         await stream.send_eof()
         [end] = await notes.wait("returned")
         assert end["outcome"] == "disconnected"
-        assert end["at"] - left < 0.5
+        assert end["at"] - left < 0.5 * crowding()
         assert not (await read_what_is_left(stream)).endswith(b"0\r\n\r\n")
 
 
@@ -206,13 +207,11 @@ async def test_a_body_may_arrive_while_the_stream_runs(transport: str, notes: No
         await unfinished.aclose()
         # A client that waits to be asked for its body is asked.
         polite = await server.connect()
-        await send_request(
-            polite, "/count", "content-length: 5", "expect: 100-continue", method="POST"
-        )
-        head = await read_until(polite, b"100")
+        expecting = ("content-length: 5", "expect: 100-continue")
+        await send_request(polite, "/count?every=0.1", *expecting, method="POST")
+        head = await read_until(polite, b"HTTP/1.1 100 \r\n")
         await polite.send_all(b"hello")
-        response = head + await read_until(polite, b"0\r\n\r\n", within=0.9)
-        assert response.startswith(b"HTTP/1.1 100 \r\n")
+        response = head + await read_until(polite, b"0\r\n\r\n", within=3)
         _, _, response = response.partition(b"\r\n\r\n")
         assert events_of(body_of(response)[0]) == ["0", "1", "2"]
         await polite.aclose()
@@ -251,7 +250,7 @@ async def test_one_who_vanishes_without_a_word_is_gone_in_time(version: str, not
             begun = time.monotonic()
             [end] = await notes.wait("returned")
             assert end["outcome"] == "disconnected"
-            assert end["at"] - begun < 1.5 + PING + 1
+            assert end["at"] - begun < 1.5 + PING + 1 * crowding()
         if version == "1.1":
             await trio.aclose_forcefully(stream)
 

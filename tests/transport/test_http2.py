@@ -8,7 +8,7 @@ import trio
 from tests.support.certificates import Certificate
 
 from .h2_client import H2Client, connect_h2
-from .support import Notes, events_of, nothing_left, state
+from .support import Notes, crowding, events_of, nothing_left, state
 
 MIB = 2**20
 
@@ -30,7 +30,7 @@ async def test_a_client_without_window_holds_its_producer_back_and_is_cut_off_al
             assert (await state(server))["rss"] - before < 2 * MIB
             response = await client.until_ended(stuck)
             assert response.reset == h2.errors.ErrorCodes.CANCEL
-            assert 1 < time.monotonic() - begun < 1.5 + 1
+            assert 1 < time.monotonic() - begun < 1.5 + 1 * crowding()
             [note] = await notes.wait("returned", "/flood")
             assert note["outcome"] == "stalled"
             # The other stream of the same connection goes on.
@@ -62,19 +62,19 @@ async def test_the_end_of_a_used_up_connection_ends_its_streams(notes: Notes) ->
         notes.serve("direct", keep_alive_max_requests=5) as server,
         connect_h2(server) as client,
     ):
-        silent = await client.request("/quiet?ping=0.5")
-        talking = await client.request("/ticks?ping=0.5")
+        silent = await client.request("/quiet?ping=1")
+        talking = await client.request("/ticks?ping=1")
         await client.until(silent, b"retry")
         for _ in range(3):
             await client.until_ended(await client.request("/count"))
         await client.request("/count")
         await client.until_goaway()
         used_up = time.monotonic()
-        ends = [n for n in await notes.wait("finally", count=6) if n["path"] != "/count"]
-        assert [end["outcome"] for end in ends] == ["disconnected", "disconnected"]
-        # Within a ping; whoever sends meanwhile is told by the first event that does not get out.
-        assert all(end["at"] - used_up < 0.5 + 0.5 for end in ends)
-        assert {end["path"] for end in ends} == {"/quiet", "/ticks"}
+        # Whoever sends is told by the first event that does not get out, the other within a ping.
+        for path, within in (("/ticks", 0.5), ("/quiet", 1 + 0.5)):
+            [end] = await notes.wait("finally", path)
+            assert end["outcome"] == "disconnected"
+            assert end["at"] - used_up < within * crowding()
         assert not client.responses[talking].ended
 
 
@@ -114,7 +114,7 @@ async def test_a_body_that_still_arrives_when_the_response_ends_does_no_harm(not
             assert response.ended, path
             await client.until_reset(post)
             assert response.reset == h2.errors.ErrorCodes.NO_ERROR
-            assert 0.9 < time.monotonic() - begun < 2.5
+            assert 0.9 < time.monotonic() - begun < 1 + 1.5 * crowding()
         for post in posts:
             client.send_data_regardless(post, bytes(1000))
         await client.flush()
@@ -161,7 +161,7 @@ async def test_streams_that_are_reset_leave_nothing(notes: Notes) -> None:
         await client.until_more(other)
         before = await state(server)
         for _ in range(20):
-            failing = await client.request("/fail")
+            failing = await client.request("/fail?every=0.02")
             leaving = await client.request("/flood")
             await client.until(leaving, b"data: ")
             client.connection.reset_stream(leaving)

@@ -15,7 +15,7 @@ from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import send_request
 
-from .support import Notes, nothing_left, read_what_is_left, state
+from .support import Notes, crowding, nothing_left, read_what_is_left, state
 
 REQUEST = b"GET /quiet HTTP/1.1\r\nhost: localhost\r\n\r\n"
 MIB = 2**20
@@ -113,9 +113,10 @@ async def test_a_head_that_never_ends_is_cut_off_by_hypercorn(notes: Notes) -> N
             for byte in REQUEST:
                 await slow.send_all(bytes([byte]))
                 await trio.sleep(0.1)
-        assert 0.9 < time.monotonic() - begun < 2.5
+        assert 0.9 < time.monotonic() - begun < 1 + 1.5 * crowding()
         await trio.aclose_forcefully(slow)
         long = await server.connect()
-        await send_request(long, "/count", f"x-long: {'x' * 100_000}")
+        with suppress(trio.BrokenResourceError):
+            await send_request(long, "/count", f"x-long: {'x' * 100_000}")
         assert (await read_what_is_left(long)).startswith(b"HTTP/1.1 431 ")
         assert notes.all("finally") == []

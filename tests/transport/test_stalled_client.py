@@ -9,9 +9,10 @@ import trio
 
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
+from tests.support.raw import send_request
 
 from .h2_client import H2Client, connect_h2
-from .support import Notes, lateness, open_stream, read_what_is_left
+from .support import Notes, crowding, lateness, open_stream, read_what_is_left
 
 STALL = 1.0
 FLOOD = f"/flood?stall_timeout={STALL}&size=10000"
@@ -46,9 +47,9 @@ async def test_it_is_cut_off_within_its_time_and_others_notice_nothing(
         for what in ("finally", "returned"):
             [note] = await notes.wait(what)
             assert note["outcome"] == "stalled"
-            assert STALL - 0.5 < note["at"] - begun < STALL + 1
+            assert STALL - 0.5 < note["at"] - begun < STALL + 1 * crowding()
         # A few milliseconds, as before, whatever else this machine does.
-        assert meanwhile < before + 0.02
+        assert meanwhile < before + 0.02 * crowding()
         await other.aclose()
         await notes.wait("returned", count=2)
         assert not (await read_what_is_left(stalled)).endswith(b"0\r\n\r\n")
@@ -64,24 +65,22 @@ async def test_over_http2_the_connection_is_cut_off_when_it_is_the_socket_that_i
             ticks = await other.request("/ticks")
             [note] = await notes.wait("returned", within=STALL + 2)
             assert note["outcome"] == "stalled"
-            assert STALL - 0.5 < note["at"] - begun < STALL + 1.5
+            assert STALL - 0.5 < note["at"] - begun < STALL + 1.5 * crowding()
             assert not other.responses[ticks].ended
         await read_what_is_left(stalled)
 
 
 async def test_a_slow_client_is_not_a_stalled_one(notes: Notes) -> None:
-    """It takes longer for one event than the limit, but it never stops taking."""
+    """One event takes it seven times as long as it may take no byte, but it never stops taking."""
     async with notes.serve("direct") as server:
         slow = await server.connect()
-        await slow.send_all(
-            b"GET /flood?size=3000000&stall_timeout=0.5&buffer=1 HTTP/1.1\r\nhost: x\r\n\r\n"
-        )
+        await send_request(slow, f"/flood?size=3000000&buffer=1&stall_timeout={STALL}")
         received = 0
-        with trio.move_on_after(2.5):
-            while piece := await slow.receive_some(2**14):
+        with trio.move_on_after(4 * STALL):
+            while piece := await slow.receive_some(2**12):
                 received += len(piece)
                 await trio.sleep(0.01)
-        assert 0 < received < 6e6
+        assert 0 < received < 2e6
         assert notes.all("finally") == []
         await slow.aclose()
         await notes.wait("returned")
@@ -101,7 +100,7 @@ async def test_it_does_not_keep_the_server_from_ending(
         await trio.sleep(0.5)  # now they are stuck; their `stall_timeout` is longer than the test
         begun = time.monotonic()
         assert await server.process.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 1 + 1
+        assert time.monotonic() - begun < 1 + 1 * crowding()
         for stream in stalled:
             await trio.aclose_forcefully(stream)
     assert len(notes.all("lifespan.shutdown")) == workers
@@ -117,7 +116,7 @@ async def test_the_portable_transport_cancels_the_producer_and_leaves_the_rest_t
         begun = time.monotonic()
         [note] = await notes.wait("finally", within=STALL + 2)
         assert note["outcome"] == "stalled"
-        assert STALL - 0.5 < note["at"] - begun < STALL + 1
+        assert STALL - 0.5 < note["at"] - begun < STALL + 1 * crowding()
         await trio.sleep(0.2)
         assert notes.all("returned") == []
         await stalled.aclose()

@@ -53,15 +53,11 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 #: Seconds between two looks at what the kernel does not announce.
 _POLL = 0.01
 
-#: Options that not every system has.
+#: Not every system has it.
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
-_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 #: Seconds that Linux retries for by itself, roughly (`tcp_retries2`).
 _RETRIES = 900.0
-
-#: Bytes that the kernel may hold unsent. A client shows that it is alive by taking half of that.
-_UNSENT = 2**17
 
 
 def find_connection(send: Send) -> HypercornConnection | None:
@@ -162,28 +158,21 @@ class HypercornConnection:
         Without it Linux retries for about a quarter of an hour, which is also the most that is
         asked for here. Another stream of the same connection may have asked for more: that stays.
         """
-        self._set_tcp_option(_USER_TIMEOUT, int(min(seconds, _RETRIES) * 1000), at_least=True)
+        self._set_user_timeout(int(min(seconds, _RETRIES) * 1000), at_least=True)
 
     def unlimit_silence(self) -> None:
         """Back to the kernel's own way: the connection may be kept for other requests."""
-        self._set_tcp_option(_USER_TIMEOUT, 0)
+        self._set_user_timeout(0)
 
-    def limit_unsent(self) -> None:
-        """Let the kernel hold little that it has not sent yet.
-
-        It takes megabytes otherwise and says that it takes more only when a third of them has gone,
-        for which a slow client may need longer than a stalled one is given.
-        """
-        self._set_tcp_option(_NOTSENT_LOWAT, _UNSENT)
-
-    def _set_tcp_option(self, option: int | None, value: int, *, at_least: bool = False) -> None:
-        # Not on Unix sockets, whose peer cannot vanish and whose buffer is small.
-        if option is None or self.socket.family not in {socket.AF_INET, socket.AF_INET6}:
+    def _set_user_timeout(self, milliseconds: int, *, at_least: bool = False) -> None:
+        # Not on Unix sockets, whose peer cannot vanish.
+        if _USER_TIMEOUT is None or self.socket.family not in {socket.AF_INET, socket.AF_INET6}:
             return
         with suppress(OSError):  # closed in this very turn
             if at_least:
-                value = max(value, self.socket.getsockopt(socket.IPPROTO_TCP, option))
-            self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
+                set_before = self.socket.getsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT)
+                milliseconds = max(milliseconds, set_before)
+            self.socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
 
     def write_nowait(self, data: bytes | memoryview) -> int:
         """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.

@@ -43,7 +43,6 @@ class Http1Transport(AsgiTransport):
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
         self._may_be_direct = not connection.tls and self._http_version == "1.1"
         connection.limit_silence(stall_timeout + KERNEL_MARGIN)
-        connection.limit_unsent()
 
     async def write(self, data: bytes) -> None:
         if self.direct:
@@ -57,14 +56,19 @@ class Http1Transport(AsgiTransport):
         else:
             await super().write(data)
 
+    @property
+    def is_free(self) -> bool:
+        # Hypercorn writes too, an error response or a "100 Continue": never in the middle of ours.
+        locked = self._connection.server.send_lock.locked()
+        return self.direct and self.stuck_since is None and not locked
+
     def write_nowait(self, data: bytes) -> bool:
         """Write one chunk from any task, without waiting; False when it must be queued instead.
 
         Raises:
           trio.BrokenResourceError: the client has gone.
         """
-        server = self._connection.server
-        if self.stuck_since is not None or server.send_lock.locked():
+        if not self.is_free:
             return False
         frame = b"%x\r\n%b\r\n" % (len(data), data)
         taken = self._connection.write_nowait(frame)

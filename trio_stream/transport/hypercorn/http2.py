@@ -44,7 +44,6 @@ class Http2Transport(AsgiTransport):
         self._protocol = connection.protocol
         self._stream_id: int = connection.http.stream_id
         connection.limit_silence(stall_timeout + KERNEL_MARGIN)
-        connection.limit_unsent()
 
     def _buffer(self) -> StreamBuffer | None:
         """What waits in Hypercorn for the client's window; None when the stream is no more."""
