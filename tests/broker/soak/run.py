@@ -30,13 +30,13 @@ class Soak:
 
 
 async def soak(subscribers: int, events: int, *, cut_after: float = 0.02) -> Soak:
-    """Run one; raises when it takes longer than ten minutes.
+    """Run one; raises when it takes longer than an hour.
 
     ``cut_after`` is how likely a subscriber cuts its own connection after a chunk that it read.
     """
     result = Soak(subscribers, events)
     begun = time.monotonic()
-    with trio.fail_after(600):
+    with trio.fail_after(3600):
         async with redis_server() as redis:
             env = {"BROKER": redis.url}
             app = "tests.broker.soak.app:app"
@@ -57,7 +57,7 @@ async def soak(subscribers: int, events: int, *, cut_after: float = 0.02) -> Soa
 
 async def publish(result: Soak, server: Server) -> None:
     begun = time.monotonic()
-    async with server.client(timeout=600) as client:
+    async with server.client(timeout=3600) as client:
         response = await client.post(f"/?{result.events}")
         assert response.status_code == 204
     result.publish_seconds = time.monotonic() - begun
