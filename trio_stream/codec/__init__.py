@@ -16,6 +16,7 @@ from .encoder import (
     encode_comment,
     encode_retry,
     encode_sse,
+    join_events,
     unwrap,
 )
 from .event import EncodedEvent, ServerSentEvent
@@ -37,6 +38,7 @@ __all__ = [
     "encode_retry",
     "encode_sse",
     "get_format",
+    "join_events",
     "to_json",
     "unwrap",
 ]

@@ -6,6 +6,8 @@ the standard ends a line (CRLF, LF, CR), and names and ids that would end one ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from .event import EncodedEvent, ServerSentEvent
@@ -21,6 +23,7 @@ __all__ = [
     "encode_comment",
     "encode_retry",
     "encode_sse",
+    "join_events",
     "unwrap",
 ]
 
@@ -77,6 +80,25 @@ def encode_sse(
     if event is None and id is None and retry is None:
         return _data_lines(data) + b"\n"
     return to_utf8(_head(event, id, retry)) + _data_lines(data) + b"\n"
+
+
+def join_events(chunks: Sequence[bytes | str]) -> bytes:
+    """The bytes of many events at once: those encoded before, and plain lines, which are `str`.
+
+    A plain line is ASCII without CR or LF. To encode lines together costs 0.02 us each, one by one
+    0.2: a token of text is the commonest event by far, and a fast source's gather until written.
+    """
+    try:
+        return b"".join(chunks)  # type: ignore[arg-type]
+    except TypeError:
+        runs = groupby(chunks, type)
+        return b"".join(_join_run(list(run)) for _, run in runs)
+
+
+def _join_run(chunks: list[Any]) -> bytes:
+    if type(chunks[0]) is bytes:
+        return b"".join(chunks)
+    return ("data: " + "\n\ndata: ".join(chunks) + "\n\n").encode()
 
 
 def encode_retry(ms: int) -> bytes:

@@ -28,7 +28,7 @@ __all__ = ["EventChannel"]
 
 @final
 class EventChannel:
-    """Many senders, one receiver; carries wire-form bytes, an event each.
+    """Many senders, one receiver; carries an event each: wire-form bytes, or a plain line of text.
 
     Args:
       max_events: how many events may wait.
@@ -46,19 +46,22 @@ class EventChannel:
         "_wake",
         "closed_with",
         "queued_bytes",
+        "was_full",
     )
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._chunks: list[bytes] = []
-        self._senders: deque[tuple[trio.lowlevel.Task, bytes]] | None = None
+        self._chunks: list[bytes | str] = []
+        self._senders: deque[tuple[trio.lowlevel.Task, bytes | str]] | None = None
         self._wake: Callable[[], None] | None = None
         self._closed = False
         #: What a send after the end raises; made anew for every raise, so that tracebacks
         #: of different tasks are not chained onto one object.
         self.closed_with: Callable[[], Exception] = trio.ClosedResourceError
         self.queued_bytes = 0
+        #: Whether somebody waited to send when the last events were taken: more will come.
+        self.was_full = False
         self._taken = 0
         self._peak = 0
 
@@ -87,7 +90,7 @@ class EventChannel:
         """True when it is closed and everything has been taken."""
         return self._closed and not self._chunks
 
-    def offer(self, chunk: bytes) -> int:
+    def offer(self, chunk: bytes | str) -> int:
         """Add an event if there is room for it; returns how many wait then, 0 if it was not added.
 
         Everything that is sent passes here, so counting is left to `take`, once for many events.
@@ -106,12 +109,12 @@ class EventChannel:
             self.wake()
         return queued + 1
 
-    def send_nowait(self, chunk: bytes) -> None:
+    def send_nowait(self, chunk: bytes | str) -> None:
         """Add an event, or raise `trio.WouldBlock` when there is no room for it."""
         if not self.offer(chunk):
             raise trio.WouldBlock
 
-    async def wait_for_room(self, chunk: bytes) -> None:
+    async def wait_for_room(self, chunk: bytes | str) -> None:
         """Queue behind the other senders until ``chunk`` has been added.
 
         For callers that have tried `send_nowait`. `trio.Cancelled` means that it was not added.
@@ -130,7 +133,7 @@ class EventChannel:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def push(self, chunk: bytes) -> None:
+    def push(self, chunk: bytes | str) -> None:
         """Add a block of the library's own, whatever the bounds, even after `close`.
 
         For the few bytes a stream adds itself: a ping, a farewell, an error event.
@@ -144,7 +147,7 @@ class EventChannel:
         """Count events that never waited here: written past an idle channel, or part of another."""
         self._taken += count
 
-    async def receive(self) -> list[bytes]:
+    async def receive(self) -> list[bytes | str]:
         """Take all that waits: at least one event, unless `wake` was called.
 
         A checkpoint only when it waits; the write that follows is one.
@@ -179,19 +182,20 @@ class EventChannel:
         else:
             self._wake = callback
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[bytes | str]:
         """Take all that waits, which may be nothing, and as much again of waiting senders'.
 
         Their events go along at once: left in the channel, the first would be a write of its own.
         """
         chunks = self._take_queued()
         self._peak = max(self._peak, len(chunks))
-        if self._senders:
+        self.was_full = bool(self._senders)
+        if self.was_full:
             self._admit()
             chunks += self._take_queued()
         return chunks
 
-    def _take_queued(self) -> list[bytes]:
+    def _take_queued(self) -> list[bytes | str]:
         chunks, self._chunks = self._chunks, []
         self.queued_bytes = 0
         self._taken += len(chunks)

@@ -21,14 +21,14 @@ _SLICE = 0.001
 class StreamSink:
     """Where an automatic source puts its values: encodes them, and shares the processor."""
 
-    __slots__ = ("_channel", "_encode", "_offer", "_plain", "_slice_end", "_stream", "format")
+    __slots__ = ("_channel", "_may_be_plain", "_offer", "_slice_end", "_stream", "format")
 
     def __init__(self, stream: StreamState) -> None:
         self._stream = stream
         self._channel = stream._channel
         self._offer = stream._channel.offer
-        self._encode = stream._options.format.encode
-        self._plain = stream._options.ids is None
+        options = stream._options
+        self._may_be_plain = options.ids is None and options.format.has_fields
         self._slice_end = 0.0
         self.format = stream._options.format.name
 
@@ -36,17 +36,27 @@ class StreamSink:
         self._stream._release_headers()
 
     def put(self, value: Any) -> Awaitable[None] | None:
-        # The fast path of every automatic source: 0.6 us for an event, of which 0.3 are its bytes.
+        # The fast path of every automatic source: each call saved is a tenth of an event's cost.
         stream = self._stream
-        if type(value) is str and self._plain and not stream._retry_due:
-            chunk = self._encode(value, stream._event, None, None)
-        else:
-            chunk = stream._encode(value, None, None, None)
         now = perf_counter()
         if now < self._slice_end:
-            return None if self._offer(chunk) else self._wait_for_room(chunk)
+            # Plain text is encoded by the writer, with all that has gathered: see `join_events`.
+            if not (
+                type(value) is str
+                and self._may_be_plain
+                and stream._event is None
+                and not stream._retry_due
+                and value.isascii()
+                and "\n" not in value
+                and "\r" not in value
+            ):
+                value = stream._encode(value, None, None, None)
+            if self._offer(value) or (stream._flush_now() and self._offer(value)):
+                return None
+            return self._wait_for_room(value)
         # The first value in a while, or the last that may come without a checkpoint. A slow
         # source's every value goes straight to the connection here, a fast one's gather.
+        chunk = stream._encode(value, None, None, None)
         if stream._express_now(chunk) or self._offer(chunk):
             return self._checkpoint()
         return self._wait_for_room(chunk)
@@ -57,7 +67,7 @@ class StreamSink:
         await trio.lowlevel.checkpoint()
         self._slice_end = perf_counter() + _SLICE
 
-    async def _wait_for_room(self, chunk: bytes) -> None:
+    async def _wait_for_room(self, chunk: bytes | str) -> None:
         await self._channel.wait_for_room(chunk)
         self._slice_end = perf_counter() + _SLICE
 

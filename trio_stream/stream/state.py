@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from ..codec import EncodedEvent, encode_retry, unwrap
+from ..codec import EncodedEvent, encode_retry, join_events, unwrap
 from ..transport.base import ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
@@ -211,6 +211,17 @@ class StreamState:
             return False
         self._channel.note_sent()
         return True
+
+    def _flush_now(self) -> bool:
+        """Write all that is queued from the task that has filled the channel, where that is direct.
+
+        A fast source would otherwise take turns with the writer, which costs 0.2 us an event. What
+        the client does not take at once is the writer's, and then the source waits.
+        """
+        transport = self._transport
+        if transport is None or not transport.is_free:
+            return False
+        return self._write_express(join_events(self._channel.take()))
 
     def _write_express(self, chunk: bytes) -> bool:
         transport = self._transport

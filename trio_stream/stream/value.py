@@ -7,7 +7,7 @@ from typing import Any, Self, final
 
 import trio
 
-from ..codec import encode_retry
+from ..codec import encode_retry, join_events
 from .lifetime import Lifetime
 from .options import StreamOptions
 from .outcome import Outcome
@@ -36,7 +36,7 @@ class StreamValue:
         stream = self._stream
         await trio.lowlevel.checkpoint()
         try:
-            data = self._first() + b"".join(await stream._channel.receive())
+            data = self._first() + join_events(await stream._channel.receive())
         except trio.EndOfChannel:
             stream._raise_failure()
             raise StopAsyncIteration from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import outcome
 import trio
 
-from ..codec import encode_retry
+from ..codec import encode_retry, join_events
 from .foreign import failure_status
 from .outcome import Outcome
 from .state import DEFAULT_RETRY, StreamState
@@ -54,11 +54,11 @@ async def _write_on(stream: StreamState, transport: Transport) -> bool:
         await _begin(stream, transport)
     while not channel.is_finished:
         # All that is there, in one write: this is where the speed comes from.
-        data = b"".join(channel.take())
+        data = join_events(channel.take())
         if data or transport.stuck_since is not None:
             stream._written += len(data)
             await transport.write(data)
-        elif transport.direct:
+        elif transport.direct and not channel.was_full:
             return False
         else:
             await channel.wait()
@@ -80,7 +80,7 @@ async def _answer_failure(stream: StreamState, transport: Transport) -> bool:
 async def _begin(stream: StreamState, transport: Transport) -> None:
     stream._headers_out = True
     await transport.start(stream._options.status, stream._options.headers)
-    data = _primer(stream) + b"".join(stream._channel.take())
+    data = _primer(stream) + join_events(stream._channel.take())
     stream._written += len(data)
     await transport.write(data)
 

@@ -94,6 +94,10 @@ class AsgiTransport:
         for piece in pieces(data, PIECE):
             await self._deliver(body_message(piece, more=True))
 
+    @property
+    def is_free(self) -> bool:
+        return False
+
     def write_nowait(self, data: bytes) -> bool:
         return False
 

@@ -31,6 +31,10 @@ class Transport(Protocol):
     async def write(self, data: bytes) -> None:
         """Send ``data``, waiting for the client to take it (or for the server's buffers to)."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether `write_nowait` would take something now: only of a direct transport."""
+
     def write_nowait(self, data: bytes) -> bool:
         """Write from any task without waiting; False when ``data`` must be queued for `write`.
 
