@@ -62,11 +62,24 @@ async def test_a_changed_retry_goes_out_once_before_the_next_event() -> None:
         stream.retry = 500
         stream.retry = 500
         await stream.send("b", event="named")
+        stream.retry = 500
         await stream.send("c")
 
     assert await body_of(Stream(callback)) == (
         PRIMER + b"data: a\n\nretry: 500\nevent: named\ndata: b\n\ndata: c\n\n"
     )
+
+
+async def test_changed_after_the_end_it_goes_nowhere() -> None:
+    async def callback(stream: Stream) -> None:
+        await stream.send("a")
+        await trio.testing.wait_all_tasks_blocked()
+        stream.close()
+        stream.retry = 500
+        with pytest.raises(trio.ClosedResourceError):
+            stream.send_nowait("b")
+
+    assert await body_of(Stream(callback)) == PRIMER + b"data: a\n\n"
 
 
 async def test_set_before_the_first_byte_it_is_the_primers() -> None:

@@ -194,6 +194,7 @@ async def test_a_waiting_send_is_woken_by_a_stall(autojump_clock: Clock) -> None
         await fill(stream, client)
         with pytest.raises(trio.BrokenResourceError, match=r"the client is gone \(stalled\)"):
             await stream.send("waits")
+        assert stream.statistics().queued == 0  # nobody will take it, so it needs no memory
 
 
 async def send(stream: Stream) -> None:

@@ -25,6 +25,15 @@ async def test_a_retry_that_was_set_goes_first() -> None:
         assert await anext(stream.value) == b"retry: 500\ndata: a\n\n"
 
 
+async def test_a_changed_retry_goes_before_the_next_event() -> None:
+    async with Stream(retry=500) as stream:
+        await stream.send("a")
+        assert await anext(stream.value) == b"retry: 500\ndata: a\n\n"
+        stream.retry = 700
+        await stream.send("b")
+        assert await anext(stream.value) == b"retry: 700\ndata: b\n\n"
+
+
 async def test_what_was_sent_before_is_there() -> None:
     stream = Stream()
     stream.send_nowait("early")

@@ -70,6 +70,15 @@ async def test_send_after_the_client_has_left_says_nothing() -> None:
         app.release.set()
 
 
+async def test_what_was_under_way_is_lost_with_the_client() -> None:
+    app = App()
+    async with connect(app) as client:
+        await app.send(body(b"under way"))
+        client.disconnect()
+        assert await client.read() == b""
+        app.release.set()
+
+
 async def test_a_client_that_left_ends_a_send_that_waits() -> None:
     app = App()
     async with connect(app) as client, trio.open_nursery() as nursery:
