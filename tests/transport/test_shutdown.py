@@ -51,7 +51,7 @@ async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: 
             server.process.send_signal(signal.SIGTERM)
             assert await server.process.wait(within=5) == 0
             took = time.monotonic() - begun
-        assert took < 1 * crowding()
+        assert took < 1.5 * crowding()  # 1, and what the client itself takes of the processors
     assert len(bodies) == 500
     assert all(complete for _, complete in bodies)
     retries = [farewell(body) for body, _ in bodies]
