@@ -174,6 +174,7 @@ async def test_closing_wakes_who_receives(
             await source.aclose()
             assert source.state is ReadyState.CLOSED
         await endless.left.wait()
+        assert trio.current_time() == 0
 
 
 async def test_closing_is_idempotent_and_final(autojump_clock: MockClock) -> None:

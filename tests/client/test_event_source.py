@@ -13,11 +13,13 @@ from trio.testing import MockClock
 
 from tests.client.scripted import (
     Exchange,
+    Script,
     ScriptedServer,
     events,
     no_content,
     over_memory,
     over_tcp,
+    status,
 )
 from tests.codec.vectors import VECTORS, Vector
 from tests.support.tasks import NothingLeft
@@ -27,6 +29,7 @@ from trio_stream import (
     ReadyState,
     ReconnectPolicy,
     ServerSentEvent,
+    UpstreamStatusError,
 )
 
 TWO = b"id: 1\nevent: tick\ndata: {}\n\ndata: b\n\n"
@@ -254,6 +257,16 @@ async def test_makes_a_client_of_its_own_and_closes_it() -> None:
             assert client is not None
             assert not client.is_closed
         assert client.is_closed
+
+
+@pytest.mark.parametrize("end", [no_content, status("404 Not Found")], ids=["204", "404"])
+async def test_closes_its_own_client_when_there_will_be_no_more_to_do(end: Script) -> None:
+    async with over_tcp(ScriptedServer(end)) as url:
+        source = EventSource(url)
+        with pytest.raises((trio.EndOfChannel, UpstreamStatusError)):
+            await source.receive()
+        assert source._own_client is not None
+        assert source._own_client.is_closed
 
 
 async def test_a_client_that_was_handed_over_stays_open() -> None:

@@ -259,6 +259,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         if connection is None:
             self._end = trio.EndOfChannel()
             self._stopped()
+            await self._close_own_client()
             return
         self._connection = connection
         self._decoder.reset()
