@@ -56,7 +56,7 @@ class Generator:
                     await trio.sleep(self.pause)
         finally:
             self.closed_in = trio.lowlevel.current_task()
-            await trio.sleep(1)
+            await trio.sleep(0.01)
             self.closed = True
 
 
