@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -215,6 +215,31 @@ async def test_a_body_may_arrive_while_the_stream_runs(transport: str, notes: No
         _, _, response = response.partition(b"\r\n\r\n")
         assert events_of(body_of(response)[0]) == ["0", "1", "2"]
         await polite.aclose()
+
+
+@every_transport
+async def test_a_body_in_tiny_pieces_does_not_outlive_the_stream(
+    transport: str, notes: Notes
+) -> None:
+    """More messages wait for the app than Hypercorn lets wait, however the stream ends."""
+
+    async def send_pieces(path: str) -> None:
+        stream = await server.connect()
+        await send_request(stream, path, "transfer-encoding: chunked", method="POST")
+        with trio.move_on_after(2), suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"1\r\nx\r\n" * 1000)
+        await trio.aclose_forcefully(stream)
+
+    async with notes.serve(transport, graceful_timeout=1, expect_errors=True) as server:
+        before = await state(server)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(send_pieces, "/late/fail?every=0.05")
+                nursery.start_soon(send_pieces, "/late/flood?size=10000&stall_timeout=0.5")
+        await nothing_left(server, before)
+    outcomes = sorted(note["outcome"] for note in notes.all("returned"))
+    assert outcomes == ["failed", "failed", "stalled", "stalled"]
 
 
 @contextmanager

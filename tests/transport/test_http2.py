@@ -100,7 +100,7 @@ UNFINISHED = [
 
 async def test_a_body_that_still_arrives_when_the_response_ends_does_no_harm(notes: Notes) -> None:
     """Hypercorn has let go of the stream by then, and a frame for it would end the whole worker."""
-    async with notes.serve("direct", expect_errors=True) as server, connect_h2(server) as client:
+    async with notes.serve("direct") as server, connect_h2(server) as client:
         other = await client.request("/ticks")
         posts = [
             await client.request(path, method=method, end=False) for method, path in UNFINISHED
@@ -121,7 +121,6 @@ async def test_a_body_that_still_arrives_when_the_response_ends_does_no_harm(not
         again = await client.until_ended(await client.request("/count"))
         assert events_of(again.body) == ["0", "1", "2"]
         await client.until_more(other)
-    assert "Traceback" not in server.process.log()
 
 
 async def test_a_body_that_ends_in_time_is_waited_for(notes: Notes) -> None:

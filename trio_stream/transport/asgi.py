@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -122,7 +123,13 @@ class AsgiTransport:
             await self.finish()
 
     def close(self) -> None:
-        """Nothing is held here."""
+        # Hypercorn's reader waits, and with it the connection, while ten messages wait for an
+        # application that has returned. Where `receive` is bare, as there, they can be taken away.
+        channel = getattr(self._receive, "__self__", None)
+        if isinstance(channel, trio.MemoryReceiveChannel):
+            with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+                while True:
+                    channel.receive_nowait()
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed."""

@@ -133,6 +133,7 @@ class Http1Transport(AsgiTransport):
             self._connection.reset()
 
     def close(self) -> None:
+        super().close()
         if not self._finished:
             self._connection.protocol.connection = _BrokenOff()
 
