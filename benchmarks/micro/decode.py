@@ -69,6 +69,7 @@ CORPORA = {
     "chat chunks": Corpus(CHAT, 10_000, SEGMENT),
     "chat chunks, one a read": Corpus(CHAT, 10_000, len(CHAT)),
     "name, id and JSON": Corpus(TICK, 20_000, SEGMENT),
+    "name, id and JSON, one a read": Corpus(TICK, 20_000, len(TICK)),
     "name, id and JSON, CRLF": Corpus(TICK.replace(b"\n", b"\r\n"), 20_000, SEGMENT),
     "HTML in ten lines": Corpus(LINES, 3_000, SEGMENT),
 }
