@@ -49,8 +49,10 @@ class Hub:
 
     async def publish_forever(self) -> None:
         """Publishes what `make` gives, twenty times a second."""
+        next_time = trio.current_time()
         while True:
-            await trio.sleep(INTERVAL)
+            next_time += INTERVAL
+            await trio.sleep_until(next_time)
             event = self._make()
             for subscriber in self._subscribers:
                 try:

@@ -26,8 +26,10 @@ async def idle(stream: Stream) -> None:
 
 async def publish_forever() -> None:
     """One `encode` for all of them; a stream that is full, or just ended, misses the event."""
+    next_time = trio.current_time()
     while True:
-        await trio.sleep(INTERVAL)
+        next_time += INTERVAL
+        await trio.sleep_until(next_time)
         event = encode(now())
         for stream in subscribers:
             try:
