@@ -21,7 +21,7 @@ import httpx
 import trio
 
 from tests.support.tasks import all_tasks
-from trio_stream import Stream
+from trio_stream import Stream, StreamMiddleware
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -157,7 +157,7 @@ def make_stream(scope: Message) -> Stream:
                 path=scope["path"],
                 outcome=stream.outcome,
                 events=stream.statistics().events,
-                direct=stream._transport.direct,
+                transport=type(stream._transport).__name__,
             )
 
     return Stream(produce, **given)
@@ -212,3 +212,6 @@ async def portable(scope: Message, receive: Receive, send: Send) -> None:
         await send(message)
 
     await direct(scope, receive, own_send)
+
+
+under_middleware = StreamMiddleware(portable)

@@ -7,6 +7,7 @@ import functools
 import os
 import socket
 import sys
+from collections import UserDict
 from typing import Any
 
 from hypercorn.protocol import h2
@@ -42,6 +43,8 @@ def deviate(send: Any) -> None:
             del protocol.task_group  # needed for the next request only
         case "another type":
             protocol.send.__self__.send_lock = trio.Semaphore(1)
+        case "another type over HTTP/2":
+            protocol.stream_buffers = UserDict(protocol.stream_buffers)
         case "wrapped method":
             own = protocol.send
 

@@ -10,6 +10,7 @@ from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import read_to_end, send_request
 
+from .h2_client import connect_h2
 from .support import Notes, body_of, events_of, every_transport, read_what_is_left
 
 DIRECT = {
@@ -114,6 +115,23 @@ async def test_whatever_is_not_as_expected_means_portable(deviation: str, notes:
         assert complete
         expected = "direct" if deviation == "nothing" else "portable"
         assert events_of(body) == ["first", expected, "last"]
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    ["nothing", "subclassed server", "missing attribute", "another type over HTTP/2"],
+)
+async def test_over_http2_too(deviation: str, notes: Notes) -> None:
+    env = {"DEVIATION": deviation}
+    async with (
+        notes.serve("app", module="deviating_apps", env=env) as server,
+        connect_h2(server) as client,
+    ):
+        response = await client.until_ended(await client.request("/count"))
+        assert events_of(response.body) == ["0", "1", "2"]
+    [note] = notes.all("finally")
+    expected = "Http2Transport" if deviation == "nothing" else "AsgiTransport"
+    assert note["transport"] == expected
 
 
 async def test_a_descriptor_that_is_another_connection_s_by_now_gets_no_byte(notes: Notes) -> None:

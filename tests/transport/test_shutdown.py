@@ -88,10 +88,12 @@ async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> N
     assert (told < 0.9) == (transport == "direct")
 
 
-async def test_over_http2_and_tls_too(notes: Notes, certificate: Certificate) -> None:
+async def test_over_http2_and_tls_and_under_the_middleware_too(
+    notes: Notes, certificate: Certificate
+) -> None:
     bodies: list[Body] = []
     async with (
-        notes.serve("direct", certificate=certificate) as server,
+        notes.serve("under_middleware", certificate=certificate) as server,
         connect_h2(server) as client,
         trio.open_nursery() as nursery,
     ):
@@ -105,6 +107,7 @@ async def test_over_http2_and_tls_too(notes: Notes, certificate: Certificate) ->
         farewell(response.body)
         assert await server.process.wait(within=5) == 0
         assert time.monotonic() - begun < 1 * crowding()
+    assert len(notes.all("lifespan.shutdown")) == 1
     [(body, complete)] = bodies
     assert complete
     farewell(body)

@@ -14,12 +14,12 @@ import struct
 import sys
 import termios
 from contextlib import suppress
-from types import CodeType
+from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
 
-import h2.connection
 import h11
 import trio
+from h2.connection import H2Connection
 
 try:
     from hypercorn.config import Config
@@ -28,7 +28,7 @@ try:
     from hypercorn.protocol.http_stream import HTTPStream
     from hypercorn.trio.task_group import TaskGroup
     from hypercorn.trio.tcp_server import TCPServer
-    from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+    from hypercorn.trio.worker_context import WorkerContext
 except ImportError:  # they have moved
     _is_known = False
 else:
@@ -91,26 +91,22 @@ def _bound_to(method: Any, name: str, *kinds: type) -> Any:
 
 
 def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
-    expected: dict[str, type] = {"task_group": TaskGroup}
+    if not (
+        _has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
+        and _has(protocol, task_group=TaskGroup)
+        and _has(http, stream_id=int)
+    ):
+        return False
     if type(protocol) is H11Protocol:
-        expected |= {"connection": h11.Connection}
-    else:
-        expected |= {
-            "connection": h2.connection.H2Connection,
-            "stream_buffers": dict,
-            "priority": object,
-            "has_data": EventWrapper,
-            "closed": bool,
-        }
-        if not isinstance(protocol.stream_buffers.get(http.stream_id), StreamBuffer):
-            return False
-    return _has(protocol, expected) and _has(
-        server,
-        {"config": Config, "context": WorkerContext, "send_lock": trio.Lock, "stream": object},
+        return _has(protocol, connection=h11.Connection)
+    methods = {"_flush": MethodType, "_window_updated": MethodType}
+    return (
+        _has(protocol, connection=H2Connection, closed=bool, stream_buffers=dict, **methods)
+        and type(protocol.stream_buffers.get(http.stream_id)) is StreamBuffer
     )
 
 
-def _has(owner: object, attributes: dict[str, type]) -> bool:
+def _has(owner: object, **attributes: type) -> bool:
     return all(isinstance(getattr(owner, name, None), kind) for name, kind in attributes.items())
 
 
