@@ -23,7 +23,7 @@ from benchmarks.peers import OWN, PEERS, Peer
 from benchmarks.runner import Bench, Contestant, Result, rounds
 from benchmarks.scenarios import SCENARIOS, Scenario
 
-FILES_NEEDED = 4096  # 2,000 connections, and what a server opens besides
+FILES_NEEDED = 10_500  # 10,000 connections, and what a server opens besides
 OVERHEAD_SECONDS = 2.0  # to start, connect and end, roughly
 SMOKE = Pace(warmup=0.3, seconds=0.7)
 TABLE_WIDTH = 132  # when the output is not a terminal
@@ -101,7 +101,7 @@ def raise_file_limit(console: Console) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < FILES_NEEDED:
-        console.print(f"[yellow]ulimit -n is {hard}: too low for 2,000 clients.[/]")
+        console.print(f"[yellow]ulimit -n is {hard}: too low for 10,000 clients.[/]")
 
 
 def small(scenarios: Sequence[Scenario]) -> list[Scenario]:
@@ -167,7 +167,7 @@ def compete(
         able = [c for c in contestants if scenario.kind in c.peer.kinds]
         for contestant in contestants:
             if contestant not in able:
-                console.print(f"{contestant.peer.name} has no {scenario.kind}: it only delivers")
+                console.print(f"{contestant.peer.name} has no {scenario.kind}")
         for result in rounds(bench, scenario, able):
             report.progress(console, result, scenario)
             results.append(result)

@@ -27,6 +27,8 @@ def _command(program: Path, scenario: Scenario, port: int, pace: Pace) -> list[s
     command += ["--warmup", str(pace.warmup), "--seconds", str(pace.seconds)]
     if scenario.connect_rate:
         command += ["--connect-rate", str(scenario.connect_rate)]
+    if scenario.numbered:
+        command.append("--numbered")
     return [*command, "--latency"] if scenario.latency else command
 
 

@@ -17,7 +17,8 @@ from benchmarks.scenarios import Kind
 
 OWN = "trio-stream"
 FLOOR = "c-floor"
-ALL_KINDS: frozenset[Kind] = frozenset({"flood", "ticks", "idle", "fanout"})
+STREAMS: frozenset[Kind] = frozenset({"flood", "ticks", "idle", "fanout"})
+TOPICS: frozenset[Kind] = frozenset({"topic", "topic-flood", "topic-idle"})
 
 # Builds or installs what is missing (when told to) and gives the command for a port; the directory
 # is the run's own. Raises UnavailableError.
@@ -30,7 +31,7 @@ class Peer:
     title: str
     prepare: Prepare
     versions: Callable[[], str]
-    kinds: frozenset[Kind] = ALL_KINDS
+    kinds: frozenset[Kind] = STREAMS
     environment: Mapping[str, str] = field(default_factory=dict)
     publisher: bool = False  # needs somebody to publish to it over HTTP
     default: bool = True  # runs when no --peer is given
@@ -127,6 +128,17 @@ _ALL = (
             "benchmarks.servers.trio_stream_app:app", "import benchmarks.servers.trio_stream_app"
         ),
         _distributions("hypercorn", "trio"),
+        kinds=STREAMS | TOPICS,
+    ),
+    Peer(
+        "trio-stream-by-hand",
+        "this project's streams in a set, without a broker",
+        _hypercorn(
+            "benchmarks.servers.trio_stream_app:by_hand",
+            "import benchmarks.servers.trio_stream_app",
+        ),
+        _distributions("hypercorn", "trio"),
+        kinds=TOPICS,
     ),
     Peer(
         "bare-hypercorn",
@@ -182,6 +194,7 @@ _ALL = (
         "Go net/http, GOMAXPROCS=1",
         _go,
         _said_by("go", "version"),
+        kinds=STREAMS | TOPICS,
         environment={"GOMAXPROCS": "1"},
     ),
     Peer(
@@ -189,10 +202,16 @@ _ALL = (
         "nchan in nginx, published to over HTTP",
         _nchan,
         _said_by("nginx", "-v"),
-        kinds=frozenset({"idle", "fanout"}),
+        kinds=TOPICS | {"idle", "fanout"},
         publisher=True,
     ),
-    Peer(FLOOR, "C, epoll and writes only: the floor", _floor, _said_by("cc", "--version")),
+    Peer(
+        FLOOR,
+        "C, epoll and writes only: the floor",
+        _floor,
+        _said_by("cc", "--version"),
+        kinds=STREAMS | (TOPICS - {"topic-flood"}),
+    ),
 )
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _ALL}

@@ -1,17 +1,25 @@
-"""Publishes a timestamp twenty times a second over HTTP: for peers that don't run code of ours.
+"""Publishes over HTTP, on the load generator's core: for peers that don't run code of ours.
 
-`python -m benchmarks.publish PORT` posts to `/publish` on one kept connection, on the load
-generator's core. The timestamp is taken before the request leaves, as the request is part of what
+`python -m benchmarks.publish PORT` posts a timestamp to `/publish` twenty times a second, on one
+kept connection. The timestamp is taken before the request leaves, as the request is part of what
 such a peer needs to deliver an event; its other costs to the publishing application aren't counted.
+
+`python -m benchmarks.publish PORT flood` posts the numbers from 1 on to `/publish-flood` as fast as
+they are taken: on one connection, which keeps them in order, with `PIPELINED` requests on their way
+at any time, so that the server never waits for a request.
 """
 
 from __future__ import annotations
 
 import http.client
+import socket
 import sys
 import time
 
 from benchmarks.servers.workload import INTERVAL, now
+
+PIPELINED = 256
+_ANSWER = b"HTTP/1.1 "
 
 
 def publish_forever(port: int) -> None:
@@ -27,5 +35,29 @@ def publish_forever(port: int) -> None:
             raise SystemExit(f"publishing failed: {response.status} {response.reason}")
 
 
+def flood_forever(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        sent = answered = 0
+        rest = b""
+        while True:
+            wanted = range(sent + 1, answered + PIPELINED + 1)
+            connection.sendall(b"".join(map(_request, wanted)))
+            sent = answered + PIPELINED
+            received = connection.recv(2**16)
+            if not received:
+                raise SystemExit("publishing failed: the connection was closed")
+            rest += received
+            answered += rest.count(_ANSWER)
+            rest = rest[1 - len(_ANSWER) :]  # less than a whole one, which is counted already
+
+
+def _request(number: int) -> bytes:
+    body = b"%d" % number
+    return b"POST /publish-flood HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
 if __name__ == "__main__":
-    publish_forever(int(sys.argv[1]))
+    (flood_forever if sys.argv[2:] == ["flood"] else publish_forever)(int(sys.argv[1]))

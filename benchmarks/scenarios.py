@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["flood", "ticks", "idle", "fanout"]
+Kind = Literal["flood", "ticks", "idle", "fanout", "topic", "topic-flood", "topic-idle"]
+
+SILENT: frozenset[Kind] = frozenset({"idle", "topic-idle"})
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ RATE = Metric("rate", "events/s", "more", 0)
 CPU = Metric("cpu_us", "CPU µs/event", "less", 2)
 MEDIAN = Metric("p50_ms", "p50 ms", "less", 3)
 P99 = Metric("p99_ms", "p99 ms", "less", 3)
+MISSED = Metric("missed", "events missed", "less", 0)
 MEMORY = Metric("kib_per_connection", "KiB/connection", "less", 1)
 
 
@@ -31,6 +34,7 @@ class Scenario:
     connections: int
     metrics: tuple[Metric, ...]
     latency: bool = False
+    numbered: bool = False  # the events' numbers go on by one, and are checked
     connect_rate: int = 0  # connections opened per second, in random gaps; 0: as fast as answered
 
     @property
@@ -42,11 +46,12 @@ class Scenario:
         return replace(self, connections=min(self.connections, 50))
 
 
-def _fanout(connections: int) -> Scenario:
+def _fanout(connections: int, kind: Literal["fanout", "topic"] = "fanout") -> Scenario:
+    whose = " of a topic" if kind == "topic" else ""
     return Scenario(
-        f"fanout-{connections}",
-        "fanout",
-        f"one publisher at 20/s to {connections:,} clients, latency from publish to receipt",
+        f"{kind}-{connections}",
+        kind,
+        f"one publisher at 20/s to {connections:,} clients{whose}, latency from there to receipt",
         connections,
         (CPU, MEDIAN, P99, RATE),
         latency=True,
@@ -68,6 +73,23 @@ _ALL = (
     Scenario("idle", "idle", "2,000 silent streams: growth of resident memory", 2000, (MEMORY,)),
     _fanout(500),
     _fanout(2000),
+    _fanout(500, "topic"),
+    _fanout(2000, "topic"),
+    Scenario(
+        "topic-flood",
+        "topic-flood",
+        "one publisher, as fast as it goes, to 500 clients of a topic",
+        500,
+        (RATE, CPU, MISSED),
+        numbered=True,
+    ),
+    Scenario(
+        "topic-idle",
+        "topic-idle",
+        "10,000 clients of a silent topic: growth of resident memory",
+        10_000,
+        (MEMORY,),
+    ),
 )
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

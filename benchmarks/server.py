@@ -17,6 +17,7 @@ from typing import IO
 
 from benchmarks.build import HERE
 from benchmarks.peers import Peer
+from benchmarks.scenarios import Kind
 
 START_SECONDS = 20.0
 STOP_SECONDS = 2.0
@@ -73,8 +74,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _publisher(port: int) -> Iterator[None]:
+def _publisher(port: int, kind: Kind) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.publish", str(port)]
+    if kind == "topic-flood":
+        command.append("flood")
     process = subprocess.Popen(command, cwd=HERE.parent, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -85,7 +88,7 @@ def _publisher(port: int) -> Iterator[None]:
 
 @contextmanager
 def running(
-    peer: Peer, command: Callable[[int, Path], list[str]], core: int
+    peer: Peer, command: Callable[[int, Path], list[str]], core: int, kind: Kind
 ) -> Iterator[tuple[int, int]]:
     """Yields the port and the process group of a server pinned to a core, children included."""
     port = free_port()
@@ -103,7 +106,7 @@ def running(
         try:
             _await_answer(process, port, log)
             if peer.publisher:
-                with _publisher(port):
+                with _publisher(port, kind):
                     yield port, process.pid
             else:
                 yield port, process.pid

@@ -34,6 +34,18 @@ static const struct sample SAMPLES[] = {
     {"broken chunk size", HEAD_CHUNKED "zz\r\ndata: 1\n\n", 0, 0, BAD},
 };
 
+/* Events whose numbers are taken for a sequence. */
+static const struct sequence {
+    const char *what, *bytes;
+    uint64_t events, missed, gaps;
+} SEQUENCES[] = {
+    {"numbers in order", HEAD_CHUNKED "f\r\ndata: 7\n\ndata: \r\n9\r\n8\n\ndata: \r\n3\r\n9\n\n\r\n", 3, 0, 0},
+    {"numbers left out", HEAD_PLAIN "data: 7\n\nid: 4\ndata: 8\n\ndata: 19\n\n", 3, 10, 0},
+    {"a number twice", HEAD_PLAIN "data: 7\n\ndata: 7\n\ndata: 8\n\n", 3, 1, 0},
+    {"a gap that is told", HEAD_PLAIN "data: 7\n\nevent: gap\ndata: {\"after\": \"5\"}\n\ndata: 10\n\n", 2, 2, 1},
+    {"another name", HEAD_PLAIN "event: gap2\ndata: 7\n\nevent: gas\ndata: 8\n\n", 2, 0, 0},
+};
+
 static int wrong(const struct sample *sample, struct parser *parser, struct tally *tally)
 {
     uint64_t sum = 0;
@@ -59,14 +71,40 @@ static int run(const struct sample *sample, size_t first, size_t step)
     return wrong(sample, &parser, &tally);
 }
 
+static int run_sequence(const struct sequence *sequence, size_t first, size_t step)
+{
+    struct parser parser = {0};
+    struct tally tally = {.numbered = true};
+    size_t size = strlen(sequence->bytes);
+    feed(&parser, &tally, sequence->bytes, first);
+    for (size_t at = first; at < size; at += step)
+        feed(&parser, &tally, sequence->bytes + at, size - at < step ? size - at : step);
+    if (tally.events == sequence->events && tally.missed == sequence->missed && tally.gaps == sequence->gaps)
+        return 0;
+    printf("wrong: %s: events %ld, missed %ld, gaps %ld\n", sequence->what, (long)tally.events,
+           (long)tally.missed, (long)tally.gaps);
+    return 1;
+}
+
+static size_t next_step(size_t step)
+{
+    return step < 8 ? step + 1 : step * 2;
+}
+
 int main(void)
 {
     int failures = 0, runs = 0;
     for (size_t i = 0; i < sizeof SAMPLES / sizeof *SAMPLES; ++i) {
         size_t size = strlen(SAMPLES[i].bytes);
         for (size_t first = 0; first <= size; ++first)
-            for (size_t step = 1; step <= size; step = step < 8 ? step + 1 : step * 2, ++runs)
+            for (size_t step = 1; step <= size; step = next_step(step), ++runs)
                 failures += run(&SAMPLES[i], first, step);
+    }
+    for (size_t i = 0; i < sizeof SEQUENCES / sizeof *SEQUENCES; ++i) {
+        size_t size = strlen(SEQUENCES[i].bytes);
+        for (size_t first = 0; first <= size; ++first)
+            for (size_t step = 1; step <= size; step = next_step(step), ++runs)
+                failures += run_sequence(&SEQUENCES[i], first, step);
     }
     printf("%d splits, %d wrong\n", runs, failures);
     return failures != 0;

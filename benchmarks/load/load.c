@@ -32,7 +32,7 @@ static struct {
     const char *path;
     int port, connections, max_pending;
     double warmup, seconds, connect_rate;
-    bool latency;
+    bool latency, numbered;
 } options = {.path = "/", .connections = 1, .max_pending = 100, .warmup = 1, .seconds = 5};
 
 static struct client *clients;
@@ -195,6 +195,7 @@ static void hold_until_stdin_ends(void)
         serve_until(clock_ns() + GIVE_UP_SECONDS * 1000000000ull);
 }
 
+/* What was missed, or told as a gap, counts from the first event of a connection on. */
 static void start_window(void)
 {
     tally.events = tally.bytes = tally.skewed = reads = 0;
@@ -228,7 +229,8 @@ static void parse_options(int argc, char **argv)
 {
     static const struct option names[] = {
         {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'}, {"warmup", 1, 0, 'w'},
-        {"seconds", 1, 0, 's'}, {"max-pending", 1, 0, 'm'}, {"connect-rate", 1, 0, 'r'}, {"latency", 0, 0, 'l'}, {0}};
+        {"seconds", 1, 0, 's'}, {"max-pending", 1, 0, 'm'}, {"connect-rate", 1, 0, 'r'}, {"latency", 0, 0, 'l'},
+        {"numbered", 0, 0, 'n'}, {0}};
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
         switch (name) {
         case 'p': options.port = atoi(optarg); break;
@@ -239,8 +241,9 @@ static void parse_options(int argc, char **argv)
         case 'm': options.max_pending = atoi(optarg); break;
         case 'r': options.connect_rate = atof(optarg); break;
         case 'l': options.latency = true; break;
+        case 'n': options.numbered = tally.numbered = true; break;
         default: fail("usage: load --port N [--path /] [--connections N] [--warmup S] [--seconds S] "
-                      "[--max-pending N] [--connect-rate PER_SECOND] [--latency]");
+                      "[--max-pending N] [--connect-rate PER_SECOND] [--latency | --numbered]");
         }
 }
 
@@ -315,6 +318,8 @@ int main(int argc, char **argv)
     print_window(&window);
     if (options.latency)
         print_latency(window.tally.sample_count);
+    if (options.numbered)
+        printf(", \"missed\": %lu, \"gaps\": %lu", (unsigned long)window.tally.missed, (unsigned long)window.tally.gaps);
     printf(", \"connect_seconds\": %.4f}\n", connecting);
     return 0;
 }

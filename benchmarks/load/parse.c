@@ -58,16 +58,29 @@ static void record_latency(struct tally *tally, uint64_t stamp)
         tally->samples[tally->sample_count++] = tally->now - stamp;
 }
 
+/* The first number is any: a connection starts somewhere in the sequence. */
+static void check_number(struct parser *parser, struct tally *tally)
+{
+    uint64_t expected = parser->number + 1;
+    if (parser->number > 0 && parser->stamp != expected)
+        tally->missed += parser->stamp > expected ? parser->stamp - expected : 1;
+    parser->number = parser->stamp;
+}
+
 /* "If the line is empty (a blank line): Dispatch the event" - and a block without data is none. */
 static void dispatch(struct parser *parser, struct tally *tally)
 {
-    if (!parser->has_data)
-        return;
-    ++parser->events;
-    ++tally->events;
-    if (parser->stamp)
-        record_latency(tally, parser->stamp);
-    parser->has_data = false;
+    if (parser->has_data && parser->is_gap) {
+        ++tally->gaps;
+    } else if (parser->has_data) {
+        ++parser->events;
+        ++tally->events;
+        if (tally->numbered)
+            check_number(parser, tally);
+        else if (parser->stamp)
+            record_latency(tally, parser->stamp);
+    }
+    parser->has_data = parser->is_gap = false;
     parser->stamp = 0;
 }
 
@@ -81,9 +94,10 @@ static void event_lines(struct parser *parser, struct tally *tally, const char *
             dispatch(parser, tally);
         else if (!parser->has_data && len >= 5 && memcmp(text, "data:", 5) == 0) {
             parser->has_data = true;
-            if (tally->samples)
+            if (tally->samples || tally->numbered)
                 parser->stamp = number_in(text + 5, len - 5);
-        }
+        } else if (len == 10 && memcmp(text, "event: gap", 10) == 0)
+            parser->is_gap = true;
     }
 }
 

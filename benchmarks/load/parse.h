@@ -20,9 +20,11 @@ struct parser {
     int status;          /* of the response, 0 until its first line is there */
     bool chunked;
     bool has_data;       /* the block being read has a data line, so its blank line is an event */
+    bool is_gap;         /* ... and it is named "gap": the server says that it left events out */
     uint64_t stamp;      /* the number in that data line */
     uint64_t chunk_left; /* bytes of the chunk still to come */
     uint64_t events;
+    uint64_t number;     /* of the last event, when events are numbered */
     struct line outer;   /* unfinished line of the head or of the chunk framing */
     struct line inner;   /* unfinished line of the event stream */
 };
@@ -36,6 +38,9 @@ struct tally {
     size_t sample_count;
     size_t sample_room;
     uint64_t skewed;     /* timestamps from the future: the clocks differ, the run is worthless */
+    bool numbered;       /* the numbers of a connection's events must go on by one */
+    uint64_t missed;     /* events left out; one also for a number that comes twice or too late */
+    uint64_t gaps;       /* times that a server said so itself */
 };
 
 void feed(struct parser *parser, struct tally *tally, const char *data, size_t len);

@@ -130,7 +130,7 @@ static void assign(struct client *client, const char *path)
         client->work = TICKS;
         client->due = clock_ns() + INTERVAL; /* the same wait for all: the ring stays in order */
         push_ticking(client);
-    } else if (strncmp(path, "/fanout ", 8) == 0 && subscriber_count < CLIENTS_MAX) {
+    } else if ((strncmp(path, "/fanout ", 8) == 0 || strncmp(path, "/topic ", 7) == 0) && subscriber_count < CLIENTS_MAX) {
         client->work = FANOUT;
         subscribers[subscriber_count++] = client;
     }

@@ -1,0 +1,34 @@
+"""Fan-out by hand: a set of streams, to each of which every event is sent."""
+
+from __future__ import annotations
+
+import trio
+
+from benchmarks.servers.asgi import Receive, Scope, Send
+from trio_stream import Stream, encode
+
+__all__ = ["Hub"]
+
+
+class Hub:
+    """One `encode` for all of them; a stream that is full, or just ended, misses the event."""
+
+    def __init__(self) -> None:
+        self._subscribers: set[Stream] = set()
+
+    def publish(self, data: object) -> None:
+        event = encode(data)
+        for stream in self._subscribers:
+            try:
+                stream.send_nowait(event)
+            except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+    async def subscriber(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI app of one of them."""
+        stream = Stream()
+        self._subscribers.add(stream)
+        try:
+            await stream(scope, receive, send)
+        finally:
+            self._subscribers.remove(stream)
