@@ -287,3 +287,28 @@ async def test_a_send_that_raises_ends_the_stream_and_reaches_the_server(
     assert stream.outcome == "failed"
     assert closed == ["failed"]
     await no_task_left()
+
+
+async def test_a_receive_that_fails_fails_the_stream(no_task_left: NothingLeft) -> None:
+    """The server's, or a middleware's: without it nobody would hear of the client's leaving."""
+    sent = []
+
+    async def receive() -> Message:
+        await trio.testing.wait_all_tasks_blocked()
+        raise KeyError("in receive")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def forever(stream: Stream) -> None:
+        await stream.send("one")
+        await trio.sleep_forever()
+
+    stream = Stream(forever)
+    scope = {"type": "http", "method": "GET", "headers": [], "http_version": "1.1"}
+    with pytest.raises(KeyError, match="in receive"):
+        await stream(scope, receive, send)
+    assert stream.outcome == "failed"
+    assert sent[-1]["body"] == PRIMER + b"data: one\n\n"
+    assert sent[-1]["more_body"] is True  # broken off, so that the client can tell
+    await no_task_left()

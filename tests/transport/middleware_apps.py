@@ -161,6 +161,24 @@ def compressing(send: Send) -> Send:
     return compressed
 
 
+def without_content(send: Send) -> Send:
+    async def changed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["status"] = 204
+        await send(message)
+
+    return changed
+
+
+def head_as_get(app: App) -> App:
+    """What frameworks do that answer a HEAD wherever there is a GET."""
+
+    async def answered(scope: Message, receive: Receive, send: Send) -> None:
+        await app({**scope, "method": "GET"}, receive, send)
+
+    return answered
+
+
 class InAnotherTask:
     """Passes on the very objects, from a task of its own."""
 
@@ -204,6 +222,10 @@ APPS: dict[str, Any] = {
     "buffering": StreamMiddleware(wrapping(bare, buffering)),
     "adding-length": StreamMiddleware(wrapping(bare, adding_length)),
     "compressing": StreamMiddleware(wrapping(bare, compressing)),
+    "head-as-get": StreamMiddleware(head_as_get(bare)),
+    "head-as-get-bare": head_as_get(bare),
+    "no-content": StreamMiddleware(wrapping(bare, without_content)),
+    "no-content-bare": wrapping(bare, without_content),
     "another-task": StreamMiddleware(InAnotherTask(bare)),
 }
 

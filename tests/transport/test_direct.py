@@ -8,7 +8,7 @@ import trio
 
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
-from tests.support.raw import read_to_end, send_request
+from tests.support.raw import read_to_end, read_until, send_request
 
 from .h2_client import connect_h2
 from .support import Notes, body_of, events_of, every_transport, read_what_is_left
@@ -95,6 +95,16 @@ async def test_over_a_unix_socket(notes: Notes) -> None:
         assert events_of(body) == ["first", "direct", "last"]
 
 
+async def test_a_response_without_a_body_gets_none(notes: Notes) -> None:
+    """Though the stream knows nothing of it: a middleware made a GET of the HEAD, or a 204."""
+    async with notes.serve("app", module="middleware_apps") as server:
+        for name, method in (("head-as-get", "HEAD"), ("no-content", "GET")):
+            for wrapper in ("", "-bare"):
+                response = await answer(server, f"/{name}{wrapper}/which", method=method)
+                assert response.endswith(b"\r\n\r\n"), name
+                assert response.count(b"\r\n\r\n") == 1, name
+
+
 @pytest.mark.parametrize(
     "deviation",
     [
@@ -145,6 +155,25 @@ async def test_a_descriptor_that_is_another_connection_s_by_now_gets_no_byte(not
         assert note["foreign"] == ""
         [note] = await notes.wait("returned")
         assert note["outcome"] == "disconnected"
+
+
+async def test_a_ping_that_meets_the_clients_end_ends_that_stream_alone(notes: Notes) -> None:
+    """A client may leave between the look whether it has and the ping."""
+    async with notes.serve(
+        "app", module="deviating_apps", env={"DEVIATION": "nobody looks"}
+    ) as server:
+        other = await server.connect()
+        await send_request(other, "/ticks")
+        stream = await server.connect()
+        await send_request(stream, "/quiet?ping=0.2")
+        await read_until(stream, b"retry: ")
+        await send_request(stream, "/count")  # so that Hypercorn does not look either
+        await trio.sleep(0.1)
+        await stream.aclose()
+        [note] = await notes.wait("returned")
+        assert (note["path"], note["outcome"]) == ("/quiet", "disconnected")
+        await read_until(other, b"data: ")
+        await other.aclose()
 
 
 async def test_cancelled_in_the_middle_of_a_write_it_drops_the_connection(notes: Notes) -> None:

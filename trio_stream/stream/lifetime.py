@@ -129,15 +129,21 @@ class Lifetime(StreamState):
 
     async def _watch(self) -> None:
         assert self._transport is not None
-        try:
-            await self._transport.wait_disconnected()
-        except trio.Cancelled:
+        result = await outcome.acapture(self._transport.wait_disconnected)
+        if isinstance(result, outcome.Error):
+            if isinstance(result.error, Exception):
+                # The server's `receive` has failed, or a middleware's: nobody would hear of the
+                # client's leaving any more.
+                self._failure = self._failure or result.error
+                self._end(Outcome.FAILED)
+                return
             shutdown.cut_short(self)
-            raise
+            result.unwrap()
         self._lose(Outcome.DISCONNECTED)
 
     def _start_writer(self) -> None:
         """There is something to write, or the end to be told."""
+        self._express = False
         if self._outcome not in LOST:
             assert self._helpers is not None
             self._writing = trio.CancelScope(shield=True)

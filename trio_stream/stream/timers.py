@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from math import inf
 
+from .ends import StreamBroken
 from .outcome import LOST, Outcome
 from .state import SHIELDED, StreamState
 
@@ -72,8 +74,9 @@ def _ping(stream: StreamState, silence: float) -> None:
     ping = options.format.ping
     if ping is None or not stream._headers_out:
         return
-    if not (stream._express and stream._channel.is_idle and stream._write_express(ping)):
-        stream._channel.push(ping)
+    with suppress(StreamBroken):  # the ping is what found that the client has gone
+        if not (stream._express and stream._write_express(ping)):
+            stream._channel.push(ping)
 
 
 def _expiry(stream: StreamState, now: float) -> float:

@@ -94,7 +94,7 @@ def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
     if not (
         _has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
         and _has(protocol, task_group=TaskGroup)
-        and _has(http, stream_id=int)
+        and _has(http, stream_id=int, scope=dict)
     ):
         return False
     if type(protocol) is H11Protocol:

@@ -20,6 +20,9 @@ __all__ = ["Proof", "is_transparent"]
 #: A response that says it is encoded or counted is not ours as it stands.
 _TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
+#: Statuses whose body, if there is one, the server does not send.
+_WITHOUT_BODY = frozenset({204, 304})
+
 
 class Proof:
     """What the outermost wrapper looks out for; one for each request under `StreamMiddleware`."""
@@ -43,7 +46,9 @@ class Proof:
         """Called by the outermost wrapper with each message that passes."""
         if message["type"] == "http.response.start":
             headers = message.get("headers", ())
-            self.touched = any(bytes(name).lower() in _TOUCHED for name, _ in headers)
+            self.touched = message["status"] in _WITHOUT_BODY or any(
+                bytes(name).lower() in _TOUCHED for name, _ in headers
+            )
         elif self._expected is not None and message.get("body") is self._expected:
             self.seen = self._enabled and not self.touched
 
@@ -54,13 +59,15 @@ async def is_transparent(
     """Send ``body``, the stream's first chunk, and tell whether it came out untouched."""
     message = {"type": "http.response.body", "body": body, "more_body": True}
     proof: Proof | None = connection.proof
+    # A middleware may answer a HEAD as if it were a GET. The server sends no body then.
+    has_body = connection.http.scope["method"] != "HEAD"
     if proof is None:  # no wrapper at all: `send` is Hypercorn's own
         await deliver(message)
-        return True
+        return has_body
     proof.expect(body)
     await _FirstStep(deliver(message), proof.stop)
     proof.stop()
-    return proof.seen
+    return proof.seen and has_body
 
 
 class _FirstStep:
