@@ -1,6 +1,8 @@
 """Subscriptions as the sources of streams: the fan-out, slow clients, and what clients are told."""
 
 import json
+import re
+from time import perf_counter
 
 import pytest
 import trio
@@ -8,6 +10,9 @@ import trio.testing
 
 from trio_stream import EncodedEvent, ServerSentEvent, Stream
 from trio_stream.broker import Broker, open_broker
+from trio_stream.broker.contract import Record, wire_form
+from trio_stream.broker.fanout import FanOut
+from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 
@@ -267,3 +272,95 @@ async def test_events_that_go_out_together_are_counted_one_by_one() -> None:
             await settled()
             assert [(await client.receive_event()).data for _ in range(50)]
             assert stream.statistics().events == 50
+
+
+class Taker:
+    """A stream's sink that takes everything, and as long over it as a socket does."""
+
+    format = "sse"
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.counted = 0
+
+    def put(self, value: EncodedEvent) -> None:
+        self.put_nowait(value)
+
+    def put_nowait(self, event: EncodedEvent) -> bool:
+        until = perf_counter() + 20e-6
+        while perf_counter() < until:
+            pass
+        self.taken.append(event.data)
+        self.counted += 1
+        return True
+
+    def add_events(self, count: int) -> None:
+        self.counted += count
+
+    def relay(self, event: ServerSentEvent) -> None:
+        raise AssertionError("not from a topic")
+
+    def ready(self) -> None:
+        pass
+
+
+class Follower:
+    def __init__(self, seen: float) -> None:
+        self.seen = seen
+        self.selection = Selection(["t"])
+        self.taken = Taker()
+        self.take = self.taken.put_nowait
+        self.add_events = self.taken.add_events
+
+    def fall_behind(self, cursor: int) -> None:
+        raise AssertionError(f"it had room for what comes after {cursor}")
+
+    def end(self) -> None:
+        raise AssertionError("it has not ended")
+
+
+async def test_what_is_published_at_every_turn_gathers() -> None:
+    takers = [Taker() for _ in range(100)]
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        for taker in takers:
+            nursery.start_soon(broker.subscribe("t/*").run, taker)
+        await settled()
+        ids = [await broker.publish(f"t/{n % 2}", n) for n in range(1000)]
+        await settled()
+        nursery.cancel_scope.cancel()
+    for taker in takers:
+        found = re.findall(rb"id: (\d+)\n", b"".join(taker.taken))
+        assert [id.decode() for id in found] == ids
+        assert taker.counted == len(ids)
+    writes = sum(len(taker.taken) for taker in takers)
+    assert writes < 100 * len(ids) / 8  # without, a publisher has a turn for 64 writes
+
+
+async def test_what_is_published_seldom_is_not_held_back() -> None:
+    taker = Taker()
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        nursery.start_soon(broker.subscribe("t").run, taker)
+        for n in range(5):
+            await settled()
+            await broker.publish("t", n)
+            for _ in range(2):
+                await trio.lowlevel.checkpoint()
+            assert len(taker.taken) == n + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_follower_that_has_read_part_of_what_goes_out_together_gets_the_rest() -> None:
+    everyone, someone = Follower(seen=0), Follower(seen=6)
+    fanout = FanOut()
+    fanout.add(everyone)
+    fanout.add(someone)
+    fanout.push([Record(id, "t", "", wire_form(id, b"data: x\n\n")) for id in range(1, 11)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fanout.run)
+        await settled()
+        nursery.cancel_scope.cancel()
+    assert everyone.taken.counted == 10
+    assert re.findall(rb"id: (\d+)", b"".join(someone.taken.taken)) == [b"7", b"8", b"9", b"10"]
+    assert someone.taken.counted == 4
+    assert everyone.seen == someone.seen == 10
+    assert fanout.delivered == 14

@@ -2,13 +2,17 @@
 
 One task does it for the whole broker. So a publisher waits for no subscriber, events reach everyone
 in the order of their ids, and what was published while the last ones were being handed out goes out
-in one write: the busier the broker, the fewer writes for each event.
+in one write: the busier the broker, the fewer writes for each event. While something is published
+at every turn, publishers are left as much time as handing out has taken: a write to each of 500
+clients costs the same for one event as for hundreds.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from operator import is_
+from time import perf_counter
 from typing import Protocol, final
 
 import trio
@@ -24,7 +28,8 @@ __all__ = ["FanOut", "Follower"]
 #: Trio's scheduler about 15.
 _TURN = 64
 
-#: Events that may wait to be handed out; publishers wait beyond that. In memory anyway: the log's.
+#: Events that may wait to be handed out, besides those that are being handed out; publishers wait
+#: beyond that. In memory anyway: the log's.
 _PENDING = 1024
 
 #: Bytes that are joined into one write.
@@ -130,15 +135,31 @@ class FanOut:
             if not self._pending:
                 self._sleeping = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
-            oldest = self._pending.popleft()
-            if isinstance(oldest, Record):
-                run = self._next_run(oldest)
-                for group in self._route(oldest.topic):
-                    await self._hand_out(group, run)
-            else:
-                self._all_behind(oldest)
-            if self._publishers and not self.crowded:
-                self._publishers.unpark_all()
+            begun = perf_counter()
+            waiting, self._pending = self._pending, deque()
+            self._publishers.unpark_all()
+            while waiting:
+                oldest = waiting.popleft()
+                if isinstance(oldest, Record):
+                    route = self._route(oldest.topic)
+                    run = self._next_run(oldest, route, waiting)
+                    for group in route:
+                        await self._hand_out(group, run)
+                else:
+                    self._all_behind(oldest)
+            if self._pending:
+                now = perf_counter()
+                await self._gather(now + (now - begun))
+
+    async def _gather(self, until: float) -> None:
+        """Leave others their turns, as long as something is published in every one."""
+        count = 0
+        while count < len(self._pending) <= _PENDING and perf_counter() < until:
+            count = len(self._pending)
+            # Two, because Trio shuffles each turn: a publisher may be after us in the one and
+            # before us in the next, and so have had no turn between two of ours.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
 
     def _wake(self) -> None:
         if self._sleeping is not None:
@@ -149,17 +170,20 @@ class FanOut:
         self._sleeping = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _next_run(self, oldest: Record) -> list[Record]:
-        """The oldest event that waits, and what follows it as long as it is of the same topic."""
-        pending = self._pending
+    def _next_run(
+        self, oldest: Record, route: list[Group], waiting: deque[Record | int]
+    ) -> list[Record]:
+        """The oldest event that waits, and what follows it as long as it is for the same groups."""
         run, size = [oldest], len(oldest.event.data)
-        while pending and size < _JOINED_BYTES:
-            following = pending[0]
-            if not isinstance(following, Record) or following.topic != oldest.topic:
+        while waiting and size < _JOINED_BYTES:
+            following = waiting[0]
+            if not isinstance(following, Record) or not (
+                following.topic == oldest.topic or _are(self._route(following.topic), route)
+            ):
                 break
             run.append(following)
             size += len(following.event.data)
-            pending.popleft()
+            waiting.popleft()
         return run
 
     def _all_behind(self, cursor: int) -> None:
@@ -181,29 +205,39 @@ class FanOut:
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         first, last = run[0].id, run[-1].id
-        event, more = joined(run), len(run) - 1
+        whole = joined(run), len(run)
         followers = tuple(group)
-        done = taken = 0
+        done = 0
         while done < len(followers):
             turn = followers[done : done + self._turn]
             self._turn -= len(turn)
             done += len(turn)
             # This loop is what a publish costs: it is kept free of anything that can wait.
             for follower in turn:
-                if follower.seen < first:
+                seen = follower.seen
+                if seen < last:
+                    event, count = whole if seen < first else _rest(run, seen)
                     try:
                         if follower.take(event):
                             follower.seen = last
-                            taken += 1
-                            if more:
-                                follower.add_events(more)
+                            self.delivered += count
+                            if count > 1:
+                                follower.add_events(count - 1)
                         else:
-                            follower.fall_behind(first - 1)
+                            follower.fall_behind(first - 1 if seen < first else int(seen))
                     except (trio.ClosedResourceError, trio.BrokenResourceError):
                         follower.end()
-                elif follower.seen < last:
-                    follower.fall_behind(int(follower.seen))
             if self._turn <= 0:
                 self._turn = _TURN
                 await trio.lowlevel.checkpoint()
-        self.delivered += taken * len(run)
+
+
+def _are(groups: list[Group], others: list[Group]) -> bool:
+    """Whether these are the same groups, not merely equal ones."""
+    return len(groups) == len(others) and all(map(is_, groups, others))
+
+
+def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
+    """What is new to a follower that has read the log when some of these were in it already."""
+    rest = [record for record in run if record.id > seen]
+    return joined(rest), len(rest)
