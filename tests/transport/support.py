@@ -1,5 +1,6 @@
 """What the transport tests share: servers whose streams leave notes, and readers of those."""
 
+import itertools
 import json
 import os
 import re
@@ -122,11 +123,17 @@ def events_of(body: bytes) -> list[str]:
     return re.findall(r"^data: ?(.*)$", body.decode(), re.MULTILINE)
 
 
-async def lateness(ticks: trio.abc.Stream, *, seconds: float) -> float:
-    """How late the events of a stream of `/ticks` come, in the median, for so long."""
+async def lateness(ticks: trio.abc.Stream, *, seconds: float) -> tuple[float, float]:
+    """How late the events of a stream of `/ticks` come for so long, and the longest silence.
+
+    The former is the median; the latter shows a server that does nothing at all for a while.
+    """
     late = []
+    arrivals = [time.monotonic()]
     with trio.move_on_after(seconds):
         while piece := await ticks.receive_some():
             now = time.monotonic()
             late += [now - float(tick) for tick in events_of(piece)]
-    return statistics.median(late)
+            arrivals.append(now)
+    arrivals.append(time.monotonic())
+    return statistics.median(late), max(b - a for a, b in itertools.pairwise(arrivals))

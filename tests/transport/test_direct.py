@@ -189,6 +189,35 @@ async def test_cancelled_in_the_middle_of_a_write_it_drops_the_connection(notes:
         await notes.wait("returned")
 
 
+SAME = [
+    "/count?retry=50&event=name",
+    "/mixture?events=300",
+    "/mixture?events=300&format=text",
+    "/count?format=ndjson",
+    "/flood?to=300&size=3000",
+    "/quiet?max_duration=0.1",
+]
+
+
+async def test_bodies_are_the_same_by_every_way(notes: Notes) -> None:
+    bodies: dict[str, set[bytes]] = {path: set() for path in SAME}
+    for transport in ("direct", "portable"):
+        async with notes.serve(transport) as server, connect_h2(server) as client:
+            for path, found in bodies.items():
+                body, complete = body_of(await answer(server, path))
+                assert complete
+                found.add(body)
+                _, _, body = (await answer(server, path, version="1.0")).partition(b"\r\n\r\n")
+                found.add(body)
+                response = await client.until_ended(await client.request(path))
+                assert response.ended
+                found.add(response.body)
+    assert [path for path, found in bodies.items() if len(found) > 1] == []
+    assert all(min(map(len, found)) > 5 for found in bodies.values())
+    used = {note["transport"] for note in notes.all("finally")}
+    assert used == {"Http1Transport", "Http2Transport", "AsgiTransport"}
+
+
 @every_transport
 async def test_what_is_sent_on_every_path_comes_out_in_order(transport: str, notes: Notes) -> None:
     """By `send` and `send_nowait`, small and large, to a client that reads now and then."""
