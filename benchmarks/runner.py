@@ -43,7 +43,7 @@ class Result:
 def rounds(bench: Bench, scenario: Scenario, contestants: Sequence[Contestant]) -> Iterator[Result]:
     """A B C A B C: whatever drifts in the machine meets everyone alike.
 
-    Who has failed twice is not tried again: an overloaded server takes half a minute to fail.
+    Who has failed twice is not tried again: an overloaded server takes a minute to fail.
     """
     failures: Counter[str] = Counter()
     for number in range(bench.repeats):

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 30 };
+enum { READ_SIZE = 256 * 1024, READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 60 };
 
 struct client {
     int fd;
@@ -183,7 +183,7 @@ static void connect_all(void)
         next = open_some(next);
         turn(next > clock_ns() ? next : give_up);
         if (clock_ns() > give_up)
-            fail("overloaded: half a minute did not do to answer every connection");
+            fail("overloaded: a minute did not do to answer every connection");
     }
 }
 
@@ -250,7 +250,7 @@ static void parse_options(int argc, char **argv)
 static void prepare(void)
 {
     /* Whatever goes wrong, this process ends. */
-    alarm((unsigned)(3 * GIVE_UP_SECONDS + options.warmup + options.seconds));
+    alarm((unsigned)(2 * GIVE_UP_SECONDS + options.warmup + options.seconds));
     epoll_fd = epoll_create1(0);
     clients = calloc((size_t)options.connections, sizeof *clients);
     if (options.latency) {
