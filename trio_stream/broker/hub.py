@@ -71,7 +71,8 @@ class Hub:
 
     async def publish(self, entries: Sequence[Entry]) -> list[str]:
         """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.closed or not entries:
+            await trio.lowlevel.checkpoint()
         if self.closed:
             raise trio.ClosedResourceError("the broker is closed")
         if not entries:

@@ -13,6 +13,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import final
 
+import msgspec
+
 from .contract import Page, Record, Retention
 from .topics import EARLIEST, Selection
 
@@ -32,6 +34,13 @@ _FORGOTTEN_TOPICS = 10_000
 _by_id = attrgetter("id")
 
 
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a record is. Not the record: it would stay in memory when it is trimmed."""
+
+    id: int
+    topic: str
+
+
 class _Topic:
     """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
 
@@ -49,12 +58,12 @@ class _Topic:
     def __len__(self) -> int:
         return len(self.ids) - self.start
 
-    def add(self, record: Record, now: float) -> None:
-        self.last = record.id
-        self.ids.append(record.id)
+    def add(self, record: Record, size: int, now: float) -> None:
+        self.last = id = record.id
+        self.ids.append(id)
         self.records.append(record)
         self.times.append(now)
-        self.bytes += len(record.event.data)
+        self.bytes += size
 
     def drop_oldest(self) -> int:
         """Drop one; returns its size."""
@@ -95,7 +104,7 @@ class MemoryLog:
         self._max_bytes = max_bytes
         self._clock = clock
         self._topics: dict[str, _Topic] = {}
-        self._order: deque[tuple[int, str]] = deque()
+        self._order: deque[_Place] = deque()
         self._forgotten: OrderedDict[str, int] = OrderedDict()
         #: Of topics that it knows nothing about, everything up to here may be gone.
         self.base = base
@@ -117,11 +126,12 @@ class MemoryLog:
             gone = self._forgotten.pop(record.topic, self.base)
             topic = self._topics[record.topic] = _Topic(gone)
         now = self._clock()
-        topic.add(record, now)
+        size = len(record.event.data)
+        topic.add(record, size, now)
         self.head = record.id
         self.events += 1
-        self.bytes += len(record.event.data) + RECORD_OVERHEAD
-        self._order.append((record.id, record.topic))
+        self.bytes += size + RECORD_OVERHEAD
+        self._order.append(_Place(record.id, record.topic))
         self._trim(topic, now)
         if self.bytes > self._max_bytes:
             self._trim_all()
@@ -208,20 +218,20 @@ class MemoryLog:
         if len(self._order) > 2 * self.events + 64:
             self._order = deque(self._live_order())
 
-    def _live_order(self) -> Iterator[tuple[int, str]]:
-        for id, name in self._order:
-            topic = self._topics.get(name)
-            if topic is not None and id > topic.trimmed:
-                yield id, name
+    def _live_order(self) -> Iterator[_Place]:
+        for place in self._order:
+            topic = self._topics.get(place.topic)
+            if topic is not None and place.id > topic.trimmed:
+                yield place
 
     def _trim_all(self) -> None:
         while self.bytes > self._max_bytes and self.events > 1:
-            id, name = self._order.popleft()
-            topic = self._topics.get(name)
-            if topic is not None and id > topic.trimmed:
+            place = self._order.popleft()
+            topic = self._topics.get(place.topic)
+            if topic is not None and place.id > topic.trimmed:
                 self._drop_oldest(topic)
                 if not len(topic):
-                    self._forget(name, topic)
+                    self._forget(place.topic, topic)
 
     def _forget_empty(self) -> None:
         for name, topic in list(self._topics.items()):

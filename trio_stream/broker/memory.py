@@ -57,6 +57,7 @@ class MemoryEngine(LocalLeases):
         await trio.sleep_forever()
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        await trio.lowlevel.checkpoint_if_cancelled()
         assert self._feed is not None
         records = []
         for entry in entries:

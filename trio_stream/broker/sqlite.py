@@ -1,7 +1,8 @@
 """``sqlite:///path``: a log in a file, for one process, with nothing to install.
 
-All that is published while a transaction is being written goes into the next one, so that many
-publishers share what is expensive: the wait for the disk.
+What is published while a transaction is being written goes into the next one, so that many
+publishers share what is expensive: the wait for the disk. Those that wait no longer prepare what
+they publish next meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from urllib.parse import unquote
 import outcome
 import trio
 
-from ..stream.source.blocking import thread_wait
 from .contract import Entry, Feed, Page, Record, Retention, wire_form
 from .leases import LocalLeases
 from .sqlite_store import SqliteStore, Synchronous
@@ -24,10 +24,12 @@ from .worker import Worker
 
 __all__ = ["SqliteEngine"]
 
-#: Events in one transaction, at most: some milliseconds of work.
-_TRANSACTION = 1024
+#: Events in one transaction, at most. So many that the wait for the disk is little for each, and so
+#: few that of a thousand publishers most are at work while some wait, and not all or none.
+_TRANSACTION = 256
 
-_Waiting = tuple[Sequence[Entry], trio.lowlevel.Task]
+#: A task that waits, and the ids of what it has published.
+_Written = tuple[trio.lowlevel.Task, range]
 
 
 @final
@@ -62,17 +64,19 @@ class SqliteEngine(LocalLeases):
             raise ValueError(f"an SQLite URL is sqlite:///path/to/file, not {url!r}")
         self._retention = retention
         self._synchronous = synchronous
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[trio.lowlevel.Task, Sequence[Entry]] = {}
         self._last = 0
         self._writing = False
         self._closing = False
         self._transactions = 0
+        self._token: trio.lowlevel.TrioToken
         self._worker: Worker
         self._store: SqliteStore
         self._feed: Feed
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
         self._feed = feed
+        self._token = trio.lowlevel.current_trio_token()
         worker = self._worker = Worker()
         with unwrapped():
             async with trio.open_nursery() as nursery:
@@ -93,64 +97,59 @@ class SqliteEngine(LocalLeases):
 
     def _turn_away(self) -> None:
         self._closing = True
-        waiting, self._waiting = self._waiting, []
-        for _, task in waiting:
+        for task in self._waiting:
             trio.lowlevel.reschedule(task, outcome.Error(_closed()))
+        self._waiting.clear()
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
         if self._closing:
             raise _closed()
-        waiting = (entries, trio.lowlevel.current_task())
-        self._waiting.append(waiting)
+        task = trio.lowlevel.current_task()
+        self._waiting[task] = entries
         if not self._writing:
-            self._write()
+            # In a moment, so that all who publish in this turn of Trio's share the transaction.
+            self._writing = True
+            self._token.run_sync_soon(self._write)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            if waiting in self._waiting:  # nothing has been done about it yet
-                self._waiting.remove(waiting)
-                return trio.lowlevel.Abort.SUCCEEDED
-            return trio.lowlevel.Abort.FAILED
+            if self._waiting.pop(task, None) is None:
+                return trio.lowlevel.Abort.FAILED
+            return trio.lowlevel.Abort.SUCCEEDED  # nothing has been done about it yet
 
-        with thread_wait.get()():
-            ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
+        ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
         return ids
 
     def _write(self) -> None:
-        """Let the thread write all that waits, in one transaction."""
-        batch: list[_Waiting] = []
+        """Let the thread write what waits, in one transaction; nothing is written at this time."""
+        batch: list[_Written] = []
         records: list[Record] = []
-        for waiting in self._waiting:
-            if batch and len(records) + len(waiting[0]) > _TRANSACTION:
+        for task, entries in self._waiting.items():
+            if batch and len(records) + len(entries) > _TRANSACTION:
                 break
-            batch.append(waiting)
-            for entry in waiting[0]:
-                self._last = id = self._last + 1
+            first = self._last + 1
+            for id, entry in enumerate(entries, first):
                 records.append(Record(id, entry.topic, entry.key, wire_form(id, entry.body)))
-        del self._waiting[: len(batch)]
-        self._writing = True
-        self._worker.submit(
-            partial(self._store.append, records), partial(self._written, batch, records)
-        )
+            self._last += len(entries)
+            batch.append((task, range(first, self._last + 1)))
+        for task, _ in batch:
+            del self._waiting[task]
+        self._writing = bool(batch)
+        if batch:
+            store = partial(self._store.append, records)
+            self._worker.submit(store, partial(self._written, batch, records))
 
     def _written(
-        self, batch: list[_Waiting], records: list[Record], result: outcome.Maybe[None]
+        self, batch: list[_Written], records: list[Record], result: outcome.Maybe[None]
     ) -> None:
         self._transactions += 1
-        self._writing = False
-        if self._waiting:
-            self._write()  # before anything else, so that the thread does not wait for us
-        if isinstance(result, outcome.Value):
-            self._feed.records(records)
-        first = 0
-        for entries, task in batch:
-            last = first + len(entries)
-            if isinstance(result, outcome.Value):
-                # One after another, so the first one says them all.
-                begin = records[first].id
-                trio.lowlevel.reschedule(task, outcome.Value(range(begin, begin + last - first)))
-            else:
+        self._write()  # before anything else, so that the thread does not wait for us
+        if isinstance(result, outcome.Error):
+            for task, _ in batch:
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
-            first = last
+        else:
+            self._feed.records(records)
+            for task, ids in batch:
+                trio.lowlevel.reschedule(task, outcome.Value(ids))
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         if self._closing:

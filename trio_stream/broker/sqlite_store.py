@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal, final
 
+from ..codec import EncodedEvent
 from ..errors import BrokerError, BrokerInUseError, BrokerStorageError
-from .contract import PackedRecords, Page, Record, Retention, encoded
+from .contract import PackedRecords, Page, Record, Retention
 from .memory import first_id
 from .topics import EARLIEST, Selection
 
@@ -39,7 +40,7 @@ CREATE INDEX events_of_topic ON events (topic, id);
 """
 
 #: Rows that one statement inserts; SQLite takes 32,766 values.
-_ROWS_AT_ONCE = (128, 16, 1)
+_ROWS_AT_ONCE = (256, 64, 16, 4, 1)
 
 #: A page in one row: the events' bytes, one after another, and lists of all else that they have.
 _PAGE = """
@@ -121,8 +122,10 @@ class SqliteStore:
         db.execute("BEGIN IMMEDIATE")
         if not tables:
             self._create()
+        # The newest event there is stands for itself; `last` is for those that were deleted.
         self.last, self.base, clean, self._cut_from, self._cut_to = db.execute(
-            "SELECT last, base, clean, cut_from, cut_to FROM log"
+            "SELECT max(last, (SELECT coalesce(max(id), 0) FROM events)), base, clean, cut_from, "
+            "cut_to FROM log"
         ).fetchone()
         if not clean:
             # The last process crashed, and so, perhaps, did the machine: ids that it gave may be
@@ -172,7 +175,6 @@ class SqliteStore:
                 if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
                     self._trim(topic)
             self._expire(now)
-            self._db.execute("UPDATE log SET last = ?", (records[-1].id,))
         self.last = records[-1].id
 
     def _insert(self, values: list[object]) -> None:
@@ -247,6 +249,7 @@ class SqliteStore:
             "SELECT id FROM events WHERE time >= ? ORDER BY id LIMIT 1", (limit,)
         ).fetchone()
         before = (self.last + 1 if kept is None else kept[0],)
+        self._db.execute("UPDATE log SET last = ?", (self.last,))
         self._db.execute(
             "UPDATE topics SET trimmed = gone.id FROM (SELECT topic, max(id) AS id FROM events "
             "WHERE id < ? GROUP BY topic) AS gone WHERE number = gone.topic",
@@ -330,7 +333,7 @@ def _unpack(
     each = zip(sizes.split(","), ids.split(","), topics.split(","), json.loads(keys), strict=True)
     for size, id, topic, key in each:
         end = start + int(size)
-        event = encoded(data[start:end], id)
+        event = EncodedEvent(data[start:end], id=id)
         records.append(Record(int(id), names[int(topic)], key, event))
         start = end
     return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any, TypeVar, final
 
@@ -24,17 +25,25 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
+        self._ending = ExitStack()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The thread's life: until `stop`, whatever is cancelled. Every job that came is done."""
         task_status.started()
-        with trio.CancelScope(shield=True), thread_wait.get()():
+        with trio.CancelScope(shield=True), self._ending:
             # A limiter of its own: a thread that is held for the broker's life is nobody's turn.
             await trio.to_thread.run_sync(self._work, limiter=trio.CapacityLimiter(1))
 
     def submit(self, function: Callable[[], T], done: Callable[[outcome.Maybe[T]], None]) -> None:
         """Run ``function`` in the thread, then ``done`` with its outcome in Trio's."""
-        self._jobs.put((function, done))
+        waiting = ExitStack()
+        waiting.enter_context(thread_wait.get()())
+
+        def finish(result: outcome.Maybe[T]) -> None:
+            waiting.close()
+            done(result)
+
+        self._jobs.put((function, finish))
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run a function in the thread, and return or raise what it does. Not cancellable."""
@@ -44,12 +53,12 @@ class Worker:
             trio.lowlevel.reschedule(task, result)
 
         self.submit(lambda: function(*args), done)
-        with thread_wait.get()():
-            result: T = await trio.lowlevel.wait_task_rescheduled(_not_now)
+        result: T = await trio.lowlevel.wait_task_rescheduled(_not_now)
         return result
 
     def stop(self) -> None:
         """Let the thread end when it has done what is waiting."""
+        self._ending.enter_context(thread_wait.get()())
         self._jobs.put(None)
 
     def _work(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 __all__ = ["EncodedEvent", "ServerSentEvent"]
 
@@ -55,8 +55,15 @@ class ServerSentEvent(_Data, frozen=True, kw_only=True):
             raise ValueError(f"the sender's data is not JSON: {self.data[:60]!r} ({exc})") from exc
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class EncodedEvent:
+class _Wire(msgspec.Struct, frozen=True, gc=False):
+    """As `_Data`, for `EncodedEvent`."""
+
+    data: bytes
+
+
+# Brokers keep very many of these; the garbage collector need not look at what holds only bytes and
+# text.
+class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
     """An event in wire form: made once, taken as it is by any number of streams.
 
     `trio_stream.encode` makes one. Wrap bytes yourself when they already are in wire form, blank
@@ -71,14 +78,13 @@ class EncodedEvent:
       TypeError: `data` is not bytes-like.
     """
 
-    data: bytes
-    id: str | None = field(default=None, kw_only=True)
-    format: str = field(default="sse", kw_only=True)
-    _frame: bytes | None = field(default=None, init=False, compare=False)
+    id: str | None = None
+    format: str = "sse"
+    _frame: bytes | None = None
 
     def __post_init__(self) -> None:
         if type(self.data) is not bytes:
-            object.__setattr__(self, "data", _to_bytes(self.data))
+            force_setattr(self, "data", _to_bytes(self.data))
 
     @property
     def frame(self) -> bytes:
@@ -89,8 +95,16 @@ class EncodedEvent:
         frame = self._frame
         if frame is None:
             frame = b"%x\r\n%b\r\n" % (len(self.data), self.data) if self.data else b""
-            object.__setattr__(self, "_frame", frame)
+            force_setattr(self, "_frame", frame)
         return frame
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EncodedEvent):
+            return NotImplemented
+        return (self.data, self.id, self.format) == (other.data, other.id, other.format)
+
+    def __hash__(self) -> int:
+        return hash((self.data, self.id, self.format))
 
     def __repr__(self) -> str:
         start = bytes(self.data[:32])
