@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from tests.serving.test_serve import serving
-from trio_stream import EventStreamDecoder, ServerSentEvent, Stream
+from trio_stream import EncodedEvent, EventStreamDecoder, ServerSentEvent, Stream
 from trio_stream.codec import encode_sse, join_events
 
 COUNT = 5000
@@ -52,6 +53,25 @@ async def test_all_of_a_flood_arrives_in_order(direct: bool, slow: bool) -> None
             if slow:  # so that the server's buffers fill and its writes are cut
                 await trio.sleep(0.002)
     assert received == expected()
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_text_of_no_length_does_not_end_the_response(direct: bool) -> None:
+    async def parts(stream: Stream) -> None:
+        for part in ["a", "", EncodedEvent(b"", format="text"), b"", "b"]:
+            await trio.testing.wait_all_tasks_blocked()  # the writer rests, so each goes alone
+            await stream.send(part)
+            stream.send_nowait(part)
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        await Stream(parts, format="text")(scope, receive, send)  # type: ignore[arg-type]
+
+    async with (
+        serving(app, bind="127.0.0.1:0", direct=direct) as binds,
+        httpx.AsyncClient() as client,
+    ):
+        response = await client.get(binds[0])
+    assert response.text == "aabb"
 
 
 async def test_a_fast_source_that_never_awaits_leaves_others_their_turn() -> None:

@@ -19,7 +19,7 @@ from .encoder import (
     join_events,
     unwrap,
 )
-from .event import EncodedEvent, ServerSentEvent
+from .event import EncodedEvent, ServerSentEvent, to_chunk
 from .formats import FORMATS, Format, get_format
 from .jsonable import to_json
 
@@ -39,6 +39,7 @@ __all__ = [
     "encode_sse",
     "get_format",
     "join_events",
+    "to_chunk",
     "to_json",
     "unwrap",
 ]

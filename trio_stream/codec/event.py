@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import force_setattr
 
-__all__ = ["EncodedEvent", "ServerSentEvent"]
+__all__ = ["EncodedEvent", "ServerSentEvent", "to_chunk"]
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -88,13 +88,10 @@ class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
 
     @property
     def frame(self) -> bytes:
-        """The event as one HTTP/1.1 chunk, built when first asked for and kept.
-
-        Empty when `data` is: an empty chunk is how HTTP/1.1 says that the body has ended.
-        """
+        """The event as one HTTP/1.1 chunk, built when first asked for and kept."""
         frame = self._frame
         if frame is None:
-            frame = b"%x\r\n%b\r\n" % (len(self.data), self.data) if self.data else b""
+            frame = to_chunk(self.data)
             force_setattr(self, "_frame", frame)
         return frame
 
@@ -111,6 +108,14 @@ class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
         more = "..." if len(self.data) > len(start) else ""
         tags = "" if self.id is None else f" id={self.id!r}"
         return f"<EncodedEvent {self.format}{tags} {len(self.data)} bytes: {start!r}{more}>"
+
+
+def to_chunk(data: bytes) -> bytes:
+    """``data`` as one chunk of HTTP/1.1's chunked transfer coding.
+
+    Nothing for nothing: an empty chunk would say that the body has ended.
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def _to_bytes(data: Any) -> bytes:

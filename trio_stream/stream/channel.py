@@ -81,11 +81,6 @@ class EventChannel:
         return max(self._peak, len(self._chunks))
 
     @property
-    def is_idle(self) -> bool:
-        """True when nothing waits and nobody waits to send: the next event may overtake nobody."""
-        return not self._chunks and not self._senders
-
-    @property
     def is_finished(self) -> bool:
         """True when it is closed and everything has been taken."""
         return self._closed and not self._chunks

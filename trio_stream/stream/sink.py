@@ -74,7 +74,7 @@ class StreamSink:
     def put_nowait(self, event: EncodedEvent) -> bool:
         stream = self._stream
         try:
-            stream._send_at_once(stream._encode(event, None, None, None))
+            stream._send_at_once(event, stream._encode(event, None, None, None))
         except trio.WouldBlock:
             return False
         return True

@@ -53,11 +53,12 @@ class StreamState:
         "_done",
         "_drained_at",
         "_draining",
-        "_encode_value",
         "_ended_at",
         "_event",
         "_express",
+        "_expressed",
         "_failure",
+        "_format",
         "_had_task",
         "_headers_held",
         "_headers_out",
@@ -88,7 +89,7 @@ class StreamState:
         elif source is not None:
             self._source = open_source(source)
         self._channel = EventChannel(options.buffer, options.buffer_bytes)
-        self._encode_value = options.format.encode
+        self._format = options.format
         self._event: str | None = None
         self._retry: int | None = None
         self._retry_due = False
@@ -99,8 +100,10 @@ class StreamState:
         self._task_added: trio.Event | None = None
         self._transport: Transport | None = None
         self._connection: ServerConnection | None = None
-        #: Whether an event may go past the channel: the transport is direct and the writer rests.
+        #: Whether an event may go past the channel: the transport is direct, the writer rests, and
+        #: nothing is queued.
         self._express = False
+        self._expressed = 0
         self._helpers: trio.Nursery | None = None
         self._writing: trio.CancelScope | None = None
         self._headers_held: trio.Event | None = None
@@ -182,13 +185,13 @@ class StreamState:
     ) -> bytes:
         """The bytes for one `send`, the stream's own event, id and pending retry included."""
         if type(data) is EncodedEvent:
-            chunk = unwrap(data, self._options.format.name, event, id, retry)
+            chunk = unwrap(data, self._format.name, event, id, retry)
         else:
             if event is None:
                 event = self._event
             if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
                 id = self._options.ids()
-            chunk = self._encode_value(data, event, id, retry)  # type: ignore[arg-type]
+            chunk = self._format.encode(data, event, id, retry)  # type: ignore[arg-type]
         if self._retry_due and self._retry is not None and self._outcome is None:
             # On its own: it cannot be added to an event that was encoded before, and must not be
             # lost with one that finds no room.
@@ -196,9 +199,10 @@ class StreamState:
             self._channel.push(encode_retry(self._retry))
         return chunk
 
-    def _send_at_once(self, chunk: bytes) -> None:
+    def _send_at_once(self, data: Any, chunk: bytes) -> None:
         """Write to the connection if nothing waits before, else queue; or `trio.WouldBlock`."""
-        if not self._express_now(chunk):
+        wire = data if type(data) is EncodedEvent else chunk
+        if not (self._express and self._write_express(wire, len(chunk))):
             self._channel.send_nowait(chunk)
 
     def _express_now(self, chunk: bytes) -> bool:
@@ -207,10 +211,7 @@ class StreamState:
         From the producer's own task: for an event every 50 ms to each of 500 clients the writer's
         turn would be a third of all the work there is.
         """
-        if not self._express or not self._channel.is_idle or not self._write_express(chunk):
-            return False
-        self._channel.note_sent()
-        return True
+        return self._express and self._write_express(chunk, len(chunk))
 
     def _flush_now(self) -> bool:
         """Write all that is queued from the task that has filled the channel, where that is direct.
@@ -221,18 +222,20 @@ class StreamState:
         transport = self._transport
         if transport is None or not transport.is_free:
             return False
-        return self._write_express(join_events(self._channel.take()))
+        chunk = join_events(self._channel.take())
+        return self._write_express(chunk, len(chunk), events=0)
 
-    def _write_express(self, chunk: bytes) -> bool:
+    def _write_express(self, wire: bytes | EncodedEvent, size: int, events: int = 1) -> bool:
         transport = self._transport
         assert transport is not None
         try:
-            if not transport.write_nowait(chunk):
+            if not transport.write_nowait(wire):
                 return False
         except trio.BrokenResourceError:
             self._lose(Outcome.DISCONNECTED)
             raise self._end_error() from None
-        self._written += len(chunk)
+        self._written += size
+        self._expressed += events
         if transport.stuck_since is not None:
             self._channel.wake()  # for the writer to send the rest
         return True

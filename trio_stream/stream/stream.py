@@ -153,7 +153,7 @@ class Stream(Enterable):
         chunk = self._encode(data, event, id, retry)
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            self._send_at_once(chunk)
+            self._send_at_once(data, chunk)
         except trio.WouldBlock:
             self._refuse_to_wait_unserved()
             await self._channel.wait_for_room(chunk)
@@ -169,7 +169,7 @@ class Stream(Enterable):
         retry: int | None = None,
     ) -> None:
         """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
-        self._send_at_once(self._encode(data, event, id, retry))
+        self._send_at_once(data, self._encode(data, event, id, retry))
 
     def _refuse_to_wait_unserved(self) -> None:
         if not self._used:
@@ -306,7 +306,7 @@ class Stream(Enterable):
         """Counters, for logs and metrics; a snapshot."""
         channel = self._channel
         return StreamStatistics(
-            events=channel.total_events,
+            events=channel.total_events + self._expressed,
             bytes=self._written,
             queued=channel.queued_events,
             peak_queued=channel.peak_events,

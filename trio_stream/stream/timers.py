@@ -75,7 +75,7 @@ def _ping(stream: StreamState, silence: float) -> None:
     if ping is None or not stream._headers_out:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
-        if not (stream._express and stream._write_express(ping)):
+        if not (stream._express and stream._write_express(ping, len(ping), events=0)):
             stream._channel.push(ping)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from ..codec import EncodedEvent
 from .base import Headers
 
 __all__ = [
@@ -99,7 +100,7 @@ class AsgiTransport:
     def is_free(self) -> bool:
         return False
 
-    def write_nowait(self, data: bytes) -> bool:
+    def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         return False
 
     async def finish(self) -> None:

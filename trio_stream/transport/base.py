@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..codec import EncodedEvent
+
 __all__ = ["Headers", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -35,8 +37,10 @@ class Transport(Protocol):
     def is_free(self) -> bool:
         """Whether `write_nowait` would take something now: only of a direct transport."""
 
-    def write_nowait(self, data: bytes) -> bool:
+    def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         """Write from any task without waiting; False when ``data`` must be queued for `write`.
+
+        An `EncodedEvent` goes to many clients, and keeps the form in which HTTP/1.1 writes it.
 
         When True, a part may still be unsent, which `stuck_since` tells and the next `write`,
         even of nothing, sends. Raises `trio.BrokenResourceError` as the others do.

@@ -37,7 +37,7 @@ else:
 if TYPE_CHECKING:
     from ..asgi import Send
 
-__all__ = ["KERNEL_MARGIN", "HypercornConnection", "find_connection"]
+__all__ = ["KERNEL_MARGIN", "HypercornConnection", "find_connection", "write_nowait"]
 
 #: Seconds of a stuck client's silence that the kernel is asked to bear on top of the stream's own
 #: limit: the stream's timer comes first, with its name in the log; the kernel's is for a peer that
@@ -170,23 +170,6 @@ class HypercornConnection:
                 milliseconds = max(milliseconds, set_before)
             self.socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
 
-    def write_nowait(self, data: bytes | memoryview) -> int:
-        """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.
-
-        The descriptor is asked for at every write and never kept: Hypercorn may have closed it in
-        this very turn, and the number may be another client's by now.
-
-        Raises:
-          trio.BrokenResourceError: the connection is closed, on this side or the other.
-        """
-        try:
-            # -1 after a close, which the kernel answers with EBADF.
-            return os.write(self.socket.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise trio.BrokenResourceError("the client is gone") from error
-
     def peer_has_closed(self) -> bool:
         """Ask the kernel: Hypercorn may have paused its reader, and not know."""
         return self._poll(_GONE)
@@ -228,3 +211,21 @@ class HypercornConnection:
         with suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.socket.close()
+
+
+def write_nowait(sock: trio.socket.SocketType, data: bytes | memoryview) -> int:
+    """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.
+
+    The descriptor is asked for at every write and never kept: Hypercorn may have closed it in
+    this very turn, and the number may be another client's by now.
+
+    Raises:
+      trio.BrokenResourceError: the connection is closed, on this side or the other.
+    """
+    try:
+        # -1 after a close, which the kernel answers with EBADF.
+        return os.write(sock.fileno(), data)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        raise trio.BrokenResourceError("the client is gone") from error
