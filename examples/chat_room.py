@@ -20,7 +20,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from trio_stream import Broker, Stream, StreamMiddleware, open_broker, presence_topic
+from trio_stream import (
+    Broker,
+    Stream,
+    StreamMiddleware,
+    last_event_id,
+    open_broker,
+    presence_topic,
+)
 
 
 async def page(request: Request) -> FileResponse:
@@ -31,7 +38,7 @@ async def listen(request: Request) -> Stream:
     """All that is kept of the talk, or what this client has missed, and then what is new."""
     broker: Broker = request.state.broker
     room, name = request.path_params["room"], request.query_params["name"]
-    after = request.headers.get("last-event-id", "earliest")
+    after = last_event_id(request.scope) or "earliest"
     return Stream(broker.subscribe(room, presence_topic(room), after=after, presence=name))
 
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from trio_stream import Broker, Stream, StreamMiddleware, open_broker
+from trio_stream import Broker, Stream, StreamMiddleware, last_event_id, open_broker
 
 PRICES = {"apples": 120.0, "pears": 95.0, "plums": 60.0}
 
@@ -33,7 +33,7 @@ async def page(request: Request) -> FileResponse:
 async def chart(request: Request) -> Stream:
     """Every price of the last two minutes, or those that this client has missed, and on."""
     broker: Broker = request.state.broker
-    after = request.headers.get("last-event-id", "earliest")
+    after = last_event_id(request.scope) or "earliest"
     return Stream(broker.subscribe("prices/*", after=after))
 
 

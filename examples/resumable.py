@@ -23,7 +23,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from trio_stream import Broker, ResumableRun, Stream, StreamMiddleware, open_broker
+from trio_stream import (
+    Broker,
+    ResumableRun,
+    Stream,
+    StreamMiddleware,
+    last_event_id,
+    open_broker,
+)
 
 WORDS = str(__doc__).split()  # all that this model knows
 
@@ -44,7 +51,7 @@ async def answer(request: Request) -> Stream:
     """Begin the answer of this number, or go on with it where this client was."""
     broker: Broker = request.state.broker
     producer = partial(model, request.query_params.get("question", ""))
-    after = request.headers.get("last-event-id")
+    after = last_event_id(request.scope)
     key = f"answers/{request.path_params['number']}"
     return Stream(broker.resumable(key, producer, after=after, linger=20))
 

@@ -70,6 +70,10 @@ async def test_the_dashboard_shows_its_chart_at_once_and_live() -> None:
         await browser.wait_until(f"Math.min(...{points}) > {counts[0] + 4}")
         await browser.wait_until("document.querySelectorAll('.figure').length == 3")
         await picture(browser, "dashboard")
+        await browser.open("about:blank")
+        await browser.back()
+        counts = await browser.wait_until(f"{points}.length == 3 && {points}")
+        await browser.wait_until(f"Math.min(...{points}) > {counts[0] + 4}")
         assert not [line for line in await browser.console() if "Error" in line]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+import trio_stream
 from tests.stream.helpers import data_of, events_of
 from trio_stream import Stream, StreamApp, stream_app
 from trio_stream.testing import connect
@@ -44,6 +45,21 @@ async def test_invalid_utf_8_in_it_is_replaced() -> None:
 async def test_or_as_a_query_parameter(name: str) -> None:
     assert await last_event_id(query={name: "é 7"}) == "é 7"
     assert await last_event_id(query={name: "7"}, last_event_id="8") == "8"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "found"),
+    [
+        ([(b"Last-Event-ID", "é".encode())], b"lastEventId=8", "é"),
+        ([(b"accept", b"*/*")], b"a=b&last_event_id=%C3%A9+8", "é 8"),
+        ([], b"", None),
+    ],
+)
+def test_it_is_known_before_there_is_a_stream(
+    headers: list[tuple[bytes, bytes]], query: bytes, found: str | None
+) -> None:
+    scope = {"type": "http", "headers": headers, "query_string": query}
+    assert trio_stream.last_event_id(scope) == found
 
 
 async def test_an_app_answers_every_request_with_a_stream_of_its_own() -> None:

@@ -55,6 +55,10 @@ class Browser:
     async def reload(self) -> None:
         await self._post("refresh")
 
+    async def back(self) -> None:
+        """Press the back button."""
+        await self._post("back")
+
     async def run(self, script: str, *arguments: Any) -> Any:
         """Run a function's body, with `arguments`, and return what it returns.
 

@@ -76,8 +76,7 @@ async def redis_server(**options: str) -> AsyncIterator[RedisServer]:
         try:
             yield server
         finally:
-            server.resume()
-            await server.process.kill()
+            await server.process.kill()  # which needs no `resume`: nothing withstands it
 
 
 def _free_port() -> int:

@@ -46,3 +46,9 @@ async def test_two_at_once() -> None:
     async with redis_server() as first, redis_server() as second:
         await first.command("SET", "key", "value")
         assert await second.command("GET", "key") == b"$-1\r\n"
+
+
+async def test_one_that_crashed_needs_no_restart() -> None:
+    async with redis_server() as redis:
+        await redis.crash()
+    assert redis.process.returncode is not None

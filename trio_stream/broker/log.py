@@ -21,7 +21,7 @@ from .topics import EARLIEST, Selection
 __all__ = ["MemoryLog"]
 
 #: Bytes that a record costs besides its event's bytes: objects, id and list slots, as measured.
-RECORD_OVERHEAD = 400
+RECORD_OVERHEAD = 320
 
 #: A page ends with the record that makes it larger than this, in bytes: it is what a subscriber
 #: that waits for its client holds on to, whatever happens to the log meanwhile.

@@ -7,6 +7,7 @@ from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
 from .overview import OpenStream, open_streams, outcome_counts
 from .responses import no_reconnect
+from .serving import last_event_id
 from .source import current_blocking_limiter
 from .statistics import StreamStatistics
 from .stream import Stream
@@ -21,6 +22,7 @@ __all__ = [
     "StreamStatistics",
     "client_address",
     "current_blocking_limiter",
+    "last_event_id",
     "no_reconnect",
     "open_streams",
     "outcome_counts",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..transport.hypercorn import HypercornConnection
     from .lifetime import Lifetime
 
-__all__ = ["serve_asgi"]
+__all__ = ["last_event_id", "serve_asgi"]
 
 
 async def serve_asgi(stream: Lifetime, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,8 +62,17 @@ async def _answer(
         await stream._serve(transport, connection)
 
 
-def find_last_event_id(scope: Scope) -> str | None:
-    """What the client says it has received last: the header, else a query parameter."""
+def last_event_id(scope: Scope) -> str | None:
+    """The id of the last event that a client has received, from its request's ASGI scope, or None.
+
+    What `Stream.last_event_id` is, for who needs it before there is a stream::
+
+        Stream(broker.subscribe("news", after=last_event_id(request.scope)))
+
+    It is the ``Last-Event-ID`` header, which a reconnecting EventSource sends by itself; without
+    one, the query parameter ``last_event_id`` or ``lastEventId``, for clients that cannot set
+    headers. It comes from the client: any text, of any length.
+    """
     for name, value in scope["headers"]:
         if name.lower() == b"last-event-id":
             # "encoded as UTF-8", says the HTML standard of this one header.

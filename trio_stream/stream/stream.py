@@ -12,7 +12,7 @@ from ..codec import check_event_name, check_retry
 from .limits import StreamLimits
 from .options import ErrorEvent, Headers, StreamOptions
 from .outcome import Outcome
-from .serving import find_last_event_id, serve_asgi
+from .serving import last_event_id, serve_asgi
 from .statistics import StreamStatistics
 from .value import Enterable
 
@@ -300,7 +300,7 @@ class Stream(Enterable):
         Where there is no such header, the query parameter ``last_event_id`` or ``lastEventId``: an
         EventSource cannot set a header on its first request. Untrusted, either way.
         """
-        return None if self._scope is None else find_last_event_id(self._scope)
+        return None if self._scope is None else last_event_id(self._scope)
 
     def statistics(self) -> StreamStatistics:
         """Counters, for logs and metrics; a snapshot."""

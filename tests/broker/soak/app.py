@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from trio_stream import Broker, Stream, no_reconnect, open_broker
+from trio_stream import Broker, Stream, last_event_id, no_reconnect, open_broker
 
 broker: Broker | None = None
 
@@ -21,8 +21,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await broker.publish(f"soak/{n % 4}", n)
         await no_reconnect(scope, receive, send)
         return
-    after = dict(scope["headers"]).get(b"last-event-id", b"earliest").decode()
-    await Stream(broker.subscribe("soak/*", after=after))(scope, receive, send)
+    stream = Stream(broker.subscribe("soak/*", after=last_event_id(scope) or "earliest"))
+    await stream(scope, receive, send)
+    found = stream.statistics()
+    if found.outcome != "disconnected":
+        print(f"ENDED {found}", flush=True)  # noqa: T201  # into the server's log
 
 
 async def live(receive: Any, send: Any) -> None:
