@@ -280,6 +280,7 @@ class Taker:
     format = "sse"
 
     def __init__(self) -> None:
+        self.events: list[EncodedEvent] = []
         self.taken: list[bytes] = []
         self.counted = 0
 
@@ -290,6 +291,7 @@ class Taker:
         until = perf_counter() + 20e-6
         while perf_counter() < until:
             pass
+        self.events.append(event)
         self.taken.append(event.data)
         self.counted += 1
         return True
@@ -364,3 +366,19 @@ async def test_a_follower_that_has_read_part_of_what_goes_out_together_gets_the_
     assert someone.taken.counted == 4
     assert everyone.seen == someone.seen == 10
     assert fanout.delivered == 14
+
+
+async def test_the_log_keeps_an_event_once_and_not_its_frame_as_well() -> None:
+    takers = [Taker(), Taker()]
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        for taker in takers:
+            nursery.start_soon(broker.subscribe("t").run, taker)
+        await settled()
+        await broker.publish("t", "x")
+        await settled()
+        assert takers[0].events == takers[1].events
+        assert takers[0].events[0] is takers[1].events[0]
+        assert takers[0].events[0].frame
+        kept = broker.subscribe("t", after="earliest")
+        assert (await anext(kept)).encoded._frame is None
+        nursery.cancel_scope.cancel()

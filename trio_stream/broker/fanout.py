@@ -205,7 +205,7 @@ class FanOut:
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         first, last = run[0].id, run[-1].id
-        whole = joined(run), len(run)
+        whole = _together(run), len(run)
         followers = tuple(group)
         done = 0
         while done < len(followers):
@@ -240,4 +240,10 @@ def _are(groups: list[Group], others: list[Group]) -> bool:
 def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
     """What is new to a follower that has read the log when some of these were in it already."""
     rest = [record for record in run if record.id > seen]
-    return joined(rest), len(rest)
+    return _together(rest), len(rest)
+
+
+def _together(run: list[Record]) -> EncodedEvent:
+    """What is written for these; never the log's own event, which would keep its frame as well."""
+    event = joined(run)
+    return EncodedEvent(event.data, id=event.id) if len(run) == 1 else event

@@ -93,9 +93,13 @@ def compile_patterns(patterns: Iterable[str]) -> Callable[[str], bool]:
     """
     sources = [_to_regex(pattern) for pattern in patterns]
     if not sources:
-        return lambda topic: False
+        return _matches_nothing
     match = re.compile("|".join(sources), re.DOTALL).fullmatch
     return lambda topic: match(topic) is not None
+
+
+def _matches_nothing(topic: str) -> bool:
+    return False
 
 
 def _to_regex(pattern: str) -> str:
