@@ -73,6 +73,14 @@ class StreamSink:
 
     def put_nowait(self, event: EncodedEvent) -> bool:
         stream = self._stream
+        # What a topic does for each client and event: three calls less than the way below.
+        if (
+            stream._express
+            and not stream._retry_due
+            and event.format == self.format
+            and stream._write_express(event, len(event.data))
+        ):
+            return True
         try:
             stream._send_at_once(event, stream._encode(event, None, None, None))
         except trio.WouldBlock:
