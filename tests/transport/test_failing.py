@@ -43,8 +43,7 @@ async def test_by_version_of_http(
         response, reset = await receive(await server.connect(), "/fail?after=100&every=0", "1.0")
         assert events_of(response) == [str(number) for number in range(100)]
         assert reset == (transport == "direct")
-        await notes.wait("returned", count=2)
-        assert server.process.log().count(FAILURE) == 2
+        await server.process.wait_for_log(FAILURE, count=2)
         assert {note["outcome"] for note in notes.all("returned")} == {"failed"}
 
 
