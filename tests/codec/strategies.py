@@ -47,6 +47,22 @@ any_stream = st.builds(
 )
 
 
+# Lines that the decoder's fast path knows, and those that only look like them.
+_LINES = [
+    *("id: 1", "id:2", "id:  3", "id: ", "id", "id: 4\0", "id: \u20ac"),
+    *("event: tick", "event:tock", "event:", "event: id: 1", "retry: 5", "retry: 5x"),
+    *("data: x", "data:y", "data:  z", "data: ", "data", "data: data: x", "data: id: 9"),
+    *(": data: x", "xdata: x", "\x85data: x", " data: x", ""),
+]
+
+# Whole blocks, as servers write them: all with one kind of line end.
+whole_blocks = st.builds(
+    lambda blocks, end: [end.join([*lines, "", ""]).encode() for lines in blocks],
+    st.lists(st.lists(st.sampled_from(_LINES), max_size=5), max_size=6),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+
+
 @st.composite
 def pieces_of(draw: st.DrawFn, stream: bytes) -> list[bytes]:
     """The stream, cut anywhere, also twice at the same place."""

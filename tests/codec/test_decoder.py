@@ -10,7 +10,7 @@ from trio_stream.codec import EventStreamDecoder, ServerSentEvent
 from trio_stream.errors import EventTooLargeError, RemoteProtocolError
 
 from .model import interpret
-from .strategies import any_stream, pieces_of
+from .strategies import any_stream, pieces_of, whole_blocks
 from .vectors import VECTORS, Vector
 
 every_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
@@ -72,6 +72,16 @@ def test_any_bytes_in_any_pieces_mean_what_the_standard_says(
     assert [(event.event, event.data, event.id, event.retry) for event in events] == model.events
     assert (decoder.retry, decoder.last_event_id) == (model.retry, model.last_event_id)
     assert comments == model.comments
+
+
+@given(whole_blocks, st.booleans())
+def test_whole_blocks_mean_what_the_standard_says(blocks: list[bytes], together: bool) -> None:
+    decoder = EventStreamDecoder()
+    pieces = [b"".join(blocks)] if together else blocks
+    events = [event for piece in [b"\n", *pieces] for event in decoder.feed(piece)]
+    model = interpret(b"\n" + b"".join(blocks))
+    assert [(event.event, event.data, event.id, event.retry) for event in events] == model.events
+    assert (decoder.retry, decoder.last_event_id) == (model.retry, model.last_event_id)
 
 
 def test_event_is_given_at_its_blank_line_and_not_later() -> None:
