@@ -48,7 +48,7 @@ any_stream = st.builds(
 
 
 # Lines that the decoder's fast path knows, and those that only look like them.
-_LINES = [
+LINES = [
     *("id: 1", "id:2", "id:  3", "id: ", "id", "id: 4\0", "id: \u20ac"),
     *("event: tick", "event:tock", "event:", "event: id: 1", "retry: 5", "retry: 5x"),
     *("data: x", "data:y", "data:  z", "data: ", "data", "data: data: x", "data: id: 9"),
@@ -58,7 +58,7 @@ _LINES = [
 # Whole blocks, as servers write them: all with one kind of line end.
 whole_blocks = st.builds(
     lambda blocks, end: [end.join([*lines, "", ""]).encode() for lines in blocks],
-    st.lists(st.lists(st.sampled_from(_LINES), max_size=5), max_size=6),
+    st.lists(st.lists(st.sampled_from(LINES), max_size=5), max_size=6),
     st.sampled_from(["\n", "\r\n", "\r"]),
 )
 

@@ -1,6 +1,7 @@
 import pickle
 import time
 from collections.abc import Iterable
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from trio_stream.codec import EventStreamDecoder, ServerSentEvent
 from trio_stream.errors import EventTooLargeError, RemoteProtocolError
 
 from .model import interpret
-from .strategies import any_stream, pieces_of, whole_blocks
+from .strategies import LINES, any_stream, pieces_of, whole_blocks
 from .vectors import VECTORS, Vector
 
 every_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
@@ -82,6 +83,17 @@ def test_whole_blocks_mean_what_the_standard_says(blocks: list[bytes], together:
     model = interpret(b"\n" + b"".join(blocks))
     assert [(event.event, event.data, event.id, event.retry) for event in events] == model.events
     assert (decoder.retry, decoder.last_event_id) == (model.retry, model.last_event_id)
+
+
+def test_every_block_of_up_to_three_lines_means_what_the_standard_says() -> None:
+    for lines in [lines for count in range(4) for lines in product(LINES, repeat=count)]:
+        block = "\n".join([*lines, "", ""]).encode()
+        decoder = EventStreamDecoder()
+        decoder.feed(b"\n")
+        events = decoder.feed(block)
+        model = interpret(b"\n" + block)
+        assert [(e.event, e.data, e.id, e.retry) for e in events] == model.events, block
+        assert (decoder.retry, decoder.last_event_id) == (model.retry, model.last_event_id), block
 
 
 def test_event_is_given_at_its_blank_line_and_not_later() -> None:
