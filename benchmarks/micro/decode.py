@@ -1,9 +1,10 @@
 """Decoders of event streams, side by side on the same bytes, without any network.
 
 `python -m benchmarks.micro.decode` shows microseconds per event, and how the time for one event
-grows with its size when it arrives in pieces of 64 bytes. Each decoder is measured bare, without
-the HTTP client that its users see around it. The rounds are interleaved, A B C A B C; ratios are
-reckoned inside each round. Pin it to a core of its own: `taskset -c 1 python -m ...`.
+grows with its size when it arrives in pieces of 64 bytes. Each decoder is used by its asynchronous
+interface, on a response that has every piece at once: all that its users run on the bytes, but no
+HTTP. The rounds are interleaved, A B C A B C; ratios are reckoned inside each round. Pin it to a
+core of its own: `taskset -c 1 python -m ...`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import process_time
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +35,7 @@ JAVASCRIPT = Path(__file__).with_name("decode.mjs")
 #: Seconds after which a decoder is not asked for larger events any more.
 PATIENCE = 8.0
 
-Decode = Callable[[Sequence[bytes]], int]
+Decode = Callable[[Any], Coroutine[Any, Any, int]]
 
 
 @dataclass(frozen=True)
@@ -81,36 +83,59 @@ def one_event(size: int) -> Corpus:
     return Corpus(b"data: " + b"x" * size + b"\n\n", max(1, 2**18 // size), 64)
 
 
-# The decoders. Each takes the pieces and gives the number of events.
+class Response:
+    """As much as the decoders ask of one of httpx's, with a body that is there already."""
+
+    headers: ClassVar = {"content-type": "text/event-stream"}
+    request = None
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        for piece in self._pieces:
+            yield decode(piece)
 
 
-def own(pieces: Sequence[bytes]) -> int:
-    feed = EventStreamDecoder(max_event_bytes=2**26).feed
-    return sum([len(feed(piece)) for piece in pieces])
+# The decoders. Each gives the number of events.
 
 
-def httpx_sse(pieces: Sequence[bytes]) -> int:
-    from httpx_sse._decoders import SSEDecoder, SSELineDecoder
-
-    text, lines, events = codecs.getincrementaldecoder("utf-8")(), SSELineDecoder(), SSEDecoder()
-    count = 0
-    for piece in pieces:
-        for line in lines.decode(text.decode(piece)):
-            count += events.decode(line) is not None
+async def own(response: Any) -> int:
+    feed, count = EventStreamDecoder(max_event_bytes=2**26).feed, 0
+    async for piece in response.aiter_bytes():
+        for _ in feed(piece):
+            count += 1
     return count
 
 
-def httpx2(pieces: Sequence[bytes]) -> int:
-    from httpx2._sse import _SSEParser
+async def httpx_sse(response: Any) -> int:
+    from httpx_sse import EventSource
 
-    text, parser = codecs.getincrementaldecoder("utf-8")(), _SSEParser(2**26)
-    return sum(1 for piece in pieces for _ in parser.decode(text.decode(piece)))
+    return await _count(EventSource(response).aiter_sse())
 
 
-def openai(pieces: Sequence[bytes]) -> int:
+async def httpx2(response: Any) -> int:
+    from httpx2 import EventSource
+
+    return await _count(EventSource(response, max_event_size=2**26))
+
+
+async def openai(response: Any) -> int:
     from openai._streaming import SSEDecoder
 
-    return sum(1 for _ in SSEDecoder().iter_bytes(iter(pieces)))
+    return await _count(SSEDecoder().aiter_bytes(response.aiter_bytes()))
+
+
+async def _count(events: AsyncIterable[object]) -> int:
+    count = 0
+    async for _ in events:
+        count += 1
+    return count
 
 
 PYTHON: dict[str, Decode] = {
@@ -131,9 +156,9 @@ class Contestant:
 
     def seconds(self, corpus: Corpus) -> float:
         """How long it takes; an error if it does not give every event."""
-        pieces = corpus.pieces()
+        response = Response(corpus.pieces())
         begin = process_time()
-        count = self._decode(pieces)
+        count = _run(self._decode(response))
         taken = process_time() - begin
         _check(self.name, count, corpus)
         return taken
@@ -157,6 +182,15 @@ class JavaScript(Contestant):
         return float(result["seconds"])
 
 
+def _run(decoding: Coroutine[Any, Any, int]) -> int:
+    """Run what never has to wait."""
+    try:
+        decoding.send(None)
+    except StopIteration as done:
+        return int(done.value)
+    raise AssertionError("a decoder waited, though every piece was there")
+
+
 def _check(name: str, count: int, corpus: Corpus) -> None:
     if count != corpus.count:
         raise UnavailableError(f"{name} gave {count} events of {corpus.count}")
@@ -165,7 +199,7 @@ def _check(name: str, count: int, corpus: Corpus) -> None:
 def contestants(console: Console, install: bool) -> Iterator[Contestant]:
     for name, decode in PYTHON.items():
         try:
-            decode([SHORT])
+            _run(decode(Response([SHORT])))
         except ImportError:
             console.print(f"{name} left out: pip install -e '.[bench]'", style="yellow")
         else:
