@@ -19,7 +19,7 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
         from .sqlite import SqliteEngine
 
         return SqliteEngine(url, retention, **options)
-    if scheme in {"redis", "rediss", "unix"}:
+    if scheme.startswith("redis") or scheme == "unix":
         try:
             from .redis import RedisEngine
         except ImportError as exc:
@@ -27,5 +27,5 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
         return RedisEngine(url, retention, **options)
     raise ValueError(
         f"no engine has the URL {url!r}: there are memory://, sqlite:///path/to/file, "
-        "redis://host:port/db and rediss://"
+        "redis://host:port/db, rediss://, redis+sentinel:// and redis+cluster://"
     )

@@ -17,7 +17,8 @@ from ..unwrapped import unwrapped
 from . import scripts
 from .history import History
 from .keys import Keys
-from .link import Link, UnreachableError, new_connections
+from .link import Link, UnreachableError
+from .places import new_connections
 
 __all__ = ["RedisEngine"]
 
@@ -54,8 +55,13 @@ class RedisEngine:
     """Events in Redis 7 or newer (or Valkey), for any number of processes and machines.
 
     Args:
-      url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or
-        ``unix:///path?db=0``.
+      url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS, or
+        ``unix:///path?db=0``. ``redis+sentinel://host[:port],host[:port]/service`` asks these
+        sentinels for each connection who the primary of this service is. With
+        ``redis+cluster://host[:port],host[:port]`` these nodes are asked who has the broker's keys,
+        which all lie in one slot. What is special in a login is escaped as in any URL.
+        TLS: the certificate must be one for this host, by an authority that the system trusts, or
+        ``?ssl_ca_certs=file``; ``ssl_certfile`` and ``ssl_keyfile`` are the client's own.
       retention: how much of each topic is kept. All processes should say the same.
       outage: what publishing does while Redis cannot be reached. ``"wait"``: it waits, however
         long, and is stored once whatever happened to the first attempt; cancel it to give up, and
@@ -89,7 +95,6 @@ class RedisEngine:
     ) -> None:
         if outage not in {"wait", "raise"}:
             raise ValueError(f"outage is 'wait' or 'raise', not {outage!r}")
-        self._connect = new_connections(url)
         self._keys = Keys(prefix)
         self._waits = outage == "wait"
         age = 0 if retention.age is None else max(1, int(retention.age * 1000))
@@ -103,8 +108,9 @@ class RedisEngine:
         self._batches = 0
         self._closing = False
         self._feed: Feed
-        self._commands = Link(self._connect, self._enter)
-        self._reading = Link(self._connect, self._enter)
+        connect = new_connections(url, self._keys.log)
+        self._commands = Link(connect, self._enter)
+        self._reading = Link(connect, self._enter)
         self._history = History(self._commands, self._keys, age)
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, cast, final
+from typing import Any, final
 
 import coredis.exceptions
 import trio
 from coredis.connection import BaseConnection
-from coredis.pool import ConnectionPool
 
 from ...errors import BrokerUnavailableError
 from ..unwrapped import unwrapped
+from .places import PATIENCE, NewConnection, hold
 from .scripts import Script
 
-__all__ = ["Link", "UnreachableError", "new_connections"]
+__all__ = ["Link", "UnreachableError"]
 
 log = logging.getLogger("trio_stream")
-
-#: Seconds for a connection to be made, and for an answer to anything that does not block.
-_PATIENCE = 5.0
 
 #: Seconds before the second attempt to connect, doubled up to the third number.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
@@ -30,27 +27,13 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _PASSING = (
     coredis.exceptions.ConnectionError,
     coredis.exceptions.ReadOnlyError,
+    coredis.exceptions.RedisClusterError,
     TimeoutError,
 )
-
-NewConnection = Callable[[], BaseConnection]
 
 
 class UnreachableError(BrokerUnavailableError):
     """The connection was lost, or nothing came over it: what was asked may have been done."""
-
-
-def new_connections(url: str) -> NewConnection:
-    """What makes connections to this URL.
-
-    Raises:
-      ValueError: it is no URL of Redis'.
-    """
-    pool = ConnectionPool.from_url(url, stream_timeout=_PATIENCE, connect_timeout=_PATIENCE)
-    if pool.location is None:
-        raise ValueError(f"a Redis URL is redis://host:port/db, not {url!r}")
-    location, kind = pool.location, cast("Any", pool.connection_class)
-    return lambda: kind(location, **pool.connection_kwargs)
 
 
 @final
@@ -85,8 +68,8 @@ class Link:
 
     async def _session(self, task_status: trio.TaskStatus[None]) -> Exception | None:
         """One connection, from its making to its loss."""
-        connection = self._connect()
         try:
+            connection = await self._connect()
             with unwrapped():
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._hold, connection, nursery.cancel_scope)
@@ -97,7 +80,8 @@ class Link:
                     if self.connects == 1:
                         task_status.started()
         except coredis.exceptions.RedisError as exc:
-            failure = BrokerUnavailableError(f"Redis cannot be reached: {exc}")
+            why = f": {exc.__cause__}" * (exc.__cause__ is not None)  # such as a certificate
+            failure = BrokerUnavailableError(f"Redis cannot be reached: {exc}{why}")
             failure.__cause__ = exc
             return failure
         except BrokerUnavailableError as exc:
@@ -112,9 +96,8 @@ class Link:
         task_status: trio.TaskStatus[None],
     ) -> None:
         try:
-            await connection.run(task_status=task_status)
+            await hold(connection, task_status=task_status)
         finally:
-            _close_buffers(connection)
             self._connection = None
             if self._up.is_set():
                 self._up = trio.Event()
@@ -135,7 +118,7 @@ class Link:
         if self._connection is not None:
             self._connection.invalidate()
 
-    async def request(self, command: bytes, *args: Any, timeout: float = _PATIENCE) -> Any:
+    async def request(self, command: bytes, *args: Any, timeout: float = PATIENCE) -> Any:
         """Ask Redis, and return its answer as bytes and lists.
 
         Raises:
@@ -165,10 +148,3 @@ class Link:
             if not isinstance(exc.__cause__, coredis.exceptions.NoScriptError):
                 raise
         return await self.request(b"EVAL", script.text, len(keys), *keys, *args)
-
-
-def _close_buffers(connection: BaseConnection) -> None:
-    """Close what coredis 6.9 leaves open when the connection was refused, and warns of then."""
-    for value in vars(connection).values():
-        if type(value).__name__ in {"MemoryObjectSendStream", "MemoryObjectReceiveStream"}:
-            value.close()
