@@ -25,6 +25,7 @@ match DEVIATION:
     case "moved module":
         sys.modules["hypercorn.trio.tcp_server"] = None  # type: ignore[assignment]
     case "moved class":
+        StreamBuffer = h2.StreamBuffer
         del h2.StreamBuffer
 
 import trio  # noqa: E402
@@ -35,6 +36,8 @@ from trio_stream.transport.hypercorn.http1 import Http1Transport  # noqa: E402
 from . import apps  # noqa: E402
 from .apps import Message, Receive, Send  # noqa: E402
 
+if DEVIATION == "moved class":
+    h2.StreamBuffer = StreamBuffer  # Hypercorn itself has to find it
 if DEVIATION == "nobody looks":
     # As if each client left right after the look whether it has.
     Http1Transport.is_gone = lambda self: False  # type: ignore[method-assign]
@@ -48,7 +51,7 @@ def deviate(send: Any) -> None:
             del protocol.task_group  # needed for the next request only
         case "another type":
             protocol.send.__self__.send_lock = trio.Semaphore(1)
-        case "another type over HTTP/2":
+        case "another type over HTTP/2" if hasattr(protocol, "stream_buffers"):
             protocol.stream_buffers = UserDict(protocol.stream_buffers)
         case "wrapped method":
             own = protocol.send
