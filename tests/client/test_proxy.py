@@ -54,6 +54,14 @@ async def test_the_upstream_reconnects_while_the_client_stays(
     assert trio.current_time() == 12
 
 
+async def test_an_upstream_that_says_there_is_no_more_is_a_204(autojump_clock: MockClock) -> None:
+    async with over_memory(ScriptedServer(no_content)) as client:
+        stream = Stream(EventSource(URL, client=client))
+        async with connect(stream) as browser:
+            assert (browser.status, await browser.read()) == (204, b"")
+    assert stream.outcome == "completed"
+
+
 async def test_a_post_reconnects_when_told_to(autojump_clock: MockClock) -> None:
     server = ScriptedServer(broken(A), events(B), no_content)
     async with over_memory(server) as client:

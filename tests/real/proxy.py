@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trio_stream import Stream
+from trio_stream import EventSource, Stream
 
 UPSTREAM = os.environ.get("UPSTREAM", "http://127.0.0.1:1")
 
@@ -72,6 +72,15 @@ async def named(request: Request) -> Stream:
     return Stream(await client.send(upstream, stream=True))
 
 
+async def done(request: Request) -> Stream:
+    """An upstream that says 204: there is no more."""
+    url = f"{UPSTREAM}/done"
+    if (name := request.path_params["client"]) == "eventsource":
+        return remembered(Stream(EventSource(url)))
+    client = clients[name]
+    return remembered(Stream(client.send(client.build_request("GET", url), stream=True)))
+
+
 def remembered(stream: Stream) -> Stream:
     seen.append(stream)
     return stream
@@ -95,6 +104,7 @@ app = Starlette(
         Route("/sdk-text/{model}", sdk_text),
         Route("/workers-ai/{client}/{model}", workers_ai),
         Route("/named", named),
+        Route("/done/{client}", done),
         Route("/outcomes", outcomes),
     ],
 )

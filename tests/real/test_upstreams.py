@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from tests.real.upstream import WORDS
+from tests.support.chromium import chromium
 from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.raw import read_until, send_request
-from trio_stream import EventStreamDecoder, ServerSentEvent
+from trio_stream import EventSource, EventStreamDecoder, ServerSentEvent
 
 SDK = ["/sdk", "/sdk-unawaited"]
 HTTP = ["/workers-ai/httpx", "/workers-ai/httpx2"]
@@ -127,3 +128,28 @@ async def test_an_upstream_that_dies_mid_event_breaks_the_stream_off() -> None:
                 await client.get(path)
         await proxy.process.stop()
         assert proxy.process.log().count("Error in ASGI Framework") == 3
+
+
+DONE = ["/done/httpx", "/done/httpx2", "/done/eventsource"]
+
+
+async def test_an_upstream_that_has_no_more_is_a_204() -> None:
+    async with servers() as (proxy, _), proxy.client() as client:
+        for path in DONE * 2:  # over one connection
+            response = await client.get(path)
+            assert (response.status_code, response.content) == (204, b""), path
+            assert not {"content-type", "transfer-encoding"} & response.headers.keys()
+        for path in DONE:
+            async with EventSource(f"{proxy.url}{path}") as source:
+                assert [event async for event in source] == []
+        assert set((await client.get("/outcomes")).json()) == {"completed"}
+
+
+async def test_and_a_browser_stays_away_for_good() -> None:
+    async with servers() as (proxy, _), chromium() as browser:
+        await browser.open(f"{proxy.url}/outcomes")
+        for path in DONE:
+            await browser.run("window.source = new EventSource(arguments[0])", path)
+            await browser.wait_until("source.readyState == EventSource.CLOSED")
+        await trio.sleep(4)  # more than the 3 s after which Chromium comes back
+        assert len(await browser.run("return fetch('/outcomes').then(a => a.json())")) == len(DONE)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trio_stream import ServerSentEvent, Stream
+from trio_stream import ServerSentEvent, Stream, no_reconnect
 
 WORDS = ["A", " stream", "\n", "of", " wörds"]
 
@@ -97,11 +97,16 @@ async def outcomes(request: Request) -> JSONResponse:
     return JSONResponse([stream.outcome for stream in seen])
 
 
+async def done(request: Request) -> Any:
+    return no_reconnect
+
+
 app = Starlette(
     routes=[
         Route("/v1/chat/completions", completions, methods=["POST"]),
         Route("/run/{model}", workers_ai, methods=["POST"]),
         Route("/named", named),
+        Route("/done", done),
         Route("/outcomes", outcomes),
     ]
 )

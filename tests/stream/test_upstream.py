@@ -214,6 +214,52 @@ async def test_a_response_that_was_read_already_can_be_sent() -> None:
             assert await client.read() == PRIMER + b"data: text\n\n"
 
 
+async def no_content(stream: trio.SocketStream) -> None:
+    await stream.send_all(b"HTTP/1.1 204 No Content\r\ncontent-type: text/event-stream\r\n\r\n")
+
+
+@both
+@pytest.mark.parametrize("format", ["sse", "ndjson", "text", "bytes"])
+async def test_one_that_says_there_is_no_more_is_a_204(
+    module: Any, format: str, no_task_left: NothingLeft
+) -> None:
+    headers = {"access-control-allow-origin": "*"}
+    async with proxied(module, no_content, format=format, headers=headers) as (client, _, stream):
+        assert (client.status, await client.read(), client.ended) == (204, b"", "complete")
+        assert client.headers["access-control-allow-origin"] == "*"
+        assert client.headers["cache-control"] == "no-store, no-transform"
+        assert "content-type" not in client.headers
+    assert stream.outcome == "completed"
+    await no_task_left()
+
+
+async def test_also_when_it_was_awaited_before() -> None:
+    async with upstream(no_content) as server, httpx.AsyncClient() as http:
+        response = await http.send(http.build_request("GET", server.url), stream=True)
+        async with connect(Stream(response)) as client:
+            assert client.status == 204
+        assert response.is_closed
+
+
+async def test_but_not_once_the_headers_are_out() -> None:
+    async def late(stream: trio.SocketStream) -> None:
+        await trio.sleep(0.2)
+        await no_content(stream)
+
+    async with proxied(httpx, late, ping=0.05) as (client, *_):
+        assert client.status == 200
+        assert [event async for event in client.events()] == []
+        assert client.ended == "complete"
+
+
+async def test_nor_when_something_else_was_sent() -> None:
+    async with upstream(no_content) as server, httpx.AsyncClient() as http:
+        stream = Stream(await http.send(http.build_request("GET", server.url), stream=True))
+        stream.send_nowait("hello")
+        async with connect(stream) as client:
+            assert (client.status, await client.read()) == (200, PRIMER + b"data: hello\n\n")
+
+
 async def test_a_response_of_a_sync_client_is_refused() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=iter([b"x"]))

@@ -24,6 +24,9 @@ async def relay_events(source: EventSource, sink: Sink) -> None:
     """Put every event into the sink, names and ids kept, until the source ends."""
     try:
         await source.connect()
+        if isinstance(source._end, trio.EndOfChannel):
+            sink.no_content()
+            return
         sink.ready()
         async for event in source:
             if (wait := _put(event, sink)) is not None:

@@ -35,6 +35,9 @@ class StreamSink:
     def ready(self) -> None:
         self._stream._release_headers()
 
+    def no_content(self) -> None:
+        self._stream._no_content = True
+
     def put(self, value: Any) -> Awaitable[None] | None:
         # The fast path of every automatic source: each call saved is a tenth of an event's cost.
         stream = self._stream

@@ -63,6 +63,7 @@ class StreamState:
         "_headers_held",
         "_headers_out",
         "_helpers",
+        "_no_content",
         "_nursery",
         "_opened_at",
         "_options",
@@ -115,6 +116,8 @@ class StreamState:
         self._used = False
         self._answered = False
         self._headers_out = False
+        #: Whether the answer is a 204, if the headers are not out yet.
+        self._no_content = False
         self._delivered = False
         self._outcome: Outcome | None = None
         self._failure: BaseException | None = None

@@ -48,7 +48,7 @@ def _is_servers_fault(error: BaseException) -> bool:
 
 async def _write_on(stream: StreamState, transport: Transport) -> bool:
     channel = stream._channel
-    if not stream._headers_out and await _answer_failure(stream, transport):
+    if not stream._headers_out and await _answer_instead(stream, transport):
         return True
     if not stream._headers_out:
         await _begin(stream, transport)
@@ -66,15 +66,22 @@ async def _write_on(stream: StreamState, transport: Transport) -> bool:
     return True
 
 
-async def _answer_failure(stream: StreamState, transport: Transport) -> bool:
-    """Wait until the headers may go out; answer an error if one came first."""
+async def _answer_instead(stream: StreamState, transport: Transport) -> bool:
+    """Wait until the headers may go out; answer without a stream if it has ended before."""
     if stream._headers_held is not None:
         await stream._headers_held.wait()
         stream._headers_held = None
-    if stream._failure is None or stream._channel.queued_events:
+    if stream._channel.queued_events:
         return False
-    await _write_failure(stream, transport, stream._failure)
-    return True
+    if stream._failure is not None:
+        await _write_failure(stream, transport, stream._failure)
+        return True
+    if stream._no_content:
+        # "HTTP 204 No Content": an EventSource stays away for good, as its upstream wants it to.
+        headers = [pair for pair in stream._options.headers if pair[0] != b"content-type"]
+        await transport.start(204, tuple(headers))
+        await transport.finish()
+    return stream._no_content
 
 
 async def _begin(stream: StreamState, transport: Transport) -> None:

@@ -51,6 +51,12 @@ class Sink(Protocol):
     def ready(self) -> None:
         """The source is known to be good: the response's headers may go out."""
 
+    def no_content(self) -> None:
+        """There is nothing, and there never will be: the source returns without `ready` or `put`.
+
+        The answer is a 204 then, unless the headers went out before.
+        """
+
 
 @runtime_checkable
 class Source(Protocol):

@@ -46,7 +46,7 @@ class UpstreamSource:
                 "and client.send(request, stream=True)"
             )
         self._response = response
-        self.holds_headers = response.status_code >= 400
+        self.holds_headers = response.status_code == 204 or response.status_code >= 400
 
     async def run(self, sink: Sink) -> None:
         response = self._response
@@ -54,6 +54,9 @@ class UpstreamSource:
         try:
             if response.status_code >= 400:
                 raise await self._status_error(chunks)
+            if response.status_code == 204:
+                sink.no_content()
+                return
             sink.ready()
             await _forward(_media_type(response), response.charset_encoding, chunks, sink)
         finally:
