@@ -15,7 +15,7 @@ from .hub import Hub
 from .resumable import Producer, Resumable, request_stop
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Cursor, Overflow, Subscription
-from .topics import Selection, check_topic
+from .topics import Selection, check_key, check_name, check_topic
 from .unwrapped import unwrapped
 
 __all__ = ["Broker", "open_broker"]
@@ -82,14 +82,15 @@ class Broker:
           topics: names, or patterns in which ``*`` stands for any one segment and ``**`` for one or
             more. A leading wildcard matches nothing that begins with ``$``.
           after: None for what is published from now on; ``"earliest"`` for all that is kept; or an
-            id, for what came after it: what a client brings back as ``Last-Event-ID``. An id is a
-            place in the log and nothing else: it opens no topic that is not named here, so choose
-            the topics by who is asking, and the id may come from anyone. One that is unknown,
-            forged, from the future or no id at all is answered with a gap and all that is kept.
+            id, for what came after it: what a client brings back as ``Last-Event-ID``, which is
+            ``last_event_id(scope)``. An id is a place in the log and nothing else: it opens no
+            topic that is not named here, so choose the topics by who is asking, and the id may come
+            from anyone. One that is unknown, forged, from the future or no id at all is answered
+            with a gap and all that is kept.
           overflow: what a client gets that is slower than its topics. ``"all"``: every event, when
             it has time, until the history is over. ``"latest"``: of each key only the newest.
-          presence: a name under which this subscription is present on its topics (not on its
-            patterns) while it is streamed or iterated: see `presence`.
+          presence: a name of up to 1024 bytes under which this subscription is present on its
+            topics (not on its patterns) while it is streamed or iterated: see `presence`.
 
         A gap, which is where events are gone that came after the cursor, is told to a stream's
         client by an event named ``gap`` and to an iterator by `GapError`.
@@ -97,8 +98,8 @@ class Broker:
         for name in topics:
             if str(name).startswith("$") and not name.startswith("$presence/"):
                 raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
-        if presence is not None and not isinstance(presence, str):
-            raise TypeError(f"presence is a name, not {type(presence).__name__}")
+        if presence is not None:
+            check_name(presence, "a name to be present under")
         return Subscription(self._hub, Selection(topics), after, overflow, presence)
 
     def resumable(
@@ -131,11 +132,15 @@ class Broker:
             answered with an event ``gap`` and the run from its start.
           linger: seconds after which a run is cancelled that nobody watches.
         """
+        if producer is not None and not callable(producer):
+            raise TypeError(f"a producer is a function, not {type(producer).__name__}")
+        if not linger >= 0:
+            raise ValueError(f"linger is some seconds, not {linger}")
         return Resumable(self._hub, key, producer, after, linger)
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""
-        await trio.lowlevel.checkpoint()
+        await self._check_open()
         return await request_stop(self._hub, key)
 
     @property
@@ -152,8 +157,13 @@ class Broker:
 
         Their coming and going are events ``join`` and ``leave`` on ``presence_topic(topic)``.
         """
-        await trio.lowlevel.checkpoint()
+        await self._check_open()
         return list(await self._hub.engine.members(check_topic(topic)))
+
+    async def _check_open(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._hub.closed:
+            raise trio.ClosedResourceError("the broker is closed")
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""
@@ -184,8 +194,10 @@ class Broker:
 
 def _check(topic: str, key: str) -> str:
     name = check_topic(topic)
-    if name.startswith("$") or key.startswith("$"):
-        raise ValueError(f"what begins with '$' is the library's own: {name!r}, key {key!r}")
+    if name.startswith("$"):
+        raise ValueError(f"a topic that begins with '$' is the library's own: {name!r}")
+    if key != "":
+        check_key(key)
     return name
 
 
@@ -232,9 +244,13 @@ async def open_broker(
       ValueError: no engine has such a URL.
       BrokerError: the log cannot be opened.
     """
+    if memory_bytes < 0 or not presence_grace >= 0:
+        raise ValueError("memory_bytes and presence_grace cannot be negative")
     retention = Retention(history, history_age, history_bytes)
     if isinstance(url, str):
         engine = open_engine(url, retention, options)
+    elif not isinstance(url, Engine):
+        raise TypeError(f"a broker is opened with a URL or an engine, not {type(url).__name__}")
     elif options:
         raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .contract import Engine, Retention
 from .memory import MemoryEngine
+from .urls import without_login
 
 __all__ = ["open_engine"]
 
@@ -26,6 +27,6 @@ def open_engine(url: str, retention: Retention, options: dict[str, Any]) -> Engi
             raise ImportError("a redis:// broker needs coredis: trio-stream[redis]") from exc
         return RedisEngine(url, retention, **options)
     raise ValueError(
-        f"no engine has the URL {url!r}: there are memory://, sqlite:///path/to/file, "
-        "redis://host:port/db, rediss://, redis+sentinel:// and redis+cluster://"
+        f"no engine has the URL {without_login(url)!r}: there are memory://, "
+        "sqlite:///path/to/file, redis://host:port/db, rediss://, redis+sentinel:// and redis+cluster://"
     )

@@ -62,6 +62,8 @@ class SqliteEngine(LocalLeases):
         self.path = unquote(url.removeprefix("sqlite:///"))
         if not url.startswith("sqlite:///") or not self.path:
             raise ValueError(f"an SQLite URL is sqlite:///path/to/file, not {url!r}")
+        if self.path == ":memory:":
+            raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
         self._retention = retention
         self._synchronous = synchronous
         self._waiting: dict[trio.lowlevel.Task, Sequence[Entry]] = {}

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, final
 
-__all__ = ["EARLIEST", "MAX_TOPIC_BYTES", "Selection", "check_topic", "is_pattern", "parse_cursor"]
+__all__ = [
+    "EARLIEST",
+    "MAX_TOPIC_BYTES",
+    "Selection",
+    "check_key",
+    "check_name",
+    "check_topic",
+    "is_pattern",
+    "parse_cursor",
+]
 
 #: The longest topic name, in bytes of UTF-8: names are keys, in memory, in SQLite and in Redis.
 MAX_TOPIC_BYTES = 1024
@@ -26,18 +35,30 @@ def check_topic(topic: object) -> str:
 
     Any Unicode text is one, but for ``*`` and ``**`` as a whole segment, which only patterns have.
     """
-    return _check_topic(topic) if isinstance(topic, str) else _check_name(topic, "a topic")
+    return _check_topic(topic) if isinstance(topic, str) else check_name(topic, "a topic")
 
 
 @lru_cache(maxsize=1024)  # topics are published to over and over
 def _check_topic(topic: str) -> str:
-    name = _check_name(topic, "a topic")
+    name = check_name(topic, "a topic")
     if is_pattern(name):
         raise ValueError(
             f"{name!r} is a pattern, which can be subscribed to but not be published to: "
             "'*' and '**' between slashes stand for other names"
         )
     return name
+
+
+def check_key(key: object) -> str:
+    """What a publisher may call the value of which its event is the latest; else likewise."""
+    return _check_key(key) if isinstance(key, str) and key else check_name(key, "a key")
+
+
+@lru_cache(maxsize=1024)
+def _check_key(key: str) -> str:
+    if key.startswith("$"):
+        raise ValueError(f"a key that begins with '$' is the library's own: {key!r}")
+    return check_name(key, "a key")
 
 
 def is_pattern(name: str) -> bool:
@@ -67,7 +88,7 @@ class Selection:
 
     def __init__(self, filters: Iterable[str]) -> None:
         #: Names and patterns as they were given, each once.
-        self.filters = tuple(dict.fromkeys(_check_name(name, "a topic") for name in filters))
+        self.filters = tuple(dict.fromkeys(check_name(name, "a topic") for name in filters))
         if not self.filters:
             raise ValueError("a subscription needs at least one topic or pattern")
         self.names = tuple(name for name in self.filters if not is_pattern(name))
@@ -109,7 +130,8 @@ def _to_regex(pattern: str) -> str:
     return f"(?:{guard}{'/'.join(segments)})"
 
 
-def _check_name(name: object, what: str) -> str:
+def check_name(name: object, what: str) -> str:
+    """A name that every engine can keep, if it is one; else `TypeError` or `ValueError`."""
     if not isinstance(name, str):
         raise TypeError(f"{what} is a str, not {type(name).__name__}")
     if not name:

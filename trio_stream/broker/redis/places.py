@@ -13,6 +13,7 @@ from coredis.connection import BaseConnection, TCPLocation
 from coredis.pool import ConnectionPool
 
 from ..unwrapped import unwrapped
+from ..urls import without_login
 
 __all__ = ["PATIENCE", "NewConnection", "hold", "new_connections"]
 
@@ -47,7 +48,7 @@ def new_connections(url: str, key: str) -> NewConnection:
         sentinels = _nodes(parts._replace(netloc=hosts), 26379)
         return partial(_ask_sentinels, sentinels, _nodes(parts, 26379)[0], service)
     if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError(f"a Redis URL is {_FORMS}, not {url!r}")
+        raise ValueError(f"a Redis URL is {_FORMS}, not {without_login(url)!r}")
     connect = _connections(parts)
 
     async def make() -> BaseConnection:
@@ -64,11 +65,14 @@ def _connections(url: SplitResult) -> Callable[..., BaseConnection]:
         # coredis takes any host's certificate, unless it is told otherwise.
         url = url._replace(query=f"{url.query}&ssl_check_hostname=true")
     text = url.geturl()
-    pool = ConnectionPool.from_url(
-        text, decode_components=True, stream_timeout=PATIENCE, connect_timeout=PATIENCE
-    )
+    try:
+        pool = ConnectionPool.from_url(
+            text, decode_components=True, stream_timeout=PATIENCE, connect_timeout=PATIENCE
+        )
+    except OSError as exc:  # its certificates cannot be read
+        raise ValueError(f"{without_login(text)}: {exc}") from exc
     if pool.location is None:
-        raise ValueError(f"a Redis URL is {_FORMS}, not {text!r}")
+        raise ValueError(f"a Redis URL is {_FORMS}, not {without_login(text)!r}")
     return partial(cast("Any", pool.connection_class), pool.location, **pool.connection_kwargs)
 
 

@@ -1,0 +1,115 @@
+"""What can be given to a broker that is wrong, by an application or by who uses it; each engine."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.redis_server import redis_server
+from trio_stream import Broker, ResumableRun, open_broker
+
+HALF_PAIR = "\ud800"
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
+    if request.param == "redis":
+        async with redis_server() as server, open_broker(server.url) as opened:
+            yield opened
+    else:
+        path = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}[request.param]
+        async with open_broker(path) as opened:
+            yield opened
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "message"),
+    [
+        (3, TypeError, "a key is a str"),
+        (None, TypeError, "a key is a str"),
+        (HALF_PAIR, ValueError, "half a surrogate pair"),
+        ("x" * 1025, ValueError, "1024 bytes"),
+        ("$end", ValueError, "library's own"),
+    ],
+)
+async def test_a_key_that_is_none_harms_nobody_else(
+    broker: Broker, key: Any, error: type[Exception], message: str
+) -> None:
+    async with trio.open_nursery() as nursery:
+        # At once, so that they would share a transaction.
+        nursery.start_soon(broker.publish, "t", 1)
+        with pytest.raises(error, match=message):
+            await broker.publish("t", 2, key=key)
+        nursery.start_soon(broker.publish, "t", 3)
+    events = broker.subscribe("t", after="earliest")
+    assert {(await anext(events)).data for _ in range(2)} == {"1", "3"}
+
+
+@pytest.mark.parametrize("name", [HALF_PAIR, "", "x" * 1025])
+async def test_a_name_that_nobody_can_be_present_under_is_refused(
+    broker: Broker, name: str
+) -> None:
+    with pytest.raises(ValueError, match="a name to be present under"):
+        broker.subscribe("room", presence=name)
+    with pytest.raises(TypeError, match="a name to be present under"):
+        broker.subscribe("room", presence=5)  # type: ignore[arg-type]
+
+
+async def producer(run: ResumableRun) -> None:
+    await run.send("x")
+
+
+@pytest.mark.parametrize("linger", [-1, float("nan")])
+async def test_a_run_that_cannot_be_run_is_refused(linger: float) -> None:
+    async with open_broker() as broker:
+        with pytest.raises(ValueError, match="linger"):
+            broker.resumable("key", producer, linger=linger)
+        with pytest.raises(TypeError, match="a producer is a function, not int"):
+            broker.resumable("key", 5)  # type: ignore[arg-type]
+
+
+async def test_after_its_end_a_broker_says_that_it_is_closed(broker: Broker) -> None:
+    broker._hub.close()
+    for call in (
+        lambda: broker.publish("t", 1),
+        lambda: broker.publish_many("t", []),
+        lambda: broker.presence("t"),
+        lambda: broker.stop_resumable("key"),
+        lambda: anext(broker.subscribe("t")),
+    ):
+        with pytest.raises(trio.ClosedResourceError):
+            await call()
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error"),
+    [
+        (None, {}, TypeError),
+        (5, {}, TypeError),
+        ("memory://", {"nonsense": 1}, TypeError),
+        ("memory://", {"memory_bytes": -1}, ValueError),
+        ("memory://", {"presence_grace": -1}, ValueError),
+        ("memory://", {"history": 0}, ValueError),
+        ("memory://", {"history_age": float("nan")}, ValueError),
+        ("sqlite:///:memory:", {}, ValueError),
+        ("redis://127.0.0.1:99999", {}, ValueError),
+        ("rediss://127.0.0.1:1?ssl_ca_certs=/nowhere", {}, ValueError),
+    ],
+)
+async def test_what_cannot_be_opened_is_told(
+    url: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        async with open_broker(url, **options):
+            pass
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "redis+tls"])
+async def test_a_password_is_not_repeated(scheme: str) -> None:
+    with pytest.raises(ValueError, match=rf"{re.escape(scheme)}://\*\*\*@host") as caught:
+        async with open_broker(f"{scheme}://user:secret@host/0"):
+            pass
+    assert "secret" not in str(caught.value)
