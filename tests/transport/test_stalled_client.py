@@ -94,6 +94,7 @@ async def test_it_does_not_keep_the_server_from_ending(
         stalled = []
         for _ in range(2 * workers):  # so that each of the workers has one, or nearly always
             stalled.append(await stall_over_http2(server))
+            stalled.append(await stall_over_http2(server, window=0))
             stalled.append(await open_stream(server, "/flood?size=10000"))
         await trio.sleep(0.5)  # now they are stuck; their `stall_timeout` is longer than the test
         begun = time.monotonic()
