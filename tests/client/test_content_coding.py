@@ -13,8 +13,8 @@ from trio.testing import MockClock
 
 from tests.client.scripted import Exchange, ScriptedServer, no_content, over_memory
 from trio_stream import EventSource, EventTooLargeError, ReconnectPolicy, RemoteProtocolError
-from trio_stream.client import content_coding
-from trio_stream.client.content_coding import CodingError, accepted_codings, open_coding
+from trio_stream.codec import content_coding
+from trio_stream.codec.content_coding import CodingError, accepted_codings, open_coding
 
 Compress = Callable[[bytes], bytes]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import trio
 
 from ..errors import RemoteProtocolError
+from ..stream.body import ResponseBody
 from ..stream.foreign import close_response
-from .content_coding import CodingError, Undo, open_coding
 
 __all__ = ["Connection"]
 
@@ -30,9 +29,7 @@ class Connection:
         self._response = response
         self._http = http
         self._idle_timeout = idle_timeout
-        self._chunks = response.aiter_raw()
-        self._undo: Undo | None = None
-        self._pieces: Iterator[bytes] = iter(())
+        self._body: ResponseBody | None = None
 
     def open(self) -> None:
         """Get ready to read.
@@ -40,7 +37,7 @@ class Connection:
         Raises:
           RemoteProtocolError: the body is in a content coding that was not asked for.
         """
-        self._undo = open_coding(self._response.headers.get("content-encoding", ""))
+        self._body = ResponseBody(self._response)
 
     async def read(self) -> bytes:
         """The next bytes, at least one; none at all after a proper end.
@@ -50,22 +47,13 @@ class Connection:
             is httpx2's when the client is.
           trio.TooSlowError: the server sent nothing for ``idle_timeout`` seconds.
         """
-        assert self._undo is not None
-        while True:
-            try:
-                for piece in self._pieces:
-                    self.had_bytes = True
-                    return piece
-                # Only while it is waited for: whoever is slow to take events is no silent server.
-                with trio.move_on_after(self._idle_timeout) as scope:
-                    self._pieces = self._undo(await anext(self._chunks))
-            except CodingError as exc:
-                request = self._response.request
-                raise self._http.DecodingError(str(exc), request=request) from exc
-            except StopAsyncIteration:
-                return b""
-            if scope.cancelled_caught:
-                raise trio.TooSlowError(f"the server sent nothing for {self._idle_timeout:g} s")
+        assert self._body is not None
+        # Only while it is waited for: whoever is slow to take events is no silent server.
+        with trio.move_on_after(self._idle_timeout):
+            piece = await anext(self._body, b"")
+            self.had_bytes = self.had_bytes or bool(piece)
+            return piece
+        raise trio.TooSlowError(f"the server sent nothing for {self._idle_timeout:g} s")
 
     async def read_excerpt(self, size: int, seconds: float) -> str:
         """The beginning of the body as text, as far as it arrives in time."""
@@ -81,4 +69,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close it, however much has been read. Shielded and idempotent."""
-        await close_response(self._response, self._chunks)
+        if self._body is None:
+            await close_response(self._response)
+        else:
+            await self._body.aclose()

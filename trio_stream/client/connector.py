@@ -11,10 +11,10 @@ import httpx
 import trio
 
 from ..codec import to_json
+from ..codec.content_coding import accepted_codings
 from ..errors import ContentTypeError, RedirectError, UpstreamStatusError
 from ..stream.foreign import close_response, http_modules
 from .connection import Connection
-from .content_coding import accepted_codings
 
 __all__ = ["Connector", "Headers", "make_body", "module_of_client"]
 

@@ -16,7 +16,8 @@ import trio
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...errors import EventTooLargeError, UpstreamStatusError
-from ..foreign import close_response, http_modules
+from ..body import ResponseBody
+from ..foreign import http_modules
 from .bytestream import forward_bytes, forward_text
 from .contract import Sink, close_within
 
@@ -50,17 +51,17 @@ class UpstreamSource:
 
     async def run(self, sink: Sink) -> None:
         response = self._response
-        chunks = response.aiter_bytes()
+        body = ResponseBody(response, any_coding=True)
         try:
             if response.status_code >= 400:
-                raise await self._status_error(chunks)
+                raise await self._status_error(body)
             if response.status_code == 204:
                 sink.no_content()
                 return
             sink.ready()
-            await _forward(_media_type(response), response.charset_encoding, chunks, sink)
+            await _forward(_media_type(response), response.charset_encoding, body, sink)
         finally:
-            await close_response(response, chunks)
+            await body.aclose()
 
     async def aclose(self) -> None:
         await close_within(self._response, f"the response of {self._response.url}")

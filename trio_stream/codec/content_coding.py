@@ -1,6 +1,6 @@
 """Content codings, undone in pieces of bounded size.
 
-httpx undoes them too, but all that a piece holds at once: 64 KiB of brotli can be gigabytes.
+HTTP clients undo them too, but all that a piece holds at once: 64 KiB of brotli can be gigabytes.
 """
 
 from __future__ import annotations
