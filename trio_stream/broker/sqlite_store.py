@@ -163,10 +163,8 @@ class SqliteStore:
             rows: list[object] = []
             touched: dict[str, _Topic] = {}
             for record in records:
-                topic = touched.get(record.topic)
-                if topic is None:
-                    topic = touched[record.topic] = self._topic(record.topic)
-                data = record.event.data
+                name, data = record.topic, record.event.data
+                topic = touched.get(name) or touched.setdefault(name, self._topic(name))
                 topic.events += 1
                 topic.bytes += len(data)
                 rows += (record.id, topic.number, now, record.key, data)
