@@ -53,14 +53,14 @@ async def test_it_is_cut_off_within_its_time_and_others_notice_nothing(
         late_before, silence_before = await lateness(other, seconds=0.5)
         begun = time.monotonic()
         stalled = await stall(server, kind, FLOOD)
-        late, silence = await lateness(other, seconds=STALL + 0.5)
+        late, silence = await lateness(other, seconds=STALL + 1)
         for what in ("finally", "returned"):
             [note] = await notes.wait(what)
             assert note["outcome"] == "stalled"
             assert STALL - 0.5 < note["at"] - begun < STALL + 1 * crowding()
         # A few milliseconds, as before, whatever else this machine does.
         assert late < late_before + 0.02 * crowding()
-        assert silence < silence_before + 0.2 * crowding()
+        assert silence < silence_before + 0.15 * crowding()
         await other.aclose()
         await notes.wait("returned", count=2)
         if "window" in kind:  # of this connection only the stream has been reset
