@@ -9,6 +9,7 @@ import trio
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import read_to_end, read_until, send_request
+from trio_stream.transport.hypercorn.connection import sender, write_nowait
 
 from .h2_client import connect_h2
 from .support import Notes, body_of, events_of, every_transport, read_what_is_left
@@ -225,3 +226,24 @@ async def test_what_is_sent_on_every_path_comes_out_in_order(transport: str, not
         assert [int(number) for number, *_ in events] == list(range(3000))
         assert all(int(size) == len("".join(rest)) for _, size, *rest in events)
         await stream.aclose()
+
+
+class Wrapped:
+    """A Trio socket that keeps the standard library's where nobody looks."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self.fileno = sock.fileno
+
+
+@pytest.mark.parametrize("wrap", [lambda sock: sock, Wrapped])
+async def test_a_socket_takes_what_it_has_room_for_and_nothing_once_it_is_closed(wrap: Any) -> None:
+    ours, theirs = trio.socket.socketpair()
+    with theirs:
+        send = sender(wrap(ours))
+        assert write_nowait(send, b"a few bytes") == 11
+        assert await theirs.recv(100) == b"a few bytes"
+        assert 0 < write_nowait(send, bytes(2**22)) < 2**22
+        assert write_nowait(send, b"no room") == 0
+        ours.close()
+        with pytest.raises(trio.BrokenResourceError):
+            write_nowait(send, b"x")

@@ -9,7 +9,7 @@ import trio
 
 from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE, AsgiTransport
-from .connection import KERNEL_MARGIN, write_nowait
+from .connection import KERNEL_MARGIN, sender, write_nowait
 from .proof import is_transparent
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Http1Transport(AsgiTransport):
         "_may_be_direct",
         "_rest",
         "_send_lock",
-        "_socket",
+        "_sender",
         "direct",
     )
 
@@ -48,7 +48,7 @@ class Http1Transport(AsgiTransport):
         self._connection = connection
         # Kept here for `write_nowait`: where an event goes to thousands of clients, every object
         # on the way is out of the processor's cache, and costs a tenth of a microsecond.
-        self._socket = connection.socket
+        self._sender = sender(connection.socket)
         self._clock = trio.lowlevel.current_clock()
         self._send_lock = connection.server.send_lock
         #: Wire bytes of a chunk whose beginning the kernel has taken; nothing may go before them.
@@ -85,7 +85,7 @@ class Http1Transport(AsgiTransport):
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
             return False
         frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
-        taken = write_nowait(self._socket, frame)
+        taken = write_nowait(self._sender, frame)
         self.last_write = self._clock.current_time()
         if taken < len(frame):
             self._rest = frame[taken:]
@@ -109,7 +109,7 @@ class Http1Transport(AsgiTransport):
         connection = self._connection
         try:
             while True:
-                taken = write_nowait(self._socket, rest)
+                taken = write_nowait(self._sender, rest)
                 rest = rest[taken:]
                 self.last_write = trio.current_time()
                 if not rest:
