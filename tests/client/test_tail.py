@@ -244,7 +244,7 @@ async def test_reconnects_are_shown(tail: Tail) -> None:
             f"● connected to {url} (N ms)",
             "○ RemoteProtocolError: peer closed connection without sending complete message",
             "○ RemoteProtocolError: Server disconnected without sending a response.; connect",
-            f"○ UpstreamStatusError: {url} answered 503; connecting again in N s",
+            f"○ {url} answered 503; connecting again in N s",
             f"● connected to {url} after 1 (N ms)",
             "○ the stream ended, 1 event; connecting again in N s",
             "■ the server says that there is no more",

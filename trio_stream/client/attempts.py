@@ -180,5 +180,7 @@ def _may_pass(status: int) -> bool:
 def describe(error: Exception | None) -> str:
     if error is None:
         return "the stream ended"
+    if isinstance(error, TrioStreamError):
+        return str(error)  # which names who answered, and what
     # Many errors of httpx are raised without a word.
     return f"{type(error).__name__}: {error}".removesuffix(": ")
