@@ -1,5 +1,6 @@
 """`serve`: Hypercorn from code, with what many long streams need."""
 
+import re
 import resource
 import selectors
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ import trio
 from hypercorn.config import Config
 
 from tests.support.processes import Process
+from tests.support.raw import read_to_end, read_until, send_request
 from trio_stream import Stream, StreamMiddleware, serve, stream_app
 from trio_stream.transport.asgi import Receive, Scope, Send
 
@@ -89,6 +92,48 @@ async def test_streams_inside_go_direct_unless_told_not_to() -> None:
         ):
             await client.get(binds[0])
     assert seen == [True, False, True]
+
+
+@stream_app
+async def endless(stream: Stream) -> None:
+    while True:
+        await stream.send("tick")
+        await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["told to stop", "cancelled"])
+async def test_of_two_in_one_program_one_ends_in_order_and_the_other_goes_on(how: str) -> None:
+    stop, scope = trio.Event(), trio.CancelScope()
+
+    async def run(task_status: trio.TaskStatus[list[str]]) -> None:
+        settings: dict[str, Any] = {"bind": "127.0.0.1:0", "errorlog": None}
+        with scope:
+            await serve(endless, shutdown_trigger=stop.wait, task_status=task_status, **settings)
+
+    async with (
+        serving(endless, bind="127.0.0.1:0") as others,
+        trio.open_nursery() as nursery,
+        await ticking(others) as other,
+    ):
+        async with await ticking(await nursery.start(run)) as one:
+            if how == "cancelled":
+                scope.cancel()
+            else:
+                stop.set()
+            farewell = await read_to_end(one)
+        assert re.search(rb"\nretry: \d+\n\r\n0\r\n\r\n$", farewell)
+        with trio.move_on_after(0.5):
+            await read_until(other, b"retry: ", within=1)
+            raise AssertionError("the other one has ended")
+        await read_until(other, b"data: tick")
+
+
+async def ticking(binds: list[str]) -> trio.SocketStream:
+    """A connection whose stream has begun."""
+    stream = await trio.open_tcp_stream("127.0.0.1", int(binds[0].rpartition(":")[2]))
+    await send_request(stream, "/")
+    await read_until(stream, b"data: tick")
+    return stream
 
 
 async def test_the_defaults_are_for_many_long_streams() -> None:
