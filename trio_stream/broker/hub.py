@@ -87,7 +87,8 @@ class Hub:
 
     def _note(self, ids: Sequence[int]) -> None:
         self.published += len(ids)
-        self._acknowledged = max(self._acknowledged, ids[-1])
+        if ids[-1] > self._acknowledged:
+            self._acknowledged = ids[-1]
 
     async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
         """A page from memory if it is there, else from the engine. Mostly not a checkpoint."""

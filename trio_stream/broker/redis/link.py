@@ -80,8 +80,7 @@ class Link:
                     if self.connects == 1:
                         task_status.started()
         except coredis.exceptions.RedisError as exc:
-            why = f": {exc.__cause__}" * (exc.__cause__ is not None)  # such as a certificate
-            failure = BrokerUnavailableError(f"Redis cannot be reached: {exc}{why}")
+            failure = BrokerUnavailableError(f"Redis cannot be reached: {exc}")
             failure.__cause__ = exc
             return failure
         except BrokerUnavailableError as exc:

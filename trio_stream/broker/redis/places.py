@@ -137,6 +137,11 @@ async def hold(connection: BaseConnection, *, task_status: trio.TaskStatus[None]
     """Run a connection, and close what coredis 6.9 leaves open, and warns of, if it is refused."""
     try:
         await connection.run(task_status=task_status)
+    except coredis.exceptions.ConnectionError as exc:
+        if exc.__cause__ is None:
+            raise
+        # Such as a certificate; older versions of Trio let go of it on the exception's way.
+        raise coredis.exceptions.ConnectionError(f"{exc}: {exc.__cause__}") from exc.__cause__
     finally:
         for value in vars(connection).values():
             if type(value).__name__ in {"MemoryObjectSendStream", "MemoryObjectReceiveStream"}:
