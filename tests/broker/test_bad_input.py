@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tests.support.redis_server import redis_server
 from trio_stream import Broker, ResumableRun, open_broker
@@ -113,3 +114,22 @@ async def test_a_password_is_not_repeated(scheme: str) -> None:
         async with open_broker(f"{scheme}://user:secret@host/0"):
             pass
     assert "secret" not in str(caught.value)
+
+
+async def test_two_tasks_cannot_iterate_one_subscription() -> None:
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        events = broker.subscribe("t")
+        found: list[str] = []
+
+        async def iterate() -> None:
+            found.append((await anext(events)).data)
+
+        nursery.start_soon(iterate)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await anext(events)
+        await broker.publish("t", 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert found == ["1"]
+        await broker.publish("t", 2)
+        assert (await anext(events)).data == "2"

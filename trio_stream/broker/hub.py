@@ -98,6 +98,20 @@ class Hub:
             page = await self.engine.read(selection, cursor, limit)
         return page
 
+    async def read_latest(self, selection: Selection, page: Page, limit: int) -> tuple[Page, int]:
+        """From a page on all there is, but of each key only the newest; and how many there were."""
+        newest: dict[tuple[str, str], Record] = {}
+        count, gap = 0, page.gap
+        while page.records:
+            for record in page.records:
+                key = (record.topic, record.key)
+                newest.pop(key, None)  # so that the newest comes last
+                newest[key] = record
+            count += len(page.records)
+            page = await self.read(selection, page.upto, limit)
+            gap = gap or page.gap
+        return Page(list(newest.values()), page.upto, gap), count
+
     # The engine's feed.
 
     def records(self, records: Sequence[Record]) -> None:

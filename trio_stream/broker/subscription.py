@@ -46,6 +46,7 @@ class Subscription:
     * `GapError` when events are gone that it should have given. The next ``__anext__`` goes on
       behind the gap.
     * `trio.ClosedResourceError` when the broker is closed.
+    * `trio.BusyResourceError` when another task is iterating it.
 
     Nothing runs, and nothing but an id is held, until it is streamed or iterated.
 
@@ -57,6 +58,7 @@ class Subscription:
 
     __slots__ = (
         "__weakref__",
+        "_busy",
         "_conflated",
         "_cursor",
         "_fell_behind",
@@ -104,7 +106,7 @@ class Subscription:
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
         self._page: list[Record] = []
-        self._used = False
+        self._used = self._busy = False
         #: Whether a record is the last to be delivered.
         self._stops_at = stops_at
         self._fell_behind = self._conflated = self._gaps = 0
@@ -207,10 +209,16 @@ class Subscription:
 
     async def next_record(self) -> Record:
         """`__anext__`, with what only the log knows."""
-        if not self._page:
-            await self._fill()
-        else:
-            await trio.lowlevel.checkpoint()
+        if self._busy:
+            raise trio.BusyResourceError("another task is iterating this subscription")
+        self._busy = True
+        try:
+            if not self._page:
+                await self._fill()
+            else:
+                await trio.lowlevel.checkpoint()
+        finally:
+            self._busy = False
         record = self._page.pop()
         self._cursor = record.id
         if self._latest:  # what is newer by then may replace the rest of the page
@@ -264,26 +272,12 @@ class Subscription:
     async def _read(self) -> Page:
         page = await self._hub.read(self.selection, self._cursor, PAGE)
         if self._latest and page.records:
-            page = await self._read_latest(page)
+            page, count = await self._hub.read_latest(self.selection, page, PAGE)
+            self._conflated += count - len(page.records)
         if self._unknown:
             page = Page(page.records, page.upto, gap=True)
         self._gaps += page.gap
         return page
-
-    async def _read_latest(self, page: Page) -> Page:
-        """All there is, but of each key only the newest: as many records as there are keys."""
-        newest: dict[tuple[str, str], Record] = {}
-        count, gap = 0, page.gap
-        while page.records:
-            for record in page.records:
-                key = (record.topic, record.key)
-                newest.pop(key, None)  # so that the newest comes last
-                newest[key] = record
-            count += len(page.records)
-            page = await self._hub.read(self.selection, page.upto, PAGE)
-            gap = gap or page.gap
-        self._conflated += count - len(newest)
-        return Page(list(newest.values()), page.upto, gap)
 
     def _go_to_head(self) -> bool:
         """Follow from here on, unless something has been appended since the last read."""
