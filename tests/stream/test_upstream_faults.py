@@ -45,7 +45,7 @@ def stream_of(http: Any, url: str, **options: Any) -> Stream:
 
 
 @both
-@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "500 Broken"])
+@pytest.mark.parametrize("status", ["302 Found", "400 Bad Request", "404 Not Found", "500 Broken"])
 async def test_an_error_status_is_a_502(
     module: Any, status: str, caplog: pytest.LogCaptureFixture, no_task_left: NothingLeft
 ) -> None:

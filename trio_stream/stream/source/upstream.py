@@ -47,13 +47,13 @@ class UpstreamSource:
                 "and client.send(request, stream=True)"
             )
         self._response = response
-        self.holds_headers = response.status_code == 204 or response.status_code >= 400
+        self.holds_headers = response.status_code == 204 or not response.is_success
 
     async def run(self, sink: Sink) -> None:
         response = self._response
         body = ResponseBody(response, any_coding=True)
         try:
-            if response.status_code >= 400:
+            if not response.is_success:  # a redirect that was not followed is no stream either
                 raise await self._status_error(body)
             if response.status_code == 204:
                 sink.no_content()
