@@ -125,6 +125,12 @@ class Taker:
     def put_nowait(self, event: Any) -> bool:
         return True
 
+    def sender(self) -> None:
+        return None
+
+    def sent(self, event: Any, taken: int, count: int) -> None:
+        pass
+
     def add_events(self, count: int) -> None:
         pass
 

@@ -296,6 +296,12 @@ class Taker:
         self.counted += 1
         return True
 
+    def sender(self) -> None:
+        return None
+
+    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+        raise AssertionError("it has no socket")
+
     def add_events(self, count: int) -> None:
         self.counted += count
 
@@ -311,8 +317,7 @@ class Follower:
         self.seen = seen
         self.selection = Selection(["t"])
         self.taken = Taker()
-        self.take = self.taken.put_nowait
-        self.add_events = self.taken.add_events
+        self.sink = self.taken
 
     def fall_behind(self, cursor: int) -> None:
         raise AssertionError(f"it had room for what comes after {cursor}")

@@ -20,6 +20,7 @@ from ..codec import EncodedEvent, encode
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
+from .fanout import Taker
 from .statistics import SubscriptionStatistics
 from .topics import EARLIEST, Selection, parse_cursor
 
@@ -72,10 +73,9 @@ class Subscription:
         "_task",
         "_unknown",
         "_used",
-        "add_events",
         "seen",
         "selection",
-        "take",
+        "sink",
     )
 
     def __init__(
@@ -100,8 +100,7 @@ class Subscription:
         self._unknown = unknown
         self._cursor = self._start(after)
         self.seen: float = inf
-        self.take: Callable[[EncodedEvent], bool] = _no_room
-        self.add_events: Callable[[int], None] = _uncounted
+        self.sink: Taker = _NOWHERE
         self._task: trio.lowlevel.Task | None = None
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
@@ -142,8 +141,7 @@ class Subscription:
             )
         self._use()
         if self._stops_at is None:  # else each event has to be looked at
-            self.take = sink.put_nowait
-            self.add_events = sink.add_events
+            self.sink = sink
         try:
             await self._appear()
             while await self._catch_up(sink):
@@ -333,10 +331,20 @@ class Subscription:
             self._hub.presence.leave(self.selection, self._presence)
 
 
-def _no_room(event: EncodedEvent) -> bool:
+class _Nowhere:
     """An iterator's: it is told that there is something, and takes it from the log itself."""
-    return False
+
+    def put_nowait(self, event: EncodedEvent) -> bool:
+        return False
+
+    def sender(self) -> None:
+        return None
+
+    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+        raise AssertionError("there is no sender")
+
+    def add_events(self, count: int) -> None:
+        raise AssertionError("nothing is taken here")
 
 
-def _uncounted(count: int) -> None:
-    """An iterator takes its events one by one."""
+_NOWHERE = _Nowhere()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
@@ -76,19 +76,26 @@ class StreamSink:
 
     def put_nowait(self, event: EncodedEvent) -> bool:
         stream = self._stream
-        # What a topic does for each client and event: three calls less than the way below.
-        if (
-            stream._express
-            and not stream._retry_due
-            and event.format == self.format
-            and stream._write_express(event, len(event.data))
-        ):
-            return True
         try:
             stream._send_at_once(event, stream._encode(event, None, None, None))
         except trio.WouldBlock:
             return False
         return True
+
+    def sender(self) -> Callable[[bytes], int] | None:
+        stream = self._stream
+        transport = stream._transport
+        if transport is None or not stream._express or stream._retry_due:
+            return None
+        return transport.sender()
+
+    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+        stream = self._stream
+        if taken < 0:
+            raise stream._found_gone()
+        if stream._transport is not None:
+            stream._transport.note_sent(event.frame, taken)
+        stream._note_express(len(event.data), count)
 
     def add_events(self, count: int) -> None:
         self._channel.note_sent(count)

@@ -235,10 +235,18 @@ class StreamState:
             if not transport.write_nowait(wire):
                 return False
         except trio.BrokenResourceError:
-            self._lose(Outcome.DISCONNECTED)
-            raise self._end_error() from None
+            raise self._found_gone() from None
+        self._note_express(size, events)
+        return True
+
+    def _found_gone(self) -> Exception:
+        self._lose(Outcome.DISCONNECTED)
+        return self._end_error()
+
+    def _note_express(self, size: int, events: int) -> None:
+        transport = self._transport
+        assert transport is not None
         self._written += size
         self._expressed += events
         if transport.stuck_since is not None:
             self._channel.wake()  # for the writer to send the rest
-        return True

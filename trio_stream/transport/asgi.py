@@ -103,6 +103,12 @@ class AsgiTransport:
     def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         return False
 
+    def sender(self) -> Callable[[bytes], int] | None:
+        return None
+
+    def note_sent(self, frame: bytes, taken: int) -> None:
+        raise AssertionError("there is no sender")
+
     async def finish(self) -> None:
         if self._body_is_coming():
             self._body_waiter = trio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..codec import EncodedEvent
@@ -45,6 +46,15 @@ class Transport(Protocol):
         When True, a part may still be unsent, which `stuck_since` tells and the next `write`,
         even of nothing, sends. Raises `trio.BrokenResourceError` as the others do.
         """
+
+    def sender(self) -> Callable[[bytes], int] | None:
+        """The `send` of the client's socket, when `write_nowait` would take something now.
+
+        For whoever writes the same to many: HTTP/1.1 chunks, and `note_sent` tells of each.
+        """
+
+    def note_sent(self, frame: bytes, taken: int) -> None:
+        """The socket was offered this by `sender`, and took so many bytes of it."""
 
     async def finish(self) -> None:
         """End the response properly."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, runtime_checkable
 
 import trio
@@ -40,6 +40,19 @@ class Sink(Protocol):
 
         False when there is no room: the event was not taken. Raises what `Stream.send_nowait`
         raises after the stream's end. Not to be mixed with a `put` that is still awaited.
+        """
+
+    def sender(self) -> Callable[[bytes], int] | None:
+        """The `send` of the client's socket, if an event may be written to it now; else None.
+
+        For one that goes to many: its `EncodedEvent.frame`, and `sent` is called before anything
+        else happens.
+        """
+
+    def sent(self, event: EncodedEvent, taken: int, count: int, /) -> None:
+        """`sender` was given an event's frame, took so many bytes, and these were ``count`` events.
+
+        ``taken`` is -1 when the client has gone; then this raises what `put_nowait` does.
         """
 
     def add_events(self, count: int, /) -> None:

@@ -38,7 +38,14 @@ else:
 if TYPE_CHECKING:
     from ..asgi import Send
 
-__all__ = ["KERNEL_MARGIN", "HypercornConnection", "find_connection", "sender", "write_nowait"]
+__all__ = [
+    "KERNEL_MARGIN",
+    "HypercornConnection",
+    "Write",
+    "find_connection",
+    "sender",
+    "write_nowait",
+]
 
 #: A socket's own `send`, or what does the same.
 Write = Callable[[bytes | memoryview], int]

@@ -9,7 +9,7 @@ import trio
 
 from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE, AsgiTransport
-from .connection import KERNEL_MARGIN, sender, write_nowait
+from .connection import KERNEL_MARGIN, Write, sender, write_nowait
 from .proof import is_transparent
 
 if TYPE_CHECKING:
@@ -85,12 +85,17 @@ class Http1Transport(AsgiTransport):
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
             return False
         frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
-        taken = write_nowait(self._sender, frame)
+        self.note_sent(frame, write_nowait(self._sender, frame))
+        return True
+
+    def sender(self) -> Write | None:
+        return self._sender if self.is_free else None
+
+    def note_sent(self, frame: bytes, taken: int) -> None:
         self.last_write = self._clock.current_time()
         if taken < len(frame):
             self._rest = frame[taken:]
             self.stuck_since = self.last_write
-        return True
 
     async def _write_direct(self, data: bytes) -> None:
         frame = self._rest + to_chunk(data)
