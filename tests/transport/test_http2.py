@@ -3,6 +3,7 @@
 import time
 
 import h2.errors
+import pytest
 import trio
 
 from tests.support.certificates import Certificate
@@ -121,6 +122,22 @@ async def test_a_body_that_still_arrives_when_the_response_ends_does_no_harm(not
         again = await client.until_ended(await client.request("/count"))
         assert events_of(again.body) == ["0", "1", "2"]
         await client.until_more(other)
+
+
+@pytest.mark.parametrize("app", ["direct", "under_middleware"])
+async def test_a_body_for_another_response_that_has_ended_does_no_harm_either(
+    app: str, notes: Notes
+) -> None:
+    """Of whatever the connection carries beside a stream, or the middleware around it."""
+    async with notes.serve(app) as server, connect_h2(server) as client:
+        if app == "direct":
+            await client.until_ended(await client.request("/count"))
+        post = await client.request("/state", method="POST", end=False)
+        response = await client.until_ended(post)
+        assert response.ended
+        await send_body(client, post, 1000, end=True)
+        again = await client.until_ended(await client.request("/count"))
+        assert events_of(again.body) == ["0", "1", "2"]
 
 
 async def test_a_body_that_ends_in_time_is_waited_for(notes: Notes) -> None:
