@@ -112,7 +112,8 @@ def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
         return _has(protocol, connection=h11.Connection)
     methods = {"_flush": MethodType, "_window_updated": MethodType}
     return (
-        _has(protocol, connection=H2Connection, closed=bool, stream_buffers=dict, **methods)
+        _has(protocol, connection=H2Connection, closed=bool, streams=dict, **methods)
+        and _has(protocol, stream_buffers=dict)
         and type(protocol.stream_buffers.get(http.stream_id)) is StreamBuffer
     )
 
