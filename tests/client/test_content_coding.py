@@ -16,6 +16,8 @@ from trio_stream import EventSource, EventTooLargeError, ReconnectPolicy, Remote
 from trio_stream.codec import content_coding
 from trio_stream.codec.content_coding import CodingError, accepted_codings, open_coding
 
+zstd = content_coding._zstd()
+
 Compress = Callable[[bytes], bytes]
 
 
@@ -34,6 +36,11 @@ def brotli_in_steps() -> Compress:
     return lambda data: step.process(data) + step.flush()
 
 
+def zstd_in_steps() -> Compress:
+    step = zstd.ZstdCompressor()
+    return lambda data: step.compress(data) + step.flush(step.FLUSH_BLOCK)
+
+
 def both_in_steps() -> Compress:
     inner, outer = gzip_in_steps(), brotli_in_steps()
     return lambda data: outer(inner(data))
@@ -45,6 +52,7 @@ CODINGS = [
     ("GZip", gzip_in_steps),
     ("deflate", deflate_in_steps),
     ("br", brotli_in_steps),
+    ("zstd", zstd_in_steps),
     ("gzip, br", both_in_steps),
 ]
 every_coding = pytest.mark.parametrize(("name", "compress"), CODINGS, ids=[c[0] for c in CODINGS])
@@ -79,6 +87,24 @@ async def test_an_event_is_there_as_soon_as_it_has_been_flushed(
         assert (await source.receive()).data == "a"
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_frames_of_zstd_may_follow_each_other(size: int) -> None:
+    text = bytes(range(256))
+    wire = zstd.compress(text[:100]) + zstd.compress(b"") + zstd.compress(text[100:])
+    undo = open_coding("zstd")
+    cuts = [wire[i : i + size] for i in range(0, len(wire), size)]
+    assert b"".join(piece for cut in cuts for piece in undo(cut)) == text
+
+
+def test_a_window_of_zstd_is_at_most_what_the_standard_asks_for() -> None:
+    # A frame's header may ask for a window of 128 MiB, which is memory from its first byte on.
+    options = {zstd.CompressionParameter.window_log: 27}
+    step = zstd.ZstdCompressor(options=options)
+    wire = step.compress(b"data: a\n\n") + step.flush(step.FLUSH_BLOCK)
+    with pytest.raises(CodingError):
+        list(open_coding("zstd")(wire))
+
+
 async def test_offers_what_it_can_undo(autojump_clock: MockClock) -> None:
     server = ScriptedServer(no_content)
     async with over_memory(server) as client, EventSource("http://example.org/", client=client):
@@ -94,8 +120,10 @@ def test_without_brotli_it_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", ["zstd", "compress", "gzip, gzip, gzip"])
 async def test_a_coding_that_was_not_asked_for_is_an_error(
-    autojump_clock: MockClock, name: str
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    monkeypatch.setattr(content_coding, "_zstd", lambda: None)
+
     async def coded(exchange: Exchange) -> None:
         await exchange.head(content_type="text/event-stream", content_encoding=name)
 
@@ -110,7 +138,7 @@ def test_words_that_are_no_coding_change_nothing(name: str) -> None:
     assert list(open_coding(name)(b"data: a\n\n")) == [b"data: a\n\n"]
 
 
-@pytest.mark.parametrize("name", ["gzip", "deflate", "br"])
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
 def test_bytes_that_are_not_in_the_coding_are_told_as_such(name: str) -> None:
     with pytest.raises(CodingError):
         list(open_coding(name)(b"data: this was never compressed at all\n\n" * 10))

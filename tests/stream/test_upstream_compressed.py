@@ -27,9 +27,12 @@ def gzip_and_brotli(data: bytes) -> bytes:
     return brotli.compress(gzip.compress(data))
 
 
+zstd = content_coding._zstd()
+
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "br": brotli.compress,
+    "zstd": zstd.compress,
     "gzip, br": gzip_and_brotli,
 }
 
@@ -71,7 +74,11 @@ def brotli_bomb(data: bytes) -> bytes:
     return b"".join(step.process(data) for _ in range(16)) + step.finish()
 
 
-BOMBS = {"gzip": lambda data: gzip.compress(data * 16), "br": brotli_bomb}
+BOMBS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data * 16),
+    "br": brotli_bomb,
+    "zstd": lambda data: zstd.compress(data * 16),
+}
 
 
 @pytest.mark.parametrize("coding", BOMBS)

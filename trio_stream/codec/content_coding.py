@@ -38,7 +38,7 @@ def open_coding(content_encoding: str) -> Undo:
     proxies from compressing a stream.
 
     Raises:
-      RemoteProtocolError: it names a coding that was not offered, or more than two.
+      RemoteProtocolError: it names a coding that cannot be undone here, or more than two.
     """
     names = [name.strip().lower() for name in content_encoding.split(",")]
     names = [name for name in names if name in _CODINGS]
@@ -99,6 +99,43 @@ def _open_brotli() -> Undo | None:
     return undo
 
 
+def _open_zstd() -> Undo | None:
+    zstd = _zstd()
+    if zstd is None:
+        return None
+    # "decoders MUST support a Window_Size of up to 8 MB", and need no more, says RFC 9659.
+    options = {zstd.DecompressionParameter.window_log_max: 23}
+    step = zstd.ZstdDecompressor(options=options)
+
+    def undo(data: bytes) -> Iterator[bytes]:
+        nonlocal step
+        try:
+            while True:
+                if step.eof:  # another frame follows
+                    data, step = step.unused_data + data, zstd.ZstdDecompressor(options=options)
+                piece = step.decompress(data, PIECE)
+                if piece:
+                    yield piece
+                elif not step.eof:
+                    return
+                data = b""
+        except zstd.ZstdError as exc:
+            raise CodingError(str(exc)) from exc
+
+    return undo
+
+
+@cache
+def _zstd() -> Any:
+    """Python's own zstd module, from 3.14 on, or its backport, if one of them is there."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            pass
+    return None
+
+
 @cache
 def _brotli() -> Any:
     """The brotli module, if it is there and can be told when to stop."""
@@ -118,7 +155,7 @@ _CODINGS: dict[str, Callable[[], Undo | None]] = {
     "x-gzip": _zlib,
     "deflate": _zlib,
     "br": _open_brotli,
-    "zstd": _unknown,
+    "zstd": _open_zstd,
     "compress": _unknown,
     "x-compress": _unknown,
 }
