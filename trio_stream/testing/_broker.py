@@ -210,6 +210,9 @@ async def _a_cancelled_reader_or_publisher_harms_nobody(open_broker: OpenBroker)
                 for _ in range(turns * 3):
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
+        with trio.move_on_after(0) as cancelled:
+            await broker.publish("never", "x")
+        _true(cancelled.cancelled_caught, "publish is no checkpoint")
         last = await broker.publish("t", "last")
         subscription = broker.subscribe("t", after=first)
         kept: list[str] = []
@@ -217,6 +220,7 @@ async def _a_cancelled_reader_or_publisher_harms_nobody(open_broker: OpenBroker)
             kept.append((await anext(subscription)).id)
         _true(set(accepted) < set(kept), "an event was accepted and is not there")
         _same(kept, sorted(set(kept), key=int), "what is kept, in order")
+        _same(broker.topic_statistics("never").events, 0, "events that were cancelled")
 
 
 async def _members_come_and_go(open_broker: OpenBroker) -> None:
