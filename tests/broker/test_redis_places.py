@@ -17,7 +17,6 @@ from trio_stream.broker import Broker, open_broker
 from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import check_broker
 
-
 LOG = "{trio_stream}:log"
 
 
