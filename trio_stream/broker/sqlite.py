@@ -25,8 +25,8 @@ from .worker import Worker
 __all__ = ["SqliteEngine"]
 
 #: Events in one transaction, at most. So many that the wait for the disk is little for each, and so
-#: few that of a thousand publishers most are at work while some wait, and not all or none.
-_TRANSACTION = 256
+#: few that of a thousand publishers half are at work while the others wait, and not all or none.
+_TRANSACTION = 512
 
 #: A task that waits, and the ids of what it has published.
 _Written = tuple[trio.lowlevel.Task, range]
