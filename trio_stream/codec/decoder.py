@@ -109,16 +109,14 @@ class EventStreamDecoder:
             data = memoryview(data).tobytes()
         if self._after_cr or 13 in data:  # `b"\r" in data` would take ten times as long
             data = self._with_lf(data)
-        if (
-            self._in_block
-            and 10 not in data
-            and len(self._partial) + len(data) <= self._max_line_bytes
-            and self._failed is None
-        ):
+        if self._in_block:
+            fits = len(self._partial) + len(data) <= self._max_line_bytes
+            if 10 in data or not fits or self._failed is not None:
+                return self._read_pieces(data)
             # Part of a line, as most pieces of a large event are.
             self._partial += data
             return []
-        if self._in_block or not data.endswith(b"\n\n") or len(data) > self._harmless_bytes:
+        if not data.endswith(b"\n\n") or len(data) > self._harmless_bytes:
             return self._read_pieces(data)
         # The fast path: whole blocks, and often a single one, as servers write their events. 0.5 us
         # for one with nothing but data, 0.8 with a name and an id: a quarter of line by line.
