@@ -187,3 +187,14 @@ async def test_streams_that_are_reset_leave_nothing(notes: Notes) -> None:
         await nothing_left(server, before)
     outcomes = [note["outcome"] for note in notes.all("returned")]
     assert (outcomes.count("failed"), outcomes.count("disconnected")) == (20, 21)
+
+
+async def test_clients_that_leave_before_their_answer_leave_nothing(notes: Notes) -> None:
+    """Nothing waits for Hypercorn's sending task, which ends with the connection."""
+    async with notes.serve("direct", graceful_timeout=1) as server:
+        before = await state(server)
+        for window in (0, 65_535):
+            for method, path in (("HEAD", "/count"), ("GET", "/refused"), ("GET", "/count")) * 5:
+                async with connect_h2(server, generous=False, window=window) as client:
+                    await client.request(f"/late{path}", method=method)
+        await nothing_left(server, before)

@@ -141,7 +141,12 @@ class AsgiTransport:
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.wait_disconnected)
+
+            async def watch() -> None:
+                await self.wait_disconnected()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
             await self.start(status, headers)
             await self.write(body)
             await self.finish()

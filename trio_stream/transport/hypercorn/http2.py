@@ -84,6 +84,11 @@ class Http2Transport(AsgiTransport):
     async def _pass_on(self, message: Message) -> None:
         if not message.get("more_body", True):
             await self._end_stream()
+            # All is out. Hypercorn would wait for its sending task to say so, for ever if the
+            # client has left and that task has ended.
+            empty = self._buffer()
+            if empty is not None:
+                await empty.close()
         await super()._pass_on(message)
         if message.get("body"):
             buffer = self._buffer()
