@@ -120,6 +120,14 @@ class Http2Transport(AsgiTransport):
         # Queued events went out before; RFC 9113, 8.1: an incomplete response ends by RST_STREAM.
         self._reset_stream(ErrorCodes.INTERNAL_ERROR)
 
+    def close(self) -> None:
+        super().close()
+        buffer = self._buffer()
+        if buffer is not None and not buffer.complete:
+            # The client has reset the stream. While the connection's window is shut, Hypercorn
+            # would keep what was not sent.
+            self._protocol.task_group.spawn(self._let_go)
+
     def _body_is_coming(self) -> bool:
         # The endpoint may have read the body, so that no message says whether it was all.
         stream = self._protocol.connection.streams.get(self._stream_id)
