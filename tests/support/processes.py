@@ -33,7 +33,8 @@ def _kill_group(group: int) -> None:
 
 def _is_alive(group: int) -> bool:
     """Whether a process of this group runs (Linux). A zombie does not: it waits for its parent."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
+    # A list, because a search that is left halfway warns of its folder (ResourceWarning).
+    for status in list(Path("/proc").glob("[0-9]*/stat")):
         with contextlib.suppress(OSError):  # that one ended just now
             state, _, its_group = status.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
