@@ -8,6 +8,7 @@ from ..asgi import AsgiTransport
 from .connection import HypercornConnection, find_connection
 from .http1 import Http1Transport
 from .http2 import Http2Transport
+from .mending import mend
 from .middleware import CONNECTION, StreamMiddleware
 from .serve import serve
 
@@ -24,5 +25,6 @@ def choose_transport(
     connection = find_connection(send) or scope.get("extensions", {}).get(CONNECTION)
     if not isinstance(connection, HypercornConnection):
         return AsgiTransport(scope, receive, send), None
+    mend(connection)
     kind = Http2Transport if connection.is_http2 else Http1Transport
     return kind(scope, receive, send, connection, stall_timeout), connection

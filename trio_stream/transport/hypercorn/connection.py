@@ -104,6 +104,7 @@ def _bound_to(method: Any, name: str, *kinds: type) -> Any:
 def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
     if not (
         _has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
+        and _has(server, _close=MethodType)
         and _has(protocol, task_group=TaskGroup)
         and _has(http, stream_id=int, scope=dict)
     ):

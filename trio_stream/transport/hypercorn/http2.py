@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from h2.connection import ConnectionState
@@ -19,37 +19,11 @@ if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
     from .connection import HypercornConnection
 
-__all__ = ["Http2Transport", "take_late_frames"]
+__all__ = ["Http2Transport"]
 
 #: A frame's worth. Hypercorn accepts any number of sends, because `StreamBuffer.pop(0)` wakes the
 #: sender even when the client's window is shut, so each piece is waited for here.
 _PIECE = 2**14
-
-
-class _Ended:
-    """In place of a stream that has ended: takes what its client still sends."""
-
-    async def handle(self, event: object) -> None:
-        """A frame that was under way, or that waited for the reader's turn."""
-
-
-class _Streams(dict[int, Any]):
-    """Hypercorn's streams of a connection, without the KeyError for one that has ended.
-
-    It looks for a DATA frame's stream without a guard, and the KeyError ends the whole worker.
-    Not to end a response while h2 expects a body does not suffice: h2 is ahead of Hypercorn's
-    reader by all the frames that have come at once.
-    """
-
-    def __missing__(self, stream_id: int) -> _Ended:
-        return _Ended()
-
-
-def take_late_frames(connection: HypercornConnection) -> None:
-    """Let frames for an HTTP/2 connection's ended streams do no harm from now on."""
-    protocol = connection.protocol
-    if type(protocol.streams) is dict:
-        protocol.streams = _Streams(protocol.streams)
 
 
 class Http2Transport(AsgiTransport):
@@ -70,7 +44,6 @@ class Http2Transport(AsgiTransport):
         self._protocol = connection.protocol
         self._stream_id: int = connection.http.stream_id
         connection.limit_silence(stall_timeout + KERNEL_MARGIN)
-        take_late_frames(connection)
 
     def _buffer(self) -> StreamBuffer | None:
         """What waits in Hypercorn for the client's window; None when the stream is no more."""

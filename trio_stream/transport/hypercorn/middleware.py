@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .connection import find_connection
-from .http2 import take_late_frames
+from .mending import mend
 from .proof import Proof
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class StreamMiddleware:
         if connection is None:
             await self._app(scope, receive, send)
             return
-        if connection.is_http2:
-            take_late_frames(connection)
+        mend(connection)
         connection.proof = proof = Proof(enabled=self._direct)
         scope.setdefault("extensions", {})[CONNECTION] = connection
 
