@@ -99,9 +99,10 @@ async def test_20_000_clients_come_and_go_and_leave_nothing(
         before = await state(server)
         await come_and_go(server, ways, count)
         after = await nothing_left(server, before)
-        # How many connections wait to be let go at the same time differs from run to run.
         assert after["rss"] - before["rss"] < 8 * MIB
-        assert after["objects"] - before["objects"] < max(1000, count / 6)
+        # Trio forgets deadlines that were taken back when there are 1000 of them, each with its
+        # cancel scope; a client leaves a hundred objects to be forgotten.
+        assert after["objects"] - before["objects"] < max(2500, count / 6)
 
 
 async def test_a_head_that_never_ends_is_cut_off_by_hypercorn(notes: Notes) -> None:
