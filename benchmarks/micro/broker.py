@@ -2,9 +2,10 @@
 
 `python -m benchmarks.micro.broker` shows, as events a second and as ratios within each round:
 
-* publishing from 1,000 tasks to SQLite (`synchronous=full`), beside bare `sqlite3` by 100: the same
-  columns and index, made and synchronised in the same way, but events that are in wire form
-  already, nothing that numbers or trims them, nobody who reads them, and one task that never waits
+* publishing from 1,000 tasks to SQLite (`synchronous=full`), one by one and ten at once, beside
+  bare `sqlite3` by 100: the same columns and index, made and synchronised in the same way, but
+  events that are in wire form already, nothing that numbers or trims them, nobody who reads them,
+  and one task that never waits
 * publishing from 1,000 tasks to Redis, beside coredis' pipelined XADD by 100
 * a subscriber that is 100,000 events behind, from memory and SQLite, beside a flood on a stream
 * handing events to 500 subscribers that take them for nothing: the fan-out's own work
@@ -73,6 +74,20 @@ async def publish(url: str, events: int, tasks: int = 1000) -> float:
         for _ in range(events // tasks):
             await broker.publish("t", VALUE)
 
+    return await publish_by(publisher, url, events, tasks)
+
+
+async def publish_tens(url: str, events: int, tasks: int = 1000) -> float:
+    async def publisher(broker: Broker) -> None:
+        for _ in range(max(1, events // tasks // 10)):
+            await broker.publish_many("t", [VALUE] * 10)
+
+    return await publish_by(publisher, url, max(events, tasks * 10), tasks)
+
+
+async def publish_by(
+    publisher: Callable[[Broker], Awaitable[None]], url: str, events: int, tasks: int
+) -> float:
     async with open_broker(url, **ALL) as broker:
         begun = perf_counter()
         async with trio.open_nursery() as nursery:
@@ -196,6 +211,9 @@ async def rounds(events: int, behind: int, repeats: int) -> dict[str, list[float
                         "SQLite, 1000 tasks": lambda n=number: publish(
                             f"sqlite:///{folder}/own{n}", events
                         ),
+                        "SQLite, 1000 tasks, ten a call": lambda n=number: publish_tens(
+                            f"sqlite:///{folder}/tens{n}", events
+                        ),
                         "fan-out to 500": lambda: fan_out(events // 10),
                     }
                     if redis_url is not None:
@@ -210,6 +228,7 @@ PAIRS = [
     ("catch-up from memory", "flood on one stream", "at least 1"),
     ("catch-up from SQLite", "flood on one stream", "at least 0.5"),
     ("SQLite, 1000 tasks", "bare sqlite3, by 100", "at least 0.5"),
+    ("SQLite, 1000 tasks, ten a call", "bare sqlite3, by 100", "at least 0.5"),
     ("Redis, 1000 tasks", "coredis XADD, by 100", "at least 0.4"),
 ]
 

@@ -1,12 +1,15 @@
 """What comes behind a request after which the connection is to close, and what does not come."""
 
+import socket
+import struct
 from contextlib import suppress
 
 import pytest
 import trio
 
+from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
-from tests.support.raw import send_request
+from tests.support.raw import read_until, send_request
 
 from .support import Notes, nothing_left, open_stream, read_what_is_left, state
 
@@ -46,3 +49,29 @@ async def test_a_client_that_breaks_off_harms_no_other(
         assert (await nothing_left(server, before))["pid"] == before["pid"]
         assert await other.receive_some()
         await trio.aclose_forcefully(other)
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+async def test_a_client_that_resets_a_flood_before_its_next_request_leaves_nothing(
+    kind: str, notes: Notes, certificate: Certificate
+) -> None:
+    """Where Hypercorn writes, it knows that the client has gone, and does not wake its reader."""
+    options = {"certificate": certificate} if kind == "tls" else {}
+    async with notes.serve("direct", **options) as server:
+        before = await state(server)
+        for _ in range(20):
+            connection = await server.connect()
+            await send_request(connection, "/flood")
+            await send_request(connection, "/quiet")
+            await read_until(connection, b"data: 1")
+            reset(connection)
+        await nothing_left(server, before)
+
+
+def reset(connection: trio.abc.Stream) -> None:
+    """Leave by a RST, with what has not been read."""
+    if isinstance(connection, trio.SSLStream):
+        connection = connection.transport_stream
+    assert isinstance(connection, trio.SocketStream)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.socket.close()

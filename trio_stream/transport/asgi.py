@@ -147,9 +147,12 @@ class AsgiTransport:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
-            await self.start(status, headers)
-            await self.write(body)
-            await self.finish()
+            try:
+                await self.start(status, headers)
+                await self.write(body)
+                await self.finish()
+            finally:
+                self.close()
             nursery.cancel_scope.cancel()
 
     async def wait_disconnected(self) -> None:

@@ -29,7 +29,7 @@ try:
     from hypercorn.protocol.http_stream import HTTPStream
     from hypercorn.trio.task_group import TaskGroup
     from hypercorn.trio.tcp_server import TCPServer
-    from hypercorn.trio.worker_context import WorkerContext
+    from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 except ImportError:  # they have moved
     _is_known = False
 else:
@@ -110,7 +110,9 @@ def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
     ):
         return False
     if type(protocol) is H11Protocol:
-        return _has(protocol, connection=h11.Connection)
+        return _has(protocol, connection=h11.Connection, can_read=EventWrapper) and _has(
+            protocol.can_read, _event=trio.Event
+        )
     methods = {"_flush": MethodType, "_window_updated": MethodType}
     return (
         _has(protocol, connection=H2Connection, closed=bool, streams=dict, **methods)

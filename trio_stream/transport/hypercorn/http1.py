@@ -154,7 +154,10 @@ class Http1Transport(AsgiTransport):
     def close(self) -> None:
         super().close()
         if not self._finished:
-            self._connection.protocol.connection = _BrokenOff()
+            protocol = self._connection.protocol
+            protocol.connection = _BrokenOff()
+            # Hypercorn does this itself, but not when it knows already that the client has gone.
+            protocol.can_read._event.set()
 
     def drop(self) -> None:
         self._connection.reset()
@@ -174,8 +177,8 @@ class _BrokenOff:
     """In place of an h11 connection whose response broke off: says nothing and takes all.
 
     Hypercorn's reader, when it has seen a pipelined request, waits for the end of the response
-    before it. When that breaks off it waits for ever, the connection and its tasks with it. Here
-    it finds no request, and goes on to see that the connection is closed.
+    before it. When that breaks off it waits for ever, the connection and its tasks with it. Woken,
+    it finds no request here, and goes on to see that the connection is closed.
     """
 
     our_state = their_state = h11.ERROR
