@@ -95,11 +95,6 @@ class Selection:
         self.patterns = tuple(name for name in self.filters if is_pattern(name))
         self._matches = compile_patterns(self.patterns)
 
-    @property
-    def single(self) -> str | None:
-        """The one name that is wanted, or None when there are several, or patterns."""
-        return self.filters[0] if len(self.filters) == 1 and not self.patterns else None
-
     def __contains__(self, topic: object) -> bool:
         return topic in self.names or (isinstance(topic, str) and self._matches(topic))
 

@@ -82,6 +82,7 @@ class Http1Transport(AsgiTransport):
         Raises:
           trio.BrokenResourceError: the client has gone.
         """
+        # `is_free`, without a call more for each of thousands of clients.
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
             return False
         frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
