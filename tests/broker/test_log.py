@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trio_stream.broker import log as log_module
 from trio_stream.broker.contract import Record, Retention, wire_form
-from trio_stream.broker.log import MemoryLog
+from trio_stream.broker.log import RECORD_OVERHEAD, MemoryLog
 from trio_stream.broker.topics import Selection
 
 TOPICS = ["a", "b/1", "b/2", "c"]
@@ -57,12 +57,18 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
     log = MemoryLog(100, retention, 10**9, lambda: now)
     model = Model(retention)
     ids = [100]
+    together: list[Record] = []
     for topic, size, step, seconds in steps:
+        if seconds and together:
+            log.extend(together)
+            together = []
         now += seconds
         record = Record(ids[-1] + step, topic, "", wire_form(ids[-1] + step, b"x" * size))
         ids.append(record.id)
-        log.append(record)
+        together.append(record)
         model.records.append((record, now))
+    if together:
+        log.extend(together)
     selection, after = Selection(filters), ids[min(cut, len(ids) - 1)]
     page = log.read(selection, after, 1000)
     found, gap = model.read(selection, after, now)
@@ -76,7 +82,7 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
 def test_pages_are_bounded_and_go_on_where_the_last_one_ended(sizes: list[int], limit: int) -> None:
     log = MemoryLog(0, Retention(), 10**9, lambda: 0.0)
     for id, size in enumerate(sizes, 1):
-        log.append(Record(id, TOPICS[id % 4], "", wire_form(id, b"x" * size * 10)))
+        log.extend([Record(id, TOPICS[id % 4], "", wire_form(id, b"x" * size * 10))])
     cursor, found = 0, []
     while (page := log.read(Selection(["**"]), cursor, limit)).records:
         assert len(page.records) <= limit
@@ -91,7 +97,7 @@ def test_pages_are_bounded_and_go_on_where_the_last_one_ended(sizes: list[int], 
 def test_all_topics_together_stay_within_their_bytes(topics: list[str], max_bytes: int) -> None:
     log = MemoryLog(0, Retention(), max_bytes, lambda: 0.0)
     for id, topic in enumerate(topics, 1):
-        log.append(Record(id, topic, "", wire_form(id, b"x" * 50)))
+        log.extend([Record(id, topic, "", wire_form(id, b"x" * 50))])
     assert log.bytes <= max_bytes or log.events == 1
     found = log.read(Selection(["**"]), 0, 1000).records
     # The oldest went first, whatever their topic.
@@ -102,12 +108,42 @@ def test_all_topics_together_stay_within_their_bytes(topics: list[str], max_byte
         assert log.read(Selection(["**"]), 1, 1000).gap is True
 
 
+@given(
+    batches=st.lists(st.lists(st.sampled_from(TOPICS), min_size=1, max_size=9), max_size=40),
+    retention=retentions,
+    max_bytes=st.integers(1, 5000),
+)
+def test_a_topics_bounds_and_those_of_all_agree_on_what_is_oldest(
+    batches: list[list[str]], retention: Retention, max_bytes: int
+) -> None:
+    log = MemoryLog(0, retention, max_bytes, lambda: 0.0)
+    model: list[Record] = []
+    id = 0
+    for names in batches:
+        batch = [Record(n, name, "", wire_form(n, b"x")) for n, name in enumerate(names, id + 1)]
+        id += len(batch)
+        log.extend(batch)
+        for record in batch:
+            model.append(record)
+            mine = [r for r in model if r.topic == record.topic]
+            if len(mine) > retention.events or (wire_size(mine) > retention.bytes and len(mine) > 1):
+                model.remove(mine[0])
+        while len(model) > 1 and len(model) * RECORD_OVERHEAD + wire_size(model) > max_bytes:
+            del model[0]
+        assert log.read(Selection(["**"]), 0, 1000).records == model
+        assert log.bytes == len(model) * RECORD_OVERHEAD + wire_size(model)
+
+
+def wire_size(records: list[Record]) -> int:
+    return sum(len(record.event.data) for record in records)
+
+
 def test_a_hot_topic_leaves_nothing_behind() -> None:
     log = MemoryLog(0, Retention(events=3), 10**9, lambda: 0.0)
     for id in range(1, 10_000):
-        log.append(Record(id, "hot", "", wire_form(id, b"x")))
+        log.extend([Record(id, "hot", "", wire_form(id, b"x"))])
     topic = log._topics["hot"]
-    assert len(topic.ids) < 200
+    assert len(topic.records) < 200
     assert len(log._order) < 200
     assert log.events == 3
 
@@ -117,7 +153,7 @@ def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> No
     now = 0.0
     log = MemoryLog(10, Retention(age=5), 10**9, lambda: now)
     for id, topic in enumerate(["a", "b", "c"], 11):
-        log.append(Record(id, topic, "", wire_form(id, b"x")))
+        log.extend([Record(id, topic, "", wire_form(id, b"x"))])
     now = 20.0
     log.expire()
     assert len(log) == 0

@@ -55,8 +55,8 @@ class Broker:
           trio.ClosedResourceError: the broker is closed; nothing is stored.
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
-        [id] = await self._hub.publish([Entry(_check(topic, key), _body(data, event), key)])
-        return id
+        entry = Entry(_check(topic, key), _body(data, event), key)
+        return str((await self._hub.publish((entry,)))[0])
 
     async def publish_many(
         self, topic: str, values: Iterable[Any], *, event: str | None = None, key: str = ""
@@ -67,7 +67,11 @@ class Broker:
         `publish` does.
         """
         name = _check(topic, key)
-        return await self._hub.publish([Entry(name, _body(data, event), key) for data in values])
+        entries = [Entry(name, _body(data, event), key) for data in values]
+        if not entries:
+            await self._check_open()
+            return []
+        return list(map(str, await self._hub.publish(entries)))
 
     def subscribe(
         self,
@@ -202,10 +206,12 @@ def _check(topic: str, key: str) -> str:
 
 
 _EVENTS = (ServerSentEvent, EncodedEvent)
+#: What is no event for certain: to ask costs as much as JSON does.
+_VALUES = frozenset({str, dict, list})
 
 
 def _body(data: Any, event: str | None) -> bytes:
-    if isinstance(data, _EVENTS):
+    if type(data) not in _VALUES and isinstance(data, _EVENTS):
         if data.id is not None:
             raise ValueError("a topic gives its events ids of its own: leave out the event's")
         if data.data is None:

@@ -69,21 +69,18 @@ class Hub:
         self._note(ids)
         return ids
 
-    async def publish(self, entries: Sequence[Entry]) -> list[str]:
+    async def publish(self, entries: Sequence[Entry]) -> Sequence[int]:
         """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
-        if self.closed or not entries:
-            await trio.lowlevel.checkpoint()
         if self.closed:
+            await trio.lowlevel.checkpoint()
             raise trio.ClosedResourceError("the broker is closed")
-        if not entries:
-            return []
         ids = await self.engine.append(entries)  # a checkpoint
         self._note(ids)
         if self.fanout.crowded:
             # The events are accepted, so that `Cancelled` would be a lie from here on.
             with trio.CancelScope(shield=True):
                 await self.fanout.wait_for_room()
-        return [str(id) for id in ids]
+        return ids
 
     def _note(self, ids: Sequence[int]) -> None:
         self.published += len(ids)
@@ -115,9 +112,7 @@ class Hub:
     # The engine's feed.
 
     def records(self, records: Sequence[Record]) -> None:
-        append = self.log.append
-        for record in records:
-            append(record)
+        self.log.extend(records)
         self.fanout.push(records)
 
     def interrupted(self, head: int) -> None:

@@ -13,15 +13,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import final
 
-import msgspec
-
 from .contract import Page, Record, Retention
 from .topics import EARLIEST, Selection
 
 __all__ = ["MemoryLog"]
 
 #: Bytes that a record costs besides its event's bytes: objects, id and list slots, as measured.
-RECORD_OVERHEAD = 320
+RECORD_OVERHEAD = 280
 
 #: A page ends with the record that makes it larger than this, in bytes: it is what a subscriber
 #: that waits for its client holds on to, whatever happens to the log meanwhile.
@@ -34,52 +32,41 @@ _FORGOTTEN_TOPICS = 10_000
 _by_id = attrgetter("id")
 
 
-class _Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a record is. Not the record: it would stay in memory when it is trimmed."""
-
-    id: int
-    topic: str
-
-
 class _Topic:
     """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
 
-    __slots__ = ("bytes", "ids", "last", "records", "start", "times", "trimmed")
+    __slots__ = ("bytes", "last", "name", "records", "start", "stale", "times", "trimmed")
 
-    def __init__(self, trimmed: int) -> None:
-        self.ids: list[int] = []
+    def __init__(self, name: str, trimmed: int) -> None:
+        self.name = name
         self.records: list[Record] = []
         self.times: list[float] = []
         self.start = 0
         self.bytes = 0
         #: The newest id that is gone, and the newest there ever was.
         self.trimmed = self.last = trimmed
+        #: How many of its places in the order of all events are of events that are gone.
+        self.stale = 0
 
     def __len__(self) -> int:
-        return len(self.ids) - self.start
-
-    def add(self, record: Record, size: int, now: float) -> None:
-        self.last = id = record.id
-        self.ids.append(id)
-        self.records.append(record)
-        self.times.append(now)
-        self.bytes += size
+        return len(self.records) - self.start
 
     def drop_oldest(self) -> int:
         """Drop one; returns its size."""
         start = self.start
-        size = len(self.records[start].event.data)
-        self.trimmed = self.ids[start]
+        oldest = self.records[start]
+        size = len(oldest.event.data)
+        self.trimmed = oldest.id
         self.records[start] = None  # type: ignore[call-overload]  # give its memory back now
         self.start = start = start + 1
         self.bytes -= size
-        if start > 32 and start * 2 > len(self.ids):
-            del self.ids[:start], self.records[:start], self.times[:start]
+        if start > 32 and start * 2 > len(self.records):
+            del self.records[:start], self.times[:start]
             self.start = 0
         return size
 
     def after(self, cursor: int, limit: int) -> list[Record]:
-        first = bisect_right(self.ids, cursor, self.start)
+        first = bisect_right(self.records, cursor, self.start, key=_by_id)
         return self.records[first : first + limit]
 
 
@@ -104,7 +91,8 @@ class MemoryLog:
         self._max_bytes = max_bytes
         self._clock = clock if retention.age is not None else lambda: 0.0  # nobody would look
         self._topics: dict[str, _Topic] = {}
-        self._order: deque[_Place] = deque()
+        #: The topics of all events, oldest first; see `_Topic.stale`.
+        self._order: deque[_Topic] = deque()
         self._forgotten: OrderedDict[str, int] = OrderedDict()
         #: Of topics that it knows nothing about, everything up to here may be gone.
         self.base = base
@@ -117,30 +105,37 @@ class MemoryLog:
         topic = self._topics.get(name)
         if topic is None or not len(topic):
             return 0, 0, None, None
-        return len(topic), topic.bytes, topic.ids[topic.start], topic.ids[-1]
+        return len(topic), topic.bytes, topic.records[topic.start].id, topic.last
 
-    def append(self, record: Record) -> None:
-        """Add the newest record."""
-        topic = self._topics.get(record.topic)
-        if topic is None:
-            gone = self._forgotten.pop(record.topic, self.base)
-            topic = self._topics[record.topic] = _Topic(gone)
-        now = self._clock()
-        size = len(record.event.data)
-        topic.add(record, size, now)
-        self.head = record.id
-        self.events += 1
-        self.bytes += size + RECORD_OVERHEAD
-        self._order.append(_Place(record.id, record.topic))
+    def extend(self, records: Sequence[Record]) -> None:
+        """Add the newest records, in the order of their ids."""
         retention = self._retention
-        if (
-            len(topic.ids) - topic.start > retention.events
-            or topic.bytes > retention.bytes
-            or retention.age is not None
-        ):
-            self._trim(topic, now)
+        now = self._clock()
+        for record in records:
+            topic = self._topics.get(record.topic)
+            if topic is None:
+                topic = self._add_topic(record.topic)
+            size = len(record.event.data)
+            topic.records.append(record)
+            topic.times.append(now)
+            topic.last = record.id
+            topic.bytes += size
+            self._order.append(topic)
+            self.events += 1
+            self.bytes += size + RECORD_OVERHEAD
+            if (
+                topic.bytes > retention.bytes
+                or len(topic.records) - topic.start > retention.events
+                or retention.age is not None
+            ):
+                self._trim(topic, now)
+        self.head = records[-1].id
         if self.bytes > self._max_bytes:
             self._trim_all()
+
+    def _add_topic(self, name: str) -> _Topic:
+        topic = self._topics[name] = _Topic(name, self._forgotten.pop(name, self.base))
+        return topic
 
     def restart(self, head: int) -> None:
         """Forget everything: what was fed up to ``head`` may have holes."""
@@ -221,32 +216,36 @@ class MemoryLog:
     def _drop_oldest(self, topic: _Topic) -> None:
         self.bytes -= topic.drop_oldest() + RECORD_OVERHEAD
         self.events -= 1
+        topic.stale += 1
         if len(self._order) > 2 * self.events + 64:
             self._order = deque(self._live_order())
 
-    def _live_order(self) -> Iterator[_Place]:
-        for place in self._order:
-            topic = self._topics.get(place.topic)
-            if topic is not None and place.id > topic.trimmed:
-                yield place
+    def _live_order(self) -> Iterator[_Topic]:
+        for topic in self._order:
+            if topic.stale:
+                topic.stale -= 1
+            else:
+                yield topic
 
     def _trim_all(self) -> None:
         while self.bytes > self._max_bytes and self.events > 1:
-            place = self._order.popleft()
-            topic = self._topics.get(place.topic)
-            if topic is not None and place.id > topic.trimmed:
-                self._drop_oldest(topic)
+            topic = self._order.popleft()
+            if topic.stale:
+                topic.stale -= 1
+            else:
+                self.bytes -= topic.drop_oldest() + RECORD_OVERHEAD
+                self.events -= 1
                 if not len(topic):
-                    self._forget(place.topic, topic)
+                    self._forget(topic)
 
     def _forget_empty(self) -> None:
-        for name, topic in list(self._topics.items()):
+        for topic in list(self._topics.values()):
             if not len(topic):
-                self._forget(name, topic)
+                self._forget(topic)
 
-    def _forget(self, name: str, topic: _Topic) -> None:
-        del self._topics[name]
-        self._forgotten[name] = topic.trimmed
+    def _forget(self, topic: _Topic) -> None:
+        del self._topics[topic.name]
+        self._forgotten[topic.name] = topic.trimmed
         if len(self._forgotten) > _FORGOTTEN_TOPICS:
             _, gone = self._forgotten.popitem(last=False)
             self.base = max(self.base, gone)

@@ -71,7 +71,7 @@ class ResumableRun:
         Raises what `Broker.publish` does.
         """
         [id] = await self._hub.publish([Entry(self.topic, encode(data, event=event).data)])
-        return id
+        return str(id)
 
     def stop(self, reason: Ending) -> None:
         """Cancel the producer, for the first reason there is."""

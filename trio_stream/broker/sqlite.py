@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, final
 from urllib.parse import unquote
 
@@ -28,8 +29,8 @@ __all__ = ["SqliteEngine"]
 #: few that of a thousand publishers half are at work while the others wait, and not all or none.
 _TRANSACTION = 512
 
-#: A task that waits, and the ids of what it has published.
-_Written = tuple[trio.lowlevel.Task, range]
+#: Tasks that wait, in the order in which they came, and what each has published.
+_Batch = dict[trio.lowlevel.Task, Sequence[Entry]]
 
 
 @final
@@ -66,7 +67,7 @@ class SqliteEngine(LocalLeases):
             raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
         self._retention = retention
         self._synchronous = synchronous
-        self._waiting: dict[trio.lowlevel.Task, Sequence[Entry]] = {}
+        self._waiting: _Batch = {}
         self._last = 0
         self._writing = False
         self._closing = False
@@ -123,35 +124,47 @@ class SqliteEngine(LocalLeases):
 
     def _write(self) -> None:
         """Let the thread write what waits, in one transaction; nothing is written at this time."""
-        batch: list[_Written] = []
-        records: list[Record] = []
-        for task, entries in self._waiting.items():
-            if batch and len(records) + len(entries) > _TRANSACTION:
-                break
-            first = self._last + 1
-            for id, entry in enumerate(entries, first):
-                records.append(Record(id, entry.topic, entry.key, wire_form(id, entry.body)))
-            self._last += len(entries)
-            batch.append((task, range(first, self._last + 1)))
-        for task, _ in batch:
-            del self._waiting[task]
+        batch = self._take()
         self._writing = bool(batch)
         if batch:
+            first = self._last + 1
+            entries = chain.from_iterable(batch.values())
+            records = [
+                Record(id, entry.topic, entry.key, wire_form(id, entry.body))
+                for id, entry in enumerate(entries, first)
+            ]
+            self._last = records[-1].id
             store = partial(self._store.append, records)
             self._worker.submit(store, partial(self._written, batch, records))
 
-    def _written(
-        self, batch: list[_Written], records: list[Record], result: outcome.Maybe[None]
-    ) -> None:
+    def _take(self) -> _Batch:
+        """Those who have waited longest, as many as fit into a transaction."""
+        waiting, batch, count = self._waiting, {}, 0
+        for task, entries in waiting.items():
+            count += len(entries)
+            if count > _TRANSACTION and batch:
+                break
+            batch[task] = entries
+        if len(batch) == len(waiting):
+            self._waiting = {}
+        else:
+            for task in batch:
+                del waiting[task]
+        return batch
+
+    def _written(self, batch: _Batch, records: list[Record], result: outcome.Maybe[None]) -> None:
         self._transactions += 1
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
-            for task, _ in batch:
+            for task in batch:
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
         else:
             self._feed.records(records)
-            for task, ids in batch:
+            first = records[0].id
+            for task, entries in batch.items():
+                ids = range(first, first + len(entries))
                 trio.lowlevel.reschedule(task, outcome.Value(ids))
+                first += len(entries)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         if self._closing:

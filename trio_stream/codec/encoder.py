@@ -73,6 +73,12 @@ def encode_sse(
             return f"{head}data: {data}\n\n".encode()
         except UnicodeEncodeError:
             return to_utf8(f"{head}{data}")  # which raises, and says what to do
+    if type(data) is dict:
+        # The commonest but for text. To ask whether it is one of the classes below costs 0.3 us, as
+        # much as its JSON, which is always a single line.
+        lines = b"data: " + to_json(data) + b"\n\n"
+        plain = event is None and id is None and retry is None
+        return lines if plain else to_utf8(_head(event, id, retry)) + lines
     if isinstance(data, ServerSentEvent):
         return _encode_event(data, event, id, retry)
     if isinstance(data, EncodedEvent):
