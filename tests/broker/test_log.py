@@ -126,7 +126,9 @@ def test_a_topics_bounds_and_those_of_all_agree_on_what_is_oldest(
         for record in batch:
             model.append(record)
             mine = [r for r in model if r.topic == record.topic]
-            if len(mine) > retention.events or (wire_size(mine) > retention.bytes and len(mine) > 1):
+            if len(mine) > retention.events or (
+                wire_size(mine) > retention.bytes and len(mine) > 1
+            ):
                 model.remove(mine[0])
         while len(model) > 1 and len(model) * RECORD_OVERHEAD + wire_size(model) > max_bytes:
             del model[0]

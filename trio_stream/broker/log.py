@@ -35,7 +35,7 @@ _by_id = attrgetter("id")
 class _Topic:
     """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
 
-    __slots__ = ("bytes", "last", "name", "records", "start", "stale", "times", "trimmed")
+    __slots__ = ("bytes", "last", "name", "records", "stale", "start", "times", "trimmed")
 
     def __init__(self, name: str, trimmed: int) -> None:
         self.name = name

@@ -7,19 +7,21 @@ waits up to 5 ms to get it back. So rows are written and read many to a step.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Literal, final
 
-from ..codec import EncodedEvent
 from ..errors import BrokerError, BrokerInUseError, BrokerStorageError
-from .contract import PackedRecords, Page, Record, Retention
+from .contract import Page, Record, Retention
 from .memory import first_id
+from .sqlite_blocks import BLOCK_TABLES, PAGE_BYTES, Block, TopicRow, pack, read_blocks, split
 from .topics import EARLIEST, Selection
 
 __all__ = ["SqliteStore", "Synchronous"]
@@ -27,38 +29,19 @@ __all__ = ["SqliteStore", "Synchronous"]
 Synchronous = Literal["full", "normal", "off"]
 
 #: "trio" and the layout's version, by which a file is known.
-_APPLICATION, _LAYOUT = 0x7472696F, 1
+_APPLICATION, _LAYOUT = 0x7472696F, 2
 
 _TABLES = """
 CREATE TABLE log (last INTEGER NOT NULL, base INTEGER NOT NULL, clean INTEGER NOT NULL,
                   cut_from INTEGER NOT NULL, cut_to INTEGER NOT NULL);
 CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
                      trimmed INTEGER NOT NULL);
-CREATE TABLE events (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, time REAL NOT NULL,
-                     key TEXT NOT NULL, event BLOB NOT NULL);
-CREATE INDEX events_of_topic ON events (topic, id);
 """
+
+_by_topic = attrgetter("topic")
 
 #: Rows that one statement inserts; SQLite takes 32,766 values.
 _ROWS_AT_ONCE = (256, 64, 16, 4, 1)
-
-#: A page in one row: the events' bytes, one after another, and lists of all else that they have.
-_PAGE = """
-SELECT CAST(group_concat(event, '') AS BLOB), group_concat(length(event)), group_concat(id),
-       group_concat(topic), json_group_array(key)
-FROM (SELECT * FROM events WHERE {} AND id > ? ORDER BY id LIMIT ?)
-"""
-
-#: The fewest of a topic's oldest events that are as many, and as many bytes, as has to be.
-_OLDEST = """
-SELECT count, size, id FROM (
-    SELECT row_number() OVER oldest AS count, sum(length(event)) OVER oldest AS size, id
-    FROM (SELECT id, event FROM events WHERE topic = ?1 ORDER BY id LIMIT ?2)
-    WINDOW oldest AS (ORDER BY id ROWS UNBOUNDED PRECEDING))
-WHERE (count >= ?3 AND size >= ?4) OR count = ?2 LIMIT 1
-"""
-
-_PAGE_BYTES = 2**16
 
 #: Topics whose numbers are remembered between transactions.
 _CACHED_TOPICS = 10_000
@@ -66,10 +49,16 @@ _CACHED_TOPICS = 10_000
 
 @dataclass(slots=True)
 class _Topic:
+    """What is known of a topic between transactions."""
+
     number: int
     trimmed: int
-    events: int
-    bytes: int
+    blocks: int = 0
+    events: int = 0
+    bytes: int = 0
+    #: The sizes of what is kept of its oldest block, and that block's last id; empty until needed.
+    oldest: deque[int] = field(default_factory=deque)
+    oldest_last: int = 0
 
 
 @contextmanager
@@ -124,7 +113,7 @@ class SqliteStore:
             self._create()
         # The newest event there is stands for itself; `last` is for those that were deleted.
         self.last, self.base, clean, self._cut_from, self._cut_to = db.execute(
-            "SELECT max(last, (SELECT coalesce(max(id), 0) FROM events)), base, clean, cut_from, "
+            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), base, clean, cut_from, "
             "cut_to FROM log"
         ).fetchone()
         if not clean:
@@ -139,7 +128,7 @@ class SqliteStore:
         db.execute("COMMIT")
 
     def _create(self) -> None:
-        for statement in _TABLES.split(";"):
+        for statement in (_TABLES + BLOCK_TABLES).split(";"):
             self._db.execute(statement)
         self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
@@ -160,29 +149,31 @@ class SqliteStore:
         """Store all of them, whose ids this process has given, in one transaction."""
         with named_errors(self._path), self._transaction():
             now = time.time()
-            rows: list[object] = []
+            blocks: list[Block] = []
             touched: dict[str, _Topic] = {}
-            for record in records:
-                name, data = record.topic, record.event.data
+            for name, run in groupby(records, _by_topic):
                 topic = touched.get(name) or touched.setdefault(name, self._topic(name))
-                topic.events += 1
-                topic.bytes += len(data)
-                rows += (record.id, topic.number, now, record.key, data)
-            self._insert(rows)
+                added = pack(list(run), topic.number, now)
+                for block in added:
+                    topic.blocks += 1
+                    topic.events += block.count
+                    topic.bytes += len(block.events)
+                blocks += added
+            self._insert(blocks)
             for topic in touched.values():
                 if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
                     self._trim(topic)
             self._expire(now)
         self.last = records[-1].id
 
-    def _insert(self, values: list[object]) -> None:
-        """Insert rows of five values each."""
+    def _insert(self, blocks: Sequence[Block]) -> None:
         start = 0
         for rows in _ROWS_AT_ONCE:
             statement = _insert_statement(rows)
-            while len(values) - start >= rows * 5:
-                self._db.execute(statement, values[start : start + rows * 5])
-                start += rows * 5
+            while len(blocks) - start >= rows:
+                values = list(chain.from_iterable(blocks[start : start + rows]))
+                self._db.execute(statement, values)
+                start += rows
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -212,25 +203,48 @@ class SqliteStore:
             added = self._db.execute("INSERT INTO topics VALUES (NULL, ?, ?)", (name, self.base))
             assert added.lastrowid is not None
             return _Topic(added.lastrowid, self.base, 0, 0)
-        events, size = self._db.execute(
-            "SELECT count(*), coalesce(sum(length(event)), 0) FROM events WHERE topic = ?", row[:1]
+        topic = _Topic(*row)
+        topic.blocks, topic.events, topic.bytes = self._db.execute(
+            "SELECT count(*), coalesce(sum(count), 0), coalesce(sum(length(events)), 0) "
+            "FROM blocks WHERE topic = ?",
+            row[:1],
         ).fetchone()
-        return _Topic(row[0], row[1], events, size)
+        gone = self._load_oldest(topic)
+        topic.events -= len(gone)
+        topic.bytes -= sum(gone)
+        return topic
+
+    def _load_oldest(self, topic: _Topic) -> Sequence[int]:
+        """Look at its oldest block; returns the sizes of what is gone of it already."""
+        oldest = self._db.execute(
+            "SELECT last, sizes FROM blocks WHERE topic = ? AND last > ? ORDER BY last LIMIT 1",
+            (topic.number, topic.trimmed),
+        ).fetchone()
+        if oldest is None:
+            return ()
+        topic.oldest_last, sizes = oldest[0], split(oldest[1])
+        gone = max(0, topic.trimmed - (topic.oldest_last - len(sizes)))
+        topic.oldest = deque(sizes[gone:])
+        return sizes[:gone]
 
     def _trim(self, topic: _Topic) -> None:
-        while True:
-            too_many = topic.events - self._retention.events
-            too_large = topic.bytes - self._retention.bytes
-            if too_many <= 0 and (too_large <= 0 or topic.events == 1):
-                break
-            # Of its oldest events, but never the newest: as many as make it small enough.
-            most = min(max(too_many, 256), topic.events - 1)
-            oldest = (topic.number, most, too_many, too_large)
-            count, size, last = self._db.execute(_OLDEST, oldest).fetchone()
-            self._db.execute("DELETE FROM events WHERE topic = ? AND id <= ?", (oldest[0], last))
-            topic.events -= count
-            topic.bytes -= size
-            topic.trimmed = last
+        """Drop its oldest events, but never the newest, until it is within its bounds.
+
+        A block of which a part is dropped stays in the file; nobody reads that part any more.
+        """
+        retention = self._retention
+        while topic.events > retention.events or (
+            topic.bytes > retention.bytes and topic.events > 1
+        ):
+            if not topic.oldest:
+                self._load_oldest(topic)
+            topic.events -= 1
+            topic.bytes -= topic.oldest.popleft()
+            topic.trimmed = topic.oldest_last - len(topic.oldest)
+        deleted = self._db.execute(
+            "DELETE FROM blocks WHERE topic = ? AND last <= ?", (topic.number, topic.trimmed)
+        )
+        topic.blocks -= deleted.rowcount
         self._db.execute(
             "UPDATE topics SET trimmed = ? WHERE number = ?", (topic.trimmed, topic.number)
         )
@@ -240,20 +254,20 @@ class SqliteStore:
         if self._retention.age is None:
             return
         limit = now - self._retention.age
-        oldest = self._db.execute("SELECT time FROM events ORDER BY id LIMIT 1").fetchone()
+        oldest = self._db.execute("SELECT time FROM blocks ORDER BY last LIMIT 1").fetchone()
         if oldest is None or oldest[0] >= limit:
             return
         kept = self._db.execute(
-            "SELECT id FROM events WHERE time >= ? ORDER BY id LIMIT 1", (limit,)
+            "SELECT last FROM blocks WHERE time >= ? ORDER BY last LIMIT 1", (limit,)
         ).fetchone()
         before = (self.last + 1 if kept is None else kept[0],)
         self._db.execute("UPDATE log SET last = ?", (self.last,))
         self._db.execute(
-            "UPDATE topics SET trimmed = gone.id FROM (SELECT topic, max(id) AS id FROM events "
-            "WHERE id < ? GROUP BY topic) AS gone WHERE number = gone.topic",
+            "UPDATE topics SET trimmed = gone.last FROM (SELECT topic, max(last) AS last "
+            "FROM blocks WHERE last < ? GROUP BY topic) AS gone WHERE number = gone.topic",
             before,
         )
-        self._db.execute("DELETE FROM events WHERE id < ?", before)
+        self._db.execute("DELETE FROM blocks WHERE last < ?", before)
         self._topics.clear()
 
     # Reading.
@@ -269,69 +283,35 @@ class SqliteStore:
                 after = EARLIEST
             topics = self._find_topics(selection)
             if after != EARLIEST:
-                gap = gap or any(after < trimmed for _, trimmed in topics.values())
-                gap = gap or (after < self.base and not topics.keys() >= set(selection.filters))
-            names = {number: name for name, (number, _) in topics.items()}
-            records, upto = self._read_rows(names, after, limit)
-        return Page(records, upto, gap)
+                gap = gap or any(after < topic.trimmed for topic in topics.values())
+                names = {topic.name for topic in topics.values()}
+                gap = gap or (after < self.base and not names >= set(selection.filters))
+            blocks = min(limit, max(1, PAGE_BYTES // self._typical_size(topics)))
+            records, more = read_blocks(self._db, topics, after, limit, blocks)
+        return Page(records, records[-1].id if more else self.last, gap)
 
-    def _find_topics(self, selection: Selection) -> dict[str, tuple[int, int]]:
-        """By name: their numbers, and what was trimmed of them."""
-        found: dict[str, tuple[int, int]] = {}
-        for name in selection.names:
-            for row in self._db.execute(
-                "SELECT number, trimmed FROM topics WHERE name = ?", (name,)
+    def _find_topics(self, selection: Selection) -> dict[int, TopicRow]:
+        """By number."""
+        found: dict[int, TopicRow] = {}
+        for wanted in selection.names:
+            for number, *row in self._db.execute(
+                "SELECT number, name, trimmed FROM topics WHERE name = ?", (wanted,)
             ):
-                found[name] = row
+                found[number] = TopicRow(*row)
         if selection.patterns:
-            for name, *row in self._db.execute("SELECT name, number, trimmed FROM topics"):
-                if name in selection:
-                    found[name] = (row[0], row[1])
+            for number, *row in self._db.execute("SELECT number, name, trimmed FROM topics"):
+                if row[0] in selection:
+                    found[number] = TopicRow(*row)
         return found
 
-    def _read_rows(
-        self, names: dict[int, str], after: int, limit: int
-    ) -> tuple[Sequence[Record], int]:
-        """Records, and up to where there are no others."""
-        limit = min(limit, max(1, _PAGE_BYTES // self._typical_size(names)))
-        if len(names) == 1:
-            wanted, chosen = "topic = ?", str(*names)
-        else:
-            # In the order of ids already, which the unary plus leaves SQLite no choice about:
-            # sorting all that is there for each page would cost more with every page.
-            wanted = "+topic IN (SELECT value FROM json_each(?))"
-            chosen = json.dumps(list(names))
-        data, sizes, ids, *others = self._db.execute(
-            _PAGE.format(wanted), (chosen, after, limit)
-        ).fetchone()
-        if data is None:
-            return (), self.last
-        count, last = ids.count(",") + 1, int(ids.rpartition(",")[2])
-        unpack = partial(_unpack, names, data, sizes, ids, *others)
-        upto = last if count == limit else self.last
-        return PackedRecords(data, last, count, unpack), upto
-
-    def _typical_size(self, names: Iterable[int]) -> int:
-        """Bytes that an event has, by what is known of some of these topics."""
-        topics = [topic for topic in self._topics.values() if topic.number in names]
-        events = sum(topic.events for topic in topics)
-        return sum(topic.bytes for topic in topics) // events if events else 256
+    def _typical_size(self, topics: Mapping[int, TopicRow]) -> int:
+        """Bytes that a block has, by what is known of some of these topics."""
+        known = [self._topics[row.name] for row in topics.values() if row.name in self._topics]
+        blocks = sum(topic.blocks for topic in known)
+        return max(1, sum(topic.bytes for topic in known) // blocks) if blocks else 256
 
 
 @cache
 def _insert_statement(rows: int) -> str:
-    return "INSERT INTO events VALUES " + ", ".join(["(?, ?, ?, ?, ?)"] * rows)
-
-
-def _unpack(
-    names: dict[int, str], data: bytes, sizes: str, ids: str, topics: str, keys: str
-) -> list[Record]:
-    records = []
-    start = 0
-    each = zip(sizes.split(","), ids.split(","), topics.split(","), json.loads(keys), strict=True)
-    for size, id, topic, key in each:
-        end = start + int(size)
-        event = EncodedEvent(data[start:end], id=id)
-        records.append(Record(int(id), names[int(topic)], key, event))
-        start = end
-    return records
+    row = f"({', '.join('?' * len(Block._fields))})"
+    return "INSERT INTO blocks VALUES " + ", ".join([row] * rows)
