@@ -107,12 +107,12 @@ async def test_each_is_told_what_its_socket_took() -> None:
         nursery.start_soon(fanout.run)
         await settled()
         nursery.cancel_scope.cancel()
-    both = b"".join(record.event.data for record in records)
+    both = b"".join(record.data for record in records)
     assert whole.taken.taken == [b"%x\r\n%b\r\n" % (len(both), both)]
     assert part.taken.taken == [whole.taken.taken[0][:3]]
     assert full.taken.taken == [b""]
     assert closed.ended
-    assert behind.taken.taken == [records[1].event.data]  # as it is not what the others get
+    assert behind.taken.taken == [records[1].data]  # as it is not what the others get
     assert [f.taken.counted for f in followers] == [2, 2, 2, 0, 1]
     assert [f.seen for f in followers] == [2, 2, 2, 0, 2]
     assert fanout.delivered == 7

@@ -24,7 +24,7 @@ class Model:
     def kept(self, topic: str, now: float) -> list[Record]:
         mine = [(r, t) for r, t in self.records if r.topic == topic]
         mine = mine[-self.retention.events :]
-        while len(mine) > 1 and sum(len(r.event.data) for r, _ in mine) > self.retention.bytes:
+        while len(mine) > 1 and sum(len(r.data) for r, _ in mine) > self.retention.bytes:
             mine.pop(0)
         age = self.retention.age
         return [r for r, t in mine if age is None or t >= now - age]
@@ -67,8 +67,7 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
         ids.append(record.id)
         together.append(record)
         model.records.append((record, now))
-    if together:
-        log.extend(together)
+    log.extend(together)
     selection, after = Selection(filters), ids[min(cut, len(ids) - 1)]
     page = log.read(selection, after, 1000)
     found, gap = model.read(selection, after, now)
@@ -86,7 +85,7 @@ def test_pages_are_bounded_and_go_on_where_the_last_one_ended(sizes: list[int], 
     cursor, found = 0, []
     while (page := log.read(Selection(["**"]), cursor, limit)).records:
         assert len(page.records) <= limit
-        assert sum(len(r.event.data) for r in page.records[:-1]) <= 2**16
+        assert sum(len(r.data) for r in page.records[:-1]) <= 2**16
         found += [record.id for record in page.records]
         cursor = page.upto
     assert found == list(range(1, len(sizes) + 1))
@@ -137,7 +136,7 @@ def test_a_topics_bounds_and_those_of_all_agree_on_what_is_oldest(
 
 
 def wire_size(records: list[Record]) -> int:
-    return sum(len(record.event.data) for record in records)
+    return sum(len(record.data) for record in records)
 
 
 def test_a_hot_topic_leaves_nothing_behind() -> None:

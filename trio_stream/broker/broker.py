@@ -56,7 +56,13 @@ class Broker:
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
         entry = Entry(_check(topic, key), _body(data, event), key)
-        return str((await self._hub.publish((entry,)))[0])
+        # As `Hub.publish`, whose coroutine would be one more to wake up: 0.4 of 9 us.
+        hub = self._hub
+        hub.check_open()
+        id = (await hub.engine.append((entry,)))[0]
+        if hub.accepted(1, id):
+            await hub.wait_for_room()
+        return str(id)
 
     async def publish_many(
         self, topic: str, values: Iterable[Any], *, event: str | None = None, key: str = ""
@@ -166,8 +172,7 @@ class Broker:
 
     async def _check_open(self) -> None:
         await trio.lowlevel.checkpoint()
-        if self._hub.closed:
-            raise trio.ClosedResourceError("the broker is closed")
+        self._hub.check_open()
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""
@@ -198,7 +203,7 @@ class Broker:
 
 def _check(topic: str, key: str) -> str:
     name = check_topic(topic)
-    if name.startswith("$"):
+    if name[0] == "$":
         raise ValueError(f"a topic that begins with '$' is the library's own: {name!r}")
     if key != "":
         check_key(key)

@@ -110,17 +110,28 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """An event in the log."""
+    """An event in the log.
+
+    Attributes:
+      id: its place there.
+      topic: as of its `Entry`, and so is ``key``.
+      data: its wire form, id included; see `wire_form`.
+    """
 
     id: int
     topic: str
     key: str
-    event: EncodedEvent
+    data: bytes
+
+    @property
+    def event(self) -> EncodedEvent:
+        """What a stream is sent. Made when asked for: most events are sent with others, joined."""
+        return EncodedEvent(self.data, id=str(self.id))
 
 
-def wire_form(id: int, body: bytes) -> EncodedEvent:
-    """An entry's body with its id before it: what subscribers are sent."""
-    return EncodedEvent(b"id: %d\n%b" % (id, body), id=str(id))
+def wire_form(id: int, body: bytes) -> bytes:
+    """An entry's body with its id before it."""
+    return b"id: %d\n%b" % (id, body)
 
 
 class PackedRecords(Sequence[Record]):
@@ -161,9 +172,7 @@ def joined(records: Sequence[Record]) -> EncodedEvent:
     """All of these events as one block of bytes, with the id of the last."""
     if isinstance(records, PackedRecords):
         return EncodedEvent(records.data, id=str(records.last))
-    if len(records) == 1:
-        return records[0].event
-    data = b"".join([record.event.data for record in records])
+    data = b"".join([record.data for record in records])
     return EncodedEvent(data, id=str(records[-1].id))
 
 

@@ -180,7 +180,7 @@ class FanOut:
         self, oldest: Record, route: list[Group], waiting: deque[Record | int]
     ) -> list[Record]:
         """The oldest event that waits, and what follows it as long as it is for the same groups."""
-        run, size = [oldest], len(oldest.event.data)
+        run, size = [oldest], len(oldest.data)
         while waiting and size < _JOINED_BYTES:
             following = waiting[0]
             if not isinstance(following, Record) or not (
@@ -188,7 +188,7 @@ class FanOut:
             ):
                 break
             run.append(following)
-            size += len(following.event.data)
+            size += len(following.data)
             waiting.popleft()
         return run
 
@@ -210,7 +210,7 @@ class FanOut:
         return groups
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
-        whole = _together(run)
+        whole = joined(run)
         followers = tuple(group)
         done = 0
         while done < len(followers):
@@ -291,10 +291,4 @@ def _are(groups: list[Group], others: list[Group]) -> bool:
 def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
     """What is new to a follower that has read the log when some of these were in it already."""
     rest = [record for record in run if record.id > seen]
-    return _together(rest), len(rest)
-
-
-def _together(run: list[Record]) -> EncodedEvent:
-    """What is written for these; never the log's own event, which would keep its frame as well."""
-    event = joined(run)
-    return EncodedEvent(event.data, id=event.id) if len(run) == 1 else event
+    return joined(rest), len(rest)

@@ -66,26 +66,36 @@ class Hub:
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
         ids = await self.engine.append(entries)
-        self._note(ids)
+        self.accepted(len(ids), ids[-1])
         return ids
 
     async def publish(self, entries: Sequence[Entry]) -> Sequence[int]:
         """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
-        if self.closed:
-            await trio.lowlevel.checkpoint()
-            raise trio.ClosedResourceError("the broker is closed")
+        self.check_open()
         ids = await self.engine.append(entries)  # a checkpoint
-        self._note(ids)
-        if self.fanout.crowded:
-            # The events are accepted, so that `Cancelled` would be a lie from here on.
-            with trio.CancelScope(shield=True):
-                await self.fanout.wait_for_room()
+        if self.accepted(len(ids), ids[-1]):
+            await self.wait_for_room()
         return ids
 
-    def _note(self, ids: Sequence[int]) -> None:
-        self.published += len(ids)
-        if ids[-1] > self._acknowledged:
-            self._acknowledged = ids[-1]
+    def check_open(self) -> None:
+        """`trio.ClosedResourceError` when it is not."""
+        if self.closed:
+            raise trio.ClosedResourceError("the broker is closed")
+
+    def accepted(self, count: int, last: int) -> bool:
+        """So many are stored, up to this id; returns whether to wait until there is room again."""
+        self.published += count
+        if last > self._acknowledged:
+            self._acknowledged = last
+        return self.fanout.crowded
+
+    async def wait_for_room(self) -> None:
+        """Wait while there is too much to hand out, whatever is cancelled.
+
+        The events are accepted, so that `trio.Cancelled` would be a lie.
+        """
+        with trio.CancelScope(shield=True):
+            await self.fanout.wait_for_room()
 
     async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
         """A page from memory if it is there, else from the engine. Mostly not a checkpoint."""

@@ -19,7 +19,7 @@ from .topics import EARLIEST, Selection
 __all__ = ["MemoryLog"]
 
 #: Bytes that a record costs besides its event's bytes: objects, id and list slots, as measured.
-RECORD_OVERHEAD = 280
+RECORD_OVERHEAD = 160
 
 #: A page ends with the record that makes it larger than this, in bytes: it is what a subscriber
 #: that waits for its client holds on to, whatever happens to the log meanwhile.
@@ -55,7 +55,7 @@ class _Topic:
         """Drop one; returns its size."""
         start = self.start
         oldest = self.records[start]
-        size = len(oldest.event.data)
+        size = len(oldest.data)
         self.trimmed = oldest.id
         self.records[start] = None  # type: ignore[call-overload]  # give its memory back now
         self.start = start = start + 1
@@ -115,10 +115,10 @@ class MemoryLog:
             topic = self._topics.get(record.topic)
             if topic is None:
                 topic = self._add_topic(record.topic)
-            size = len(record.event.data)
+            size = len(record.data)
             topic.records.append(record)
             topic.times.append(now)
-            topic.last = record.id
+            topic.last = self.head = record.id
             topic.bytes += size
             self._order.append(topic)
             self.events += 1
@@ -129,7 +129,6 @@ class MemoryLog:
                 or retention.age is not None
             ):
                 self._trim(topic, now)
-        self.head = records[-1].id
         if self.bytes > self._max_bytes:
             self._trim_all()
 
@@ -171,7 +170,7 @@ class MemoryLog:
     def _page(self, found: Sequence[Record], limit: int, *, gap: bool) -> Page:
         size = 0
         for count, record in enumerate(islice(found, limit), 1):
-            size += len(record.event.data)
+            size += len(record.data)
             if size > _PAGE_BYTES:
                 limit = count
                 break

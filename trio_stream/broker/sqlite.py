@@ -7,6 +7,7 @@ they publish next meanwhile.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
@@ -25,12 +26,27 @@ from .worker import Worker
 
 __all__ = ["SqliteEngine"]
 
-#: Events in one transaction, at most. So many that the wait for the disk is little for each, and so
+#: Events in one transaction, about. So many that the wait for the disk is little for each, and so
 #: few that of a thousand publishers half are at work while the others wait, and not all or none.
 _TRANSACTION = 512
 
-#: Tasks that wait, in the order in which they came, and what each has published.
-_Batch = dict[trio.lowlevel.Task, Sequence[Entry]]
+
+@final
+class _Batch:
+    """What will be one transaction.
+
+    Attributes:
+      publishers: tasks that wait, in the order in which they came, and what each publishes.
+      events: how many events that are.
+      taken: whether it is too late to change it.
+    """
+
+    __slots__ = ("events", "publishers", "taken")
+
+    def __init__(self) -> None:
+        self.publishers: dict[trio.lowlevel.Task, Sequence[Entry]] = {}
+        self.events = 0
+        self.taken = False
 
 
 @final
@@ -67,7 +83,9 @@ class SqliteEngine(LocalLeases):
             raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
         self._retention = retention
         self._synchronous = synchronous
-        self._waiting: _Batch = {}
+        #: What is published now, and what was before and has not been begun with.
+        self._gathering = _Batch()
+        self._full: deque[_Batch] = deque()
         self._last = 0
         self._writing = False
         self._closing = False
@@ -100,24 +118,31 @@ class SqliteEngine(LocalLeases):
 
     def _turn_away(self) -> None:
         self._closing = True
-        for task in self._waiting:
-            trio.lowlevel.reschedule(task, outcome.Error(_closed()))
-        self._waiting.clear()
+        while (batch := self._take()).publishers:
+            for task in batch.publishers:
+                trio.lowlevel.reschedule(task, outcome.Error(_closed()))
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
         if self._closing:
             raise _closed()
+        batch = self._gathering
+        if batch.events >= _TRANSACTION:
+            self._full.append(batch)
+            batch = self._gathering = _Batch()
         task = trio.lowlevel.current_task()
-        self._waiting[task] = entries
+        batch.publishers[task] = entries
+        batch.events += len(entries)
         if not self._writing:
             # In a moment, so that all who publish in this turn of Trio's share the transaction.
             self._writing = True
             self._token.run_sync_soon(self._write)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            if self._waiting.pop(task, None) is None:
+            if batch.taken:
                 return trio.lowlevel.Abort.FAILED
-            return trio.lowlevel.Abort.SUCCEEDED  # nothing has been done about it yet
+            del batch.publishers[task]  # nothing has been done about it yet
+            batch.events -= len(entries)
+            return trio.lowlevel.Abort.SUCCEEDED
 
         ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
         return ids
@@ -125,43 +150,38 @@ class SqliteEngine(LocalLeases):
     def _write(self) -> None:
         """Let the thread write what waits, in one transaction; nothing is written at this time."""
         batch = self._take()
-        self._writing = bool(batch)
-        if batch:
-            first = self._last + 1
-            entries = chain.from_iterable(batch.values())
+        self._writing = bool(batch.publishers)
+        if self._writing:
+            entries = chain.from_iterable(batch.publishers.values())
             records = [
                 Record(id, entry.topic, entry.key, wire_form(id, entry.body))
-                for id, entry in enumerate(entries, first)
+                for id, entry in enumerate(entries, self._last + 1)
             ]
             self._last = records[-1].id
             store = partial(self._store.append, records)
             self._worker.submit(store, partial(self._written, batch, records))
 
     def _take(self) -> _Batch:
-        """Those who have waited longest, as many as fit into a transaction."""
-        waiting, batch, count = self._waiting, {}, 0
-        for task, entries in waiting.items():
-            count += len(entries)
-            if count > _TRANSACTION and batch:
+        """What has waited longest; empty if nothing waits."""
+        while self._full:
+            batch = self._full.popleft()
+            if batch.publishers:
                 break
-            batch[task] = entries
-        if len(batch) == len(waiting):
-            self._waiting = {}
         else:
-            for task in batch:
-                del waiting[task]
+            batch, self._gathering = self._gathering, _Batch()
+        batch.taken = True
         return batch
 
     def _written(self, batch: _Batch, records: list[Record], result: outcome.Maybe[None]) -> None:
         self._transactions += 1
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
-            for task in batch:
+            for task in batch.publishers:
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
         else:
             self._feed.records(records)
             first = records[0].id
-            for task, entries in batch.items():
+            for task, entries in batch.publishers.items():
                 ids = range(first, first + len(entries))
                 trio.lowlevel.reschedule(task, outcome.Value(ids))
                 first += len(entries)
@@ -172,7 +192,11 @@ class SqliteEngine(LocalLeases):
         return await self._worker.call(self._store.read, selection, after, limit)
 
     def statistics(self) -> dict[str, Any]:
-        return {"transactions": self._transactions, "waiting": len(self._waiting)}
+        waiting = [*self._full, self._gathering]
+        return {
+            "transactions": self._transactions,
+            "waiting": sum(len(batch.publishers) for batch in waiting),
+        }
 
 
 def _closed() -> trio.ClosedResourceError:

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple
 
-from ..codec import EncodedEvent
 from .contract import PackedRecords, Record
 
 __all__ = ["BLOCK_TABLES", "PAGE_BYTES", "Block", "TopicRow", "pack", "read_blocks", "split"]
 
 BLOCK_TABLES = """
-CREATE TABLE blocks (last INTEGER PRIMARY KEY, count INTEGER NOT NULL, topic INTEGER NOT NULL,
+CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, topic INTEGER NOT NULL,
                      time REAL NOT NULL, sizes TEXT NOT NULL, keys TEXT NOT NULL,
-                     events BLOB NOT NULL);
+                     data BLOB NOT NULL);
 CREATE INDEX blocks_of_topic ON blocks (topic, last);
 """
 
@@ -33,13 +32,13 @@ PAGE_BYTES = 2**16
 #: Blocks as one row: the events' bytes, one after another, and lists of all else that they have.
 #: What comes after the block that fills the page is left for the next one.
 _PAGE = """
-SELECT CAST(group_concat(events, '') AS BLOB), group_concat(sizes), group_concat(last),
-       group_concat(count), group_concat(topic), json_group_array(keys), max(found)
+SELECT CAST(group_concat(data, '') AS BLOB), group_concat(sizes), group_concat(last),
+       group_concat(events), group_concat(topic), json_group_array(keys), max(found)
 FROM (SELECT *, count(*) OVER () AS found,
-             sum(length(events)) OVER before AS bytes_before, sum(count) OVER before AS count_before
+             sum(length(data)) OVER before AS bytes_before, sum(events) OVER before AS events_before
       FROM (SELECT * FROM blocks WHERE {} AND last > :after ORDER BY last LIMIT :blocks)
       WINDOW before AS (ORDER BY last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-WHERE count_before IS NULL OR (count_before < :limit AND bytes_before < :bytes)
+WHERE events_before IS NULL OR (events_before < :limit AND bytes_before < :bytes)
 """
 
 
@@ -48,21 +47,21 @@ class Block(NamedTuple):
 
     Attributes:
       last: the id of its last event.
-      count: how many there are.
+      events: how many there are.
       topic: its topic's number.
       time: when it was written, in seconds since 1970.
       sizes: of its events, in bytes.
       keys: of its events, as JSON, or nothing if none has one.
-      events: their wire forms, one after another.
+      data: their wire forms, one after another.
     """
 
     last: int
-    count: int
+    events: int
     topic: int
     time: float
     sizes: str
     keys: str
-    events: bytes
+    data: bytes
 
 
 class TopicRow(NamedTuple):
@@ -74,8 +73,8 @@ class TopicRow(NamedTuple):
 
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
-    events = [record.event.data for record in records]
-    sizes = list(map(len, events))
+    data = [record.data for record in records]
+    sizes = list(map(len, data))
     if len(records) > 1 and sum(sizes) > PAGE_BYTES:
         half = len(records) // 2
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
@@ -83,12 +82,12 @@ def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     return [
         Block(
             last=records[-1].id,
-            count=len(records),
+            events=len(records),
             topic=topic,
             time=now,
             sizes=",".join(map(str, sizes)),
             keys=json.dumps(keys) if any(keys) else "",
-            events=b"".join(events),
+            data=b"".join(data),
         )
     ]
 
@@ -162,8 +161,7 @@ class _Page:
             keys = json.loads(packed) if packed else repeat("")
             for id, key in zip(range(last - count + 1, last + 1), keys, strict=False):
                 end = start + next(sizes)
-                event = EncodedEvent(self.data[start:end], id=str(id))
-                records.append(Record(id, topic.name, key, event))
+                records.append(Record(id, topic.name, key, self.data[start:end]))
                 start = end
         return records
 

@@ -156,8 +156,8 @@ class SqliteStore:
                 added = pack(list(run), topic.number, now)
                 for block in added:
                     topic.blocks += 1
-                    topic.events += block.count
-                    topic.bytes += len(block.events)
+                    topic.events += block.events
+                    topic.bytes += len(block.data)
                 blocks += added
             self._insert(blocks)
             for topic in touched.values():
@@ -205,7 +205,7 @@ class SqliteStore:
             return _Topic(added.lastrowid, self.base, 0, 0)
         topic = _Topic(*row)
         topic.blocks, topic.events, topic.bytes = self._db.execute(
-            "SELECT count(*), coalesce(sum(count), 0), coalesce(sum(length(events)), 0) "
+            "SELECT count(*), coalesce(sum(events), 0), coalesce(sum(length(data)), 0) "
             "FROM blocks WHERE topic = ?",
             row[:1],
         ).fetchone()

@@ -121,7 +121,7 @@ def _page(records: list[Record], limit: int, upto: int, *, gap: bool) -> Page:
     records = [record for record in records if record.id <= upto]
     size = 0
     for count, record in enumerate(records[:limit], 1):
-        size += len(record.event.data)
+        size += len(record.data)
         if size > _PAGE_BYTES:
             limit = count
             break

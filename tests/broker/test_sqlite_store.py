@@ -1,0 +1,163 @@
+"""The file of a ``sqlite://`` broker, beside the simplest thing that could do the same."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trio_stream.broker import sqlite_blocks, sqlite_store
+from trio_stream.broker.contract import Record, Retention, joined, wire_form
+from trio_stream.broker.sqlite_store import SqliteStore
+from trio_stream.broker.topics import Selection
+
+from .test_log import FILTERS, TOPICS, Model
+
+#: Transactions: the topics, sizes and keys of what they hold; how far from the last id their first
+#: is, as one that failed may have been between; and whether the store is to forget what it knows by
+#: heart afterwards, as if it had been closed and opened.
+transactions = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(
+                st.sampled_from(TOPICS), st.integers(0, 300), st.sampled_from(["", "k", "ü,"])
+            ),
+            min_size=1,
+            max_size=20,
+        ),
+        st.integers(1, 3),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+retentions = st.builds(
+    Retention, events=st.integers(1, 30), bytes=st.sampled_from([1, 500, 2000, 10**6])
+)
+
+
+@contextmanager
+def opened(retention: Retention, page_bytes: int) -> Iterator[SqliteStore]:
+    with (
+        closing(SqliteStore(":memory:", retention, "off")) as store,
+        patch.object(sqlite_blocks, "PAGE_BYTES", page_bytes),
+        patch.object(sqlite_store, "PAGE_BYTES", page_bytes),
+    ):
+        yield store
+
+
+@settings(max_examples=300)
+@given(
+    transactions=transactions,
+    retention=retentions,
+    filters=st.sampled_from(FILTERS),
+    cut=st.integers(0, 250),
+    limit=st.integers(1, 40),
+    page_bytes=st.sampled_from([100, 1000, 2**16]),
+)
+def test_it_reads_what_is_kept_and_tells_what_is_not(
+    transactions: list[tuple[list[tuple[str, int, str]], int, bool]],
+    retention: Retention,
+    filters: list[str],
+    cut: int,
+    limit: int,
+    page_bytes: int,
+) -> None:
+    with opened(retention, page_bytes) as store:
+        model = Model(retention)
+        ids = [store.last]
+        for events, step, forgets in transactions:
+            records = [
+                Record(id, topic, key, wire_form(id, b"x" * size))
+                for id, (topic, size, key) in enumerate(events, ids[-1] + step)
+            ]
+            store.append(records)
+            ids += [record.id for record in records]
+            model.records += [(record, 0.0) for record in records]
+            if forgets:
+                store._topics.clear()
+        selection, after = Selection(filters), ids[min(cut, len(ids) - 1)]
+        wanted, gap = model.read(selection, after, 0.0)
+        assert store.read(selection, after, limit).gap == gap
+        assert not store.read(selection, 0, limit).gap
+        cursor, found = after, []
+        while (page := store.read(selection, cursor, limit)).records:
+            assert len(page.records) <= limit
+            block = joined(page.records)
+            assert block.data == b"".join([record.data for record in page.records])
+            assert block.id == str(page.records[-1].id)
+            sizes = [len(record.data) for record in page.records]
+            assert sum(sizes) <= 2 * page_bytes + 300 or len(sizes) == 1
+            found += page.records
+            cursor = page.upto
+        assert page.upto == store.last
+        written = {record.id: record for record, _ in model.records}
+        assert found == [written[id] for id in wanted]
+
+
+def test_a_transaction_is_a_row_as_long_as_it_is_one_topics() -> None:
+    with opened(Retention(), 2**16) as store:
+        first = store.last + 1
+        names = ["t"] * 500 + ["u"] * 2 + ["t"]
+        records = [Record(first + n, name, "", b"x" * 60) for n, name in enumerate(names)]
+        store.append(records)
+        rows = store._db.execute("SELECT events, length(data) FROM blocks ORDER BY last").fetchall()
+        assert rows == [(500, 30_000), (2, 120), (1, 60)]
+
+
+def test_a_large_transaction_is_rows_of_a_page_at_most() -> None:
+    with opened(Retention(bytes=2**30), 2**16) as store:
+        first = store.last + 1
+        store.append([Record(first + n, "t", "", b"x" * 1000) for n in range(1000)])
+        store.append([Record(first + 1000, "t", "", b"x" * 100_000)])
+        sizes = [size for (size,) in store._db.execute("SELECT length(data) FROM blocks")]
+        assert sum(sizes) == 1_100_000
+        assert sorted(sizes)[-2] <= 2**16
+
+
+def test_trimming_deletes_what_nobody_reads_any_more() -> None:
+    with opened(Retention(events=100), 2**16) as store:
+        for start in range(store.last + 1, store.last + 5001, 50):
+            store.append([Record(id, "t", "", b"x") for id in range(start, start + 50)])
+        [(rows, events)] = store._db.execute("SELECT count(*), sum(events) FROM blocks").fetchall()
+        assert (rows, events) == (2, 100)
+
+
+def read_all(store: SqliteStore, filters: list[str], limit: int = 1000) -> list[list[int]]:
+    """The ids of all that is kept, page by page."""
+    pages, cursor = [], 0
+    while (page := store.read(Selection(filters), cursor, limit)).records:
+        pages.append([record.id for record in page.records])
+        cursor = page.upto
+    return pages
+
+
+def add(store: SqliteStore, *events: tuple[str, int], step: int = 1) -> list[int]:
+    """One transaction of events, of topics and sizes; returns their ids."""
+    first = store.last + step
+    records = [Record(id, topic, "", b"x" * size) for id, (topic, size) in enumerate(events, first)]
+    store.append(records)
+    return [record.id for record in records]
+
+
+def test_a_page_may_end_within_a_block() -> None:
+    with opened(Retention(), 2**16) as store:
+        ids = add(store, *[("t", 60)] * 20)
+        assert read_all(store, ["t"], limit=8) == [ids[:8], ids[8:16], ids[16:]]
+        ids += add(store, *[("t", 60)] * 3, step=10)
+        assert read_all(store, ["t"], limit=8) == [ids[:8], ids[8:16], ids[16:20], ids[20:]]
+
+
+def test_a_page_ends_with_what_fills_it_however_small_the_blocks_before_were() -> None:
+    with opened(Retention(), 1000) as store:
+        ids = [id for size in [10] * 60 + [990] * 2 for id in add(store, ("t", size))]
+        assert read_all(store, ["t"]) == [ids[:24], ids[24:48], ids[48:61], ids[61:]]
+
+
+def test_what_was_trimmed_of_a_block_is_not_read_wherever_the_block_is() -> None:
+    with opened(Retention(events=5), 2**16) as store:
+        a = add(store, *[("a", 60)] * 6)
+        b = add(store, *[("b", 60)] * 9)
+        assert read_all(store, ["*"]) == [a[1:] + b[4:]]
+        assert read_all(store, ["*"], limit=7) == [a[1:] + b[4:6], b[6:]]
+        assert read_all(store, ["b"], limit=3) == [b[4:7], b[7:]]
