@@ -8,10 +8,10 @@ they publish next meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, final
+from typing import Any, TypeVar, final
 from urllib.parse import unquote
 
 import outcome
@@ -31,6 +31,9 @@ __all__ = ["SqliteEngine"]
 _TRANSACTION = 512
 
 
+ResultT = TypeVar("ResultT")
+
+
 @final
 class _Batch:
     """What will be one transaction.
@@ -47,6 +50,25 @@ class _Batch:
         self.publishers: dict[trio.lowlevel.Task, Sequence[Entry]] = {}
         self.events = 0
         self.taken = False
+
+
+@final
+class _Stored(outcome.Outcome[range]):
+    """What wakes a publisher up: `outcome.Value` of its ids, which took 1 of its 9 us, for 0.2."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, ids: range) -> None:
+        self._ids = ids
+
+    def unwrap(self) -> range:
+        return self._ids
+
+    def send(self, gen: Generator[ResultT, range, object]) -> ResultT:
+        return gen.send(self._ids)
+
+    async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
+        return await agen.asend(self._ids)
 
 
 @final
@@ -122,7 +144,9 @@ class SqliteEngine(LocalLeases):
             for task in batch.publishers:
                 trio.lowlevel.reschedule(task, outcome.Error(_closed()))
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+    def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
+        # Not `async`, as nothing is left to do when it has been waited: one coroutine less for each
+        # publisher to wake up through, which is 0.4 of its 9 us.
         if self._closing:
             raise _closed()
         batch = self._gathering
@@ -144,8 +168,7 @@ class SqliteEngine(LocalLeases):
             batch.events -= len(entries)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
-        return ids
+        return trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105
 
     def _write(self) -> None:
         """Let the thread write what waits, in one transaction; nothing is written at this time."""
@@ -183,7 +206,7 @@ class SqliteEngine(LocalLeases):
             first = records[0].id
             for task, entries in batch.publishers.items():
                 ids = range(first, first + len(entries))
-                trio.lowlevel.reschedule(task, outcome.Value(ids))
+                trio.lowlevel.reschedule(task, _Stored(ids))
                 first += len(entries)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
