@@ -203,11 +203,11 @@ class SqliteEngine(LocalLeases):
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
         else:
             self._feed.records(records)
-            first = records[0].id
+            reschedule, first = trio.lowlevel.reschedule, records[0].id
             for task, entries in batch.publishers.items():
-                ids = range(first, first + len(entries))
-                trio.lowlevel.reschedule(task, _Stored(ids))
-                first += len(entries)
+                after = first + len(entries)
+                reschedule(task, _Stored(range(first, after)))
+                first = after
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         if self._closing:
