@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from trio_stream import Stream
-from trio_stream.broker import Broker, Subscription, open_broker
+from trio_stream.broker import Broker, Subscription, open_broker, sqlite
 from trio_stream.errors import BrokerInUseError, BrokerStorageError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -194,6 +194,17 @@ async def test_the_database_of_something_else_is_refused(url: str) -> None:
             pass
 
 
+async def test_the_file_of_another_version_is_refused(url: str) -> None:
+    async with open_broker(url):
+        pass
+    with sqlite3.connect(file_of(url)) as db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(BrokerStorageError, match="another version"):
+        async with open_broker(url):
+            pass
+
+
 async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(BrokerStorageError, match="unable to open"):
         async with open_broker(f"sqlite:///{tmp_path}/nowhere/log.db"):
@@ -292,6 +303,58 @@ async def test_a_publisher_that_is_cancelled_before_its_turn_has_not_published(u
         last = await broker.publish("t", "last")
         ids = await ids_of(broker, "t")
         assert (len(ids), ids[-1]) == (2, last)
+
+
+async def test_each_of_many_publishers_is_told_the_ids_of_its_own(url: str) -> None:
+    ids: dict[str, str] = {}
+
+    async def publisher(broker: Broker, n: int) -> None:
+        if n % 3:
+            ids[await broker.publish(f"t/{n % 5}", str(n))] = str(n)
+        else:
+            values = [f"{n}.{part}" for part in range(n % 7)]
+            given = await broker.publish_many(f"t/{n % 5}", values)
+            ids.update(zip(given, values, strict=True))
+
+    async with open_broker(url, synchronous="off") as broker:
+        async with trio.open_nursery() as nursery:
+            for n in range(700):
+                nursery.start_soon(publisher, broker, n)
+        async with broker.subscribe("t/*", after="earliest") as events:
+            for id in sorted(ids, key=int):
+                event = await anext(events)
+                assert (event.id, event.data) == (id, ids[id])
+        # One row for each topic and transaction, not one for each event.
+        engine: Any = broker._hub.engine
+        [rows] = await engine._worker.call(
+            lambda: engine._store._db.execute("SELECT count(*) FROM blocks").fetchone()
+        )
+        assert rows <= 5 * broker.statistics().engine["transactions"]
+
+
+async def test_when_all_of_a_transaction_to_be_are_cancelled_the_next_one_is_written(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_TRANSACTION", 10)
+    async with open_broker(url) as broker:
+        engine: Any = broker._hub.engine
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine._worker.call, time.sleep, 0.1)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(broker.publish, "t", "under way")
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as cancelled:
+                    for _ in range(20):
+                        cancelled.start_soon(broker.publish, "t", "cancelled")
+                    await trio.testing.wait_all_tasks_blocked()
+                    for _ in range(5):
+                        nursery.start_soon(broker.publish, "t", "kept")
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert broker.statistics().engine["waiting"] == 25
+                    scope.cancel()
+            assert broker.statistics().engine["waiting"] == 5
+        assert len(await ids_of(broker, "t")) == 6
 
 
 async def test_closing_while_many_publish_says_so_to_those_whose_turn_never_came(url: str) -> None:

@@ -33,6 +33,9 @@ _TRANSACTION = 512
 
 ResultT = TypeVar("ResultT")
 
+#: A task that waits, and what it publishes.
+_Publisher = tuple[trio.lowlevel.Task, Sequence[Entry]]
+
 
 @final
 class _Batch:
@@ -172,17 +175,19 @@ class SqliteEngine(LocalLeases):
 
     def _write(self) -> None:
         """Let the thread write what waits, in one transaction; nothing is written at this time."""
-        batch = self._take()
-        self._writing = bool(batch.publishers)
+        # Each topic's together, which the store puts into one row. None of those who wait has been
+        # told that it is stored, so none of them was the first.
+        publishers = sorted(self._take().publishers.items(), key=_topic)
+        self._writing = bool(publishers)
         if self._writing:
-            entries = chain.from_iterable(batch.publishers.values())
+            entries = chain.from_iterable([entries for _, entries in publishers])
             records = [
                 Record(id, entry.topic, entry.key, wire_form(id, entry.body))
                 for id, entry in enumerate(entries, self._last + 1)
             ]
             self._last = records[-1].id
             store = partial(self._store.append, records)
-            self._worker.submit(store, partial(self._written, batch, records))
+            self._worker.submit(store, partial(self._written, publishers, records))
 
     def _take(self) -> _Batch:
         """What has waited longest; empty if nothing waits."""
@@ -195,16 +200,18 @@ class SqliteEngine(LocalLeases):
         batch.taken = True
         return batch
 
-    def _written(self, batch: _Batch, records: list[Record], result: outcome.Maybe[None]) -> None:
+    def _written(
+        self, publishers: list[_Publisher], records: list[Record], result: outcome.Maybe[None]
+    ) -> None:
         self._transactions += 1
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
-            for task in batch.publishers:
+            for task, _ in publishers:
                 trio.lowlevel.reschedule(task, outcome.Error(_copy(result.error)))
         else:
             self._feed.records(records)
             reschedule, first = trio.lowlevel.reschedule, records[0].id
-            for task, entries in batch.publishers.items():
+            for task, entries in publishers:
                 after = first + len(entries)
                 reschedule(task, _Stored(range(first, after)))
                 first = after
@@ -220,6 +227,10 @@ class SqliteEngine(LocalLeases):
             "transactions": self._transactions,
             "waiting": sum(len(batch.publishers) for batch in waiting),
         }
+
+
+def _topic(publisher: _Publisher) -> str:
+    return publisher[1][0].topic
 
 
 def _closed() -> trio.ClosedResourceError:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from typing import NamedTuple
 
 from .contract import PackedRecords, Record
@@ -30,15 +30,10 @@ CREATE INDEX blocks_of_topic ON blocks (topic, last);
 PAGE_BYTES = 2**16
 
 #: Blocks as one row: the events' bytes, one after another, and lists of all else that they have.
-#: What comes after the block that fills the page is left for the next one.
 _PAGE = """
 SELECT CAST(group_concat(data, '') AS BLOB), group_concat(sizes), group_concat(last),
-       group_concat(events), group_concat(topic), json_group_array(keys), max(found)
-FROM (SELECT *, count(*) OVER () AS found,
-             sum(length(data)) OVER before AS bytes_before, sum(events) OVER before AS events_before
-      FROM (SELECT * FROM blocks WHERE {} AND last > :after ORDER BY last LIMIT :blocks)
-      WINDOW before AS (ORDER BY last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-WHERE events_before IS NULL OR (events_before < :limit AND bytes_before < :bytes)
+       group_concat(events), group_concat(topic), json_group_array(keys), sum(events), count(*)
+FROM (SELECT * FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
 """
 
 
@@ -73,97 +68,121 @@ class TopicRow(NamedTuple):
 
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
+    if len(records) == 1:
+        [record] = records
+        keys = json.dumps([record.key]) if record.key else ""
+        return [Block(record.id, 1, topic, now, str(len(record.data)), keys, record.data)]
     data = [record.data for record in records]
     sizes = list(map(len, data))
-    if len(records) > 1 and sum(sizes) > PAGE_BYTES:
+    if sum(sizes) > PAGE_BYTES:
         half = len(records) // 2
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
-    keys = [record.key for record in records]
-    return [
-        Block(
-            last=records[-1].id,
-            events=len(records),
-            topic=topic,
-            time=now,
-            sizes=",".join(map(str, sizes)),
-            keys=json.dumps(keys) if any(keys) else "",
-            data=b"".join(data),
-        )
-    ]
+    names = [record.key for record in records]
+    keys = json.dumps(names) if any(names) else ""
+    joined = ",".join(map(str, sizes))
+    return [Block(records[-1].id, len(data), topic, now, joined, keys, b"".join(data))]
 
 
 def read_blocks(
     db: sqlite3.Connection, topics: Mapping[int, TopicRow], after: int, limit: int, blocks: int
-) -> tuple[Sequence[Record], bool]:
-    """The oldest records of these topics, by number; and whether there may be others after them.
+) -> tuple[Sequence[Record], int | None]:
+    """The oldest records of these topics, by number; and the last one's id, if others may follow.
 
     Looks at so many blocks at most.
     """
     if len(topics) == 1:
-        wanted, chosen = "topic = :topics", str(*topics)
+        wanted, chosen = "topic = ?", str(*topics)
     else:
         # In the order of ids already, which the unary plus leaves SQLite no choice about:
         # sorting all that is there for each page would cost more with every page.
-        wanted, chosen = "+topic IN (SELECT value FROM json_each(:topics))", json.dumps([*topics])
-    data, sizes, lasts, counts, numbers, keys, found = db.execute(
-        _PAGE.format(wanted),
-        {"topics": chosen, "after": after, "blocks": blocks, "limit": limit, "bytes": PAGE_BYTES},
-    ).fetchone()
-    if data is None:
-        return (), False
-    of = [topics[number] for number in split(numbers)]
-    page = _Page(of, split(lasts), split(counts), sizes, keys, data)
-    records = page.after(after, limit)
-    return records, len(of) < found or found == blocks or records[-1].id < page.lasts[-1]
+        wanted, chosen = "+topic IN (SELECT value FROM json_each(?))", json.dumps([*topics])
+    *columns, found = db.execute(_PAGE.format(wanted), (chosen, after, blocks)).fetchone()
+    if not found:
+        return (), None
+    page = _Page(topics, *columns)
+    records, last = page.after(after, limit)
+    return records, last if found == blocks or last < page.last else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Blocks that were read, oldest first: their columns, of which the last three are joined."""
+    """Blocks that were read, oldest first: lists of numbers, which are parsed when they are needed.
 
-    topics: Sequence[TopicRow]
-    lasts: Sequence[int]
-    counts: Sequence[int]
-    sizes: str
-    keys: str
+    A block may be a single event, and there are pages of thousands of them.
+    """
+
+    topics: Mapping[int, TopicRow]
     data: bytes
+    sizes: str
+    lasts: str
+    counts: str
+    numbers: str
+    keys: str
+    total: int
 
-    def after(self, cursor: int, limit: int) -> Sequence[Record]:
-        """What is kept after the cursor, at most so many records."""
-        total = sum(self.counts)
-        skip = max(0, max(cursor, self.topics[0].trimmed) - self.lasts[0] + self.counts[0])
-        if self._has_holes():
-            trimmed = dict(self.topics)
-            kept = [r for r in self.unpack() if r.id > max(cursor, trimmed[r.topic])]
-            return kept[:limit]
-        count = min(total - skip, limit)
+    def after(self, cursor: int, limit: int) -> tuple[Sequence[Record], int]:
+        """What is kept after the cursor, at most so many records, and the last one's id."""
+        if len(self.topics) > 1 and self._has_holes():
+            trimmed = dict(self.topics.values())
+            kept = [r for r in self._unpack() if r.id > max(cursor, trimmed[r.topic])][:limit]
+            return kept, kept[-1].id
+        first, count, number = map(_first, (self.lasts, self.counts, self.numbers))
+        skip = max(0, max(cursor, self.topics[number].trimmed) - first + count)
+        end = min(self.total, skip + limit)
         data = self.data
-        if count < total:
+        if skip or end < self.total:
             sizes = split(self.sizes)
             start = sum(sizes[:skip])
-            data = data[start : start + sum(sizes[skip : skip + count])]
-        last = self.lasts[-1] - (total - skip - count)
-        return PackedRecords(data, last, count, lambda: self.unpack()[skip : skip + count])
+            data = data[start : start + sum(sizes[skip:end])]
+        last = self._id(end - 1)
+        return PackedRecords(data, last, end - skip, lambda: self._unpack()[skip:end]), last
+
+    @property
+    def last(self) -> int:
+        """The last id."""
+        return int(self.lasts.rpartition(",")[2])
 
     def _has_holes(self) -> bool:
         """Whether something was trimmed in the middle: of another topic's oldest block, a part."""
-        each = zip(self.topics[1:], self.lasts[1:], self.counts[1:], strict=True)
-        return any(topic.trimmed > last - count for topic, last, count in each)
+        return any(
+            self.topics[number].trimmed > last - count
+            for number, last, count in islice(self._blocks(), 1, None)
+        )
 
-    def unpack(self) -> list[Record]:
+    def _blocks(self) -> Iterator[tuple[int, int, int]]:
+        """Their topics' numbers, their last ids, and how many events they have."""
+        return zip(split(self.numbers), split(self.lasts), split(self.counts), strict=True)
+
+    def _id(self, index: int) -> int:
+        """That of the event at this place."""
+        if index == self.total - 1:
+            return self.last
+        before = 0
+        for _, last, count in self._blocks():
+            before += count
+            if index < before:
+                return last - (before - index) + 1
+        raise AssertionError("it is one of them")
+
+    def _unpack(self) -> list[Record]:
         """All that is in them, kept or not."""
         records: list[Record] = []
-        sizes, all_keys = iter(split(self.sizes)), json.loads(self.keys)
+        sizes = iter(split(self.sizes))
         start = 0
-        for topic, last, count, packed in zip(
-            self.topics, self.lasts, self.counts, all_keys, strict=True
+        for (number, last, count), packed in zip(
+            self._blocks(), json.loads(self.keys), strict=True
         ):
+            topic = self.topics[number].name
             keys = json.loads(packed) if packed else repeat("")
             for id, key in zip(range(last - count + 1, last + 1), keys, strict=False):
                 end = start + next(sizes)
-                records.append(Record(id, topic.name, key, self.data[start:end]))
+                records.append(Record(id, topic, key, self.data[start:end]))
                 start = end
         return records
+
+
+def _first(numbers: str) -> int:
+    return int(numbers.partition(",")[0])
 
 
 def split(text: str) -> list[int]:

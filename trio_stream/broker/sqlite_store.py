@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import Literal, final
 
@@ -104,8 +104,13 @@ class SqliteStore:
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         [application] = db.execute("PRAGMA application_id").fetchone()
         [layout] = db.execute("PRAGMA user_version").fetchone()
-        if tables and (application, layout) != (_APPLICATION, _LAYOUT):
+        if tables and application != _APPLICATION:
             raise BrokerStorageError(f"{self._path} is a database of something else")
+        if tables and layout != _LAYOUT:
+            raise BrokerStorageError(
+                f"{self._path} was written by another version of trio_stream, which laid it out "
+                "differently: go on with that one, or with a new file"
+            )
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
         db.execute("BEGIN IMMEDIATE")
@@ -152,13 +157,14 @@ class SqliteStore:
             blocks: list[Block] = []
             touched: dict[str, _Topic] = {}
             for name, run in groupby(records, _by_topic):
-                topic = touched.get(name) or touched.setdefault(name, self._topic(name))
-                added = pack(list(run), topic.number, now)
-                for block in added:
+                topic = touched.get(name)
+                if topic is None:
+                    topic = touched[name] = self._topic(name)
+                for block in pack(list(run), topic.number, now):
                     topic.blocks += 1
                     topic.events += block.events
                     topic.bytes += len(block.data)
-                blocks += added
+                    blocks.append(block)
             self._insert(blocks)
             for topic in touched.values():
                 if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
@@ -286,9 +292,9 @@ class SqliteStore:
                 gap = gap or any(after < topic.trimmed for topic in topics.values())
                 names = {topic.name for topic in topics.values()}
                 gap = gap or (after < self.base and not names >= set(selection.filters))
-            blocks = min(limit, max(1, PAGE_BYTES // self._typical_size(topics)))
-            records, more = read_blocks(self._db, topics, after, limit, blocks)
-        return Page(records, records[-1].id if more else self.last, gap)
+            blocks = self._blocks_of_a_page(topics, limit)
+            records, upto = read_blocks(self._db, topics, after, limit, blocks)
+        return Page(records, self.last if upto is None else upto, gap)
 
     def _find_topics(self, selection: Selection) -> dict[int, TopicRow]:
         """By number."""
@@ -304,11 +310,15 @@ class SqliteStore:
                     found[number] = TopicRow(*row)
         return found
 
-    def _typical_size(self, topics: Mapping[int, TopicRow]) -> int:
-        """Bytes that a block has, by what is known of some of these topics."""
-        known = [self._topics[row.name] for row in topics.values() if row.name in self._topics]
+    def _blocks_of_a_page(self, topics: Mapping[int, TopicRow], limit: int) -> int:
+        """How many make about a page, by what some of these topics have."""
+        known = [self._topic(topic.name) for topic in islice(topics.values(), 8)]
         blocks = sum(topic.blocks for topic in known)
-        return max(1, sum(topic.bytes for topic in known) // blocks) if blocks else 256
+        events = sum(topic.events for topic in known)
+        size = sum(topic.bytes for topic in known)
+        return max(
+            1, min(limit, blocks * limit // max(1, events), blocks * PAGE_BYTES // max(1, size))
+        )
 
 
 @cache
