@@ -18,7 +18,8 @@ import trio
 import trio.testing
 
 from trio_stream import Stream
-from trio_stream.broker import Broker, Subscription, open_broker, sqlite
+from trio_stream.broker import Broker, Subscription, open_broker
+from trio_stream.broker.sqlite import engine as sqlite_engine
 from trio_stream.errors import BrokerInUseError, BrokerStorageError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -335,7 +336,7 @@ async def test_each_of_many_publishers_is_told_the_ids_of_its_own(url: str) -> N
 async def test_when_all_of_a_transaction_to_be_are_cancelled_the_next_one_is_written(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_TRANSACTION", 10)
+    monkeypatch.setattr(sqlite_engine, "_TRANSACTION", 10)
     async with open_broker(url) as broker:
         engine: Any = broker._hub.engine
         async with trio.open_nursery() as nursery:

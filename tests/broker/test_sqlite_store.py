@@ -7,9 +7,10 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_stream.broker import sqlite_blocks, sqlite_store
 from trio_stream.broker.contract import Record, Retention, joined, wire_form
-from trio_stream.broker.sqlite_store import SqliteStore
+from trio_stream.broker.sqlite import blocks as sqlite_blocks
+from trio_stream.broker.sqlite import store as sqlite_store
+from trio_stream.broker.sqlite.store import SqliteStore
 from trio_stream.broker.topics import Selection
 
 from .test_log import FILTERS, TOPICS, Model

@@ -18,11 +18,11 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import Literal, final
 
-from ..errors import BrokerError, BrokerInUseError, BrokerStorageError
-from .contract import Page, Record, Retention
-from .memory import first_id
-from .sqlite_blocks import BLOCK_TABLES, PAGE_BYTES, Block, TopicRow, pack, read_blocks, split
-from .topics import EARLIEST, Selection
+from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
+from ..contract import Page, Record, Retention
+from ..memory import first_id
+from ..topics import EARLIEST, Selection
+from .blocks import BLOCK_TABLES, PAGE_BYTES, Block, TopicRow, pack, read_blocks, split
 
 __all__ = ["SqliteStore", "Synchronous"]
 

@@ -1,4 +1,4 @@
-"""``sqlite:///path``: a log in a file, for one process, with nothing to install.
+"""What publishers to a ``sqlite://`` broker wait for: their transaction.
 
 What is published while a transaction is being written goes into the next one, so that many
 publishers share what is expensive: the wait for the disk. Those that wait no longer prepare what
@@ -17,11 +17,11 @@ from urllib.parse import unquote
 import outcome
 import trio
 
-from .contract import Entry, Feed, Page, Record, Retention, wire_form
-from .leases import LocalLeases
-from .sqlite_store import SqliteStore, Synchronous
-from .topics import Selection
-from .unwrapped import unwrapped
+from ..contract import Entry, Feed, Page, Record, Retention, wire_form
+from ..leases import LocalLeases
+from ..topics import Selection
+from ..unwrapped import unwrapped
+from .store import SqliteStore, Synchronous
 from .worker import Worker
 
 __all__ = ["SqliteEngine"]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final
 import outcome
 import trio
 
-from ..stream.source.blocking import thread_wait
+from ...stream.source.blocking import thread_wait
 
 __all__ = ["Worker"]
 
