@@ -30,7 +30,6 @@ __all__ = ["SqliteEngine"]
 #: few that of a thousand publishers half are at work while the others wait, and not all or none.
 _TRANSACTION = 512
 
-
 ResultT = TypeVar("ResultT")
 
 #: A task that waits, and what it publishes.
@@ -175,8 +174,8 @@ class SqliteEngine(LocalLeases):
 
     def _write(self) -> None:
         """Let the thread write what waits, in one transaction; nothing is written at this time."""
-        # Each topic's together, which the store puts into one row. None of those who wait has been
-        # told that it is stored, so none of them was the first.
+        # Each topic's together, as the store puts them into one row. That is as good an order as
+        # any: what is published at the same time is not in one before it is numbered here.
         publishers = sorted(self._take().publishers.items(), key=_topic)
         self._writing = bool(publishers)
         if self._writing:

@@ -64,8 +64,8 @@ class Worker:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, done = job
-            result = outcome.capture(function)
-            self._token.run_sync_soon(done, result)
+            self._token.run_sync_soon(done, outcome.capture(function))
+            del job, function, done  # it may be long until the next one, and they hold much
 
 
 def _not_now(_: object) -> trio.lowlevel.Abort:
