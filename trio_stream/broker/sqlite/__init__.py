@@ -1,7 +1,7 @@
 """``sqlite:///path``: a log in a file, for one process, with nothing to install.
 
-``blocks`` is how events lie in the file; ``store`` is the file; ``worker`` is the one thread in which
-all of that happens; ``engine`` is what publishers wait for.
+``blocks`` is how events lie in the file; ``store`` is the file; ``worker`` is the one thread that
+does all of that; ``engine`` is what publishers wait for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How events lie in the file of a ``sqlite://`` broker: many of them in a row.
 
-A block is what one transaction has added to a topic. Its ids follow one another, so the last one and
-their count say them all. To write 500 events as one row takes a third of the time of 500 rows, to
-read them a fifth. An event that was published alone is a block of one.
+A block is what one transaction has added to a topic. Its ids follow one another, so that the last
+one and their count say them all. To write 500 events as one row takes a third of the time of 500
+rows, to read them a fifth. An event that was published alone is a block of one.
 """
 
 from __future__ import annotations
