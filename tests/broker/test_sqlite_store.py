@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from trio_stream.broker.contract import Record, Retention, joined, wire_form
 from trio_stream.broker.sqlite import blocks as sqlite_blocks
-from trio_stream.broker.sqlite import store as sqlite_store
 from trio_stream.broker.sqlite.store import SqliteStore
 from trio_stream.broker.topics import Selection
 
@@ -42,7 +41,6 @@ def opened(retention: Retention, page_bytes: int) -> Iterator[SqliteStore]:
     with (
         closing(SqliteStore(":memory:", retention, "off")) as store,
         patch.object(sqlite_blocks, "PAGE_BYTES", page_bytes),
-        patch.object(sqlite_store, "PAGE_BYTES", page_bytes),
     ):
         yield store
 
@@ -147,10 +145,24 @@ def test_a_page_may_end_within_a_block() -> None:
         assert read_all(store, ["t"], limit=8) == [ids[:8], ids[8:16], ids[16:20], ids[20:]]
 
 
-def test_a_page_is_so_many_blocks_as_make_one_of_the_topics_average() -> None:
+def test_a_page_is_as_many_blocks_as_fit_whatever_came_before() -> None:
     with opened(Retention(), 1000) as store:
-        ids = [id for size in [10] * 60 + [990] * 2 for id in add(store, ("t", size))]
-        assert read_all(store, ["t"]) == [ids[:24], ids[24:48], ids[48:]]
+        ids = [id for size in [10] * 60 + [995] * 2 + [10] * 3 for id in add(store, ("t", size))]
+        assert read_all(store, ["t"]) == [ids[:60], ids[60:61], ids[61:62], ids[62:]]
+
+
+def test_the_page_before_the_last_is_not_taken_for_the_last() -> None:
+    with opened(Retention(), 2**16) as store:
+        ids = [id for size in [1] * 100 for id in add(store, ("t", size))]
+        ids += add(store, *[("t", 1)] * 1500)
+        assert read_all(store, ["t"], limit=1024) == [ids[:100], ids[100:1124], ids[1124:]]
+
+
+def test_many_large_events_of_many_topics_are_not_one_page() -> None:
+    with opened(Retention(), 2**16) as store:
+        ids = [add(store, (f"small/{n}", 10))[0] for n in range(20)]
+        ids += [add(store, (f"large/{n}", 2**17))[0] for n in range(20)]
+        assert read_all(store, ["**"]) == [ids[:20], *([id] for id in ids[20:])]
 
 
 def test_what_was_trimmed_of_a_block_is_not_read_wherever_the_block_is() -> None:
@@ -159,11 +171,14 @@ def test_what_was_trimmed_of_a_block_is_not_read_wherever_the_block_is() -> None
         b = add(store, *[("b", 60)] * 9)
         assert read_all(store, ["*"]) == [a[1:] + b[4:]]
         assert read_all(store, ["*"], limit=7) == [a[1:], b[4:]]
+        assert store.read(Selection(["*"]), a[2], 100).records[0].id == a[3]
         assert read_all(store, ["b"], limit=3) == [b[4:7], b[7:]]
 
 
-def test_a_page_of_what_was_trimmed_in_the_middle_may_end_within_a_block() -> None:
+def test_a_reader_in_the_middle_of_a_page_with_holes_gets_nothing_twice() -> None:
     with opened(Retention(events=5), 2**16) as store:
         a = [id for _ in range(5) for id in add(store, ("a", 60))]
         b = add(store, *[("b", 60)] * 9)
-        assert read_all(store, ["*"], limit=5) == [a[:3], a[3:] + b[4:7], b[7:]]
+        page = store.read(Selection(["*"]), a[2], 1000)
+        assert [record.id for record in page.records] == a[3:] + b[4:]
+        assert store.read(Selection(["*"]), b[6], 1000).records[0].id == b[7]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import accumulate, islice, repeat
 from typing import NamedTuple
 
 from ..contract import PackedRecords, Record
@@ -25,15 +26,25 @@ CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, topic IN
 CREATE INDEX blocks_of_topic ON blocks (topic, last);
 """
 
-#: Bytes of events in a block or a page, unless a single one has more.
+#: Bytes of events in a block, and of blocks in a page, unless a single one has more.
 PAGE_BYTES = 2**16
 
 #: Blocks as one row: the events' bytes, one after another, and lists of all else that they have.
 _PAGE = """
 SELECT CAST(group_concat(data, '') AS BLOB), group_concat(sizes), group_concat(last),
-       group_concat(events), group_concat(topic), json_group_array(keys), sum(events), count(*)
+       group_concat(events), group_concat(topic), json_group_array(keys), sum(events)
 FROM (SELECT * FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
 """
+
+
+#: How many events and bytes the next blocks have; their bytes are not read for it.
+_AHEAD = """
+SELECT group_concat(events), group_concat(size)
+FROM (SELECT events, length(data) AS size FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
+"""
+
+#: Blocks that are looked at first. Large ones fill a page with fewer.
+_FEW = 4
 
 
 class Block(NamedTuple):
@@ -83,11 +94,11 @@ def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
 
 
 def read_blocks(
-    db: sqlite3.Connection, topics: Mapping[int, TopicRow], after: int, limit: int, blocks: int
+    db: sqlite3.Connection, topics: Mapping[int, TopicRow], after: int, limit: int
 ) -> tuple[Sequence[Record], int | None]:
-    """The oldest records of these topics, by number; and the last one's id, if others may follow.
+    """A page: the oldest records of these topics, by number; and up to where, if others may follow.
 
-    Looks at so many blocks at most.
+    As many as fit, or a single one.
     """
     if len(topics) == 1:
         wanted, chosen = "topic = ?", str(*topics)
@@ -95,12 +106,27 @@ def read_blocks(
         # In the order of ids already, which the unary plus leaves SQLite no choice about:
         # sorting all that is there for each page would cost more with every page.
         wanted, chosen = "+topic IN (SELECT value FROM json_each(?))", json.dumps([*topics])
-    *columns, found = db.execute(_PAGE.format(wanted), (chosen, after, blocks)).fetchone()
+    for most in (_FEW, limit):
+        events, sizes = db.execute(_AHEAD.format(wanted), (chosen, after, most)).fetchone()
+        fitting, found = _that_fit(events, sizes, limit)
+        if fitting < found or found < most:
+            break  # else more of them may fit
     if not found:
         return (), None
+    columns = db.execute(_PAGE.format(wanted), (chosen, after, fitting)).fetchone()
     page = _Page(topics, *columns)
     records, last = page.after(after, limit)
-    return records, last if found == blocks or last < page.last else None
+    return records, None if fitting == found < most and last == page.last else last
+
+
+def _that_fit(events: str | None, sizes: str, limit: int) -> tuple[int, int]:
+    """Of the next blocks, how many make a page, at least one; and how many there are."""
+    if events is None:
+        return 0, 0
+    by_events = list(accumulate(split(events)))
+    by_bytes = list(accumulate(split(sizes)))
+    fitting = min(bisect_right(by_events, limit), bisect_right(by_bytes, PAGE_BYTES))
+    return max(1, fitting), len(by_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +148,9 @@ class _Page:
     def after(self, cursor: int, limit: int) -> tuple[Sequence[Record], int]:
         """What is kept after the cursor, at most so many records, and the last one's id."""
         if len(self.topics) > 1 and self._has_holes():
-            trimmed = dict(self.topics.values())
-            kept = [r for r in self._unpack() if r.id > max(cursor, trimmed[r.topic])][:limit]
-            return kept, kept[-1].id
+            trimmed = {topic.name: topic.trimmed for topic in self.topics.values()}
+            kept = [r for r in self._unpack() if r.id > max(cursor, trimmed[r.topic])]
+            return kept, self.last
         first, count, number = map(_first, (self.lasts, self.counts, self.numbers))
         skip = max(0, max(cursor, self.topics[number].trimmed) - first + count)
         end = min(self.total, skip + limit)
@@ -133,7 +159,7 @@ class _Page:
             sizes = split(self.sizes)
             start = sum(sizes[:skip])
             data = data[start : start + sum(sizes[skip:end])]
-        last = self._id(end - 1)
+        last = self.last - (self.total - end)  # what does not fit is of a block that is alone here
         return PackedRecords(data, last, end - skip, lambda: self._unpack()[skip:end]), last
 
     @property
@@ -151,17 +177,6 @@ class _Page:
     def _blocks(self) -> Iterator[tuple[int, int, int]]:
         """Their topics' numbers, their last ids, and how many events they have."""
         return zip(split(self.numbers), split(self.lasts), split(self.counts), strict=True)
-
-    def _id(self, index: int) -> int:
-        """That of the event at this place."""
-        if index == self.total - 1:
-            return self.last
-        before = 0
-        for _, last, count in self._blocks():
-            before += count
-            if index < before:
-                return last - (before - index) + 1
-        raise AssertionError("it is one of them")
 
     def _unpack(self) -> list[Record]:
         """All that is in them, kept or not."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal, final
 
@@ -22,7 +22,7 @@ from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
 from ..contract import Page, Record, Retention
 from ..memory import first_id
 from ..topics import EARLIEST, Selection
-from .blocks import BLOCK_TABLES, PAGE_BYTES, Block, TopicRow, pack, read_blocks, split
+from .blocks import BLOCK_TABLES, Block, TopicRow, pack, read_blocks, split
 
 __all__ = ["SqliteStore", "Synchronous"]
 
@@ -53,7 +53,6 @@ class _Topic:
 
     number: int
     trimmed: int
-    blocks: int = 0
     events: int = 0
     bytes: int = 0
     #: The sizes of what is kept of its oldest block, and that block's last id; empty until needed.
@@ -161,7 +160,6 @@ class SqliteStore:
                 if topic is None:
                     topic = touched[name] = self._topic(name)
                 for block in pack(list(run), topic.number, now):
-                    topic.blocks += 1
                     topic.events += block.events
                     topic.bytes += len(block.data)
                     blocks.append(block)
@@ -210,8 +208,8 @@ class SqliteStore:
             assert added.lastrowid is not None
             return _Topic(added.lastrowid, self.base, 0, 0)
         topic = _Topic(*row)
-        topic.blocks, topic.events, topic.bytes = self._db.execute(
-            "SELECT count(*), coalesce(sum(events), 0), coalesce(sum(length(data)), 0) "
+        topic.events, topic.bytes = self._db.execute(
+            "SELECT coalesce(sum(events), 0), coalesce(sum(length(data)), 0) "
             "FROM blocks WHERE topic = ?",
             row[:1],
         ).fetchone()
@@ -247,10 +245,9 @@ class SqliteStore:
             topic.events -= 1
             topic.bytes -= topic.oldest.popleft()
             topic.trimmed = topic.oldest_last - len(topic.oldest)
-        deleted = self._db.execute(
+        self._db.execute(
             "DELETE FROM blocks WHERE topic = ? AND last <= ?", (topic.number, topic.trimmed)
         )
-        topic.blocks -= deleted.rowcount
         self._db.execute(
             "UPDATE topics SET trimmed = ? WHERE number = ?", (topic.trimmed, topic.number)
         )
@@ -292,8 +289,7 @@ class SqliteStore:
                 gap = gap or any(after < topic.trimmed for topic in topics.values())
                 names = {topic.name for topic in topics.values()}
                 gap = gap or (after < self.base and not names >= set(selection.filters))
-            blocks = self._blocks_of_a_page(topics, limit)
-            records, upto = read_blocks(self._db, topics, after, limit, blocks)
+            records, upto = read_blocks(self._db, topics, after, limit)
         return Page(records, self.last if upto is None else upto, gap)
 
     def _find_topics(self, selection: Selection) -> dict[int, TopicRow]:
@@ -309,16 +305,6 @@ class SqliteStore:
                 if row[0] in selection:
                     found[number] = TopicRow(*row)
         return found
-
-    def _blocks_of_a_page(self, topics: Mapping[int, TopicRow], limit: int) -> int:
-        """How many make about a page, by what some of these topics have."""
-        known = [self._topic(topic.name) for topic in islice(topics.values(), 8)]
-        blocks = sum(topic.blocks for topic in known)
-        events = sum(topic.events for topic in known)
-        size = sum(topic.bytes for topic in known)
-        return max(
-            1, min(limit, blocks * limit // max(1, events), blocks * PAGE_BYTES // max(1, size))
-        )
 
 
 @cache
