@@ -10,32 +10,33 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, repeat
+from functools import cached_property
+from itertools import accumulate, repeat
 from typing import NamedTuple
+
+import msgspec
 
 from ..contract import PackedRecords, Record
 
-__all__ = ["BLOCK_TABLES", "PAGE_BYTES", "Block", "TopicRow", "pack", "read_blocks", "split"]
+__all__ = ["BLOCK_TABLES", "Block", "Parts", "TopicRow", "pack", "read_blocks"]
 
 BLOCK_TABLES = """
 CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, topic INTEGER NOT NULL,
-                     time REAL NOT NULL, sizes TEXT NOT NULL, keys TEXT NOT NULL,
-                     data BLOB NOT NULL);
+                     time REAL NOT NULL, parts TEXT NOT NULL, data BLOB NOT NULL);
 CREATE INDEX blocks_of_topic ON blocks (topic, last);
 """
 
 #: Bytes of events in a block, and of blocks in a page, unless a single one has more.
 PAGE_BYTES = 2**16
 
-#: Blocks as one row: the events' bytes, one after another, and lists of all else that they have.
+#: Blocks as one row: the events' bytes, one after another, and their parts, as a list in JSON.
 _PAGE = """
-SELECT CAST(group_concat(data, '') AS BLOB), group_concat(sizes), group_concat(last),
-       group_concat(events), group_concat(topic), json_group_array(keys), sum(events)
+SELECT CAST(group_concat(data, '') AS BLOB), group_concat(parts), sum(events), min(last - events),
+       max(last)
 FROM (SELECT * FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
 """
-
 
 #: How many events and bytes the next blocks have; their bytes are not read for it.
 _AHEAD = """
@@ -55,18 +56,40 @@ class Block(NamedTuple):
       events: how many there are.
       topic: its topic's number.
       time: when it was written, in seconds since 1970.
-      sizes: of its events, in bytes.
-      keys: of its events, as JSON, or nothing if none has one.
-      data: their wire forms, one after another.
+      parts: `Parts`, as JSON.
+      data: the events' wire forms, one after another.
     """
 
     last: int
     events: int
     topic: int
     time: float
-    sizes: str
-    keys: str
+    parts: str
     data: bytes
+
+
+class Parts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What it takes to take a block apart, all in one column: a page is read in half the time.
+
+    Attributes:
+      last, topic: as of the block.
+      sizes: its events' bytes.
+      keys: its events' keys, or none at all if none has one.
+    """
+
+    last: int
+    topic: int
+    sizes: list[int]
+    keys: list[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Parts:
+        """Those of one block."""
+        return _decode(f"[{text}]")[0]
+
+
+_decode = msgspec.json.Decoder(list[Parts]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class TopicRow(NamedTuple):
@@ -78,19 +101,15 @@ class TopicRow(NamedTuple):
 
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
-    if len(records) == 1:
-        [record] = records
-        keys = json.dumps([record.key]) if record.key else ""
-        return [Block(record.id, 1, topic, now, str(len(record.data)), keys, record.data)]
     data = [record.data for record in records]
     sizes = list(map(len, data))
-    if sum(sizes) > PAGE_BYTES:
+    if len(records) > 1 and sum(sizes) > PAGE_BYTES:
         half = len(records) // 2
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
-    names = [record.key for record in records]
-    keys = json.dumps(names) if any(names) else ""
-    joined = ",".join(map(str, sizes))
-    return [Block(records[-1].id, len(data), topic, now, joined, keys, b"".join(data))]
+    keys = [record.key for record in records]
+    last = records[-1].id
+    parts = _encode((last, topic, sizes, keys if any(keys) else ())).decode()
+    return [Block(last, len(data), topic, now, parts, b"".join(data))]
 
 
 def read_blocks(
@@ -123,82 +142,66 @@ def _that_fit(events: str | None, sizes: str, limit: int) -> tuple[int, int]:
     """Of the next blocks, how many make a page, at least one; and how many there are."""
     if events is None:
         return 0, 0
-    by_events = list(accumulate(split(events)))
-    by_bytes = list(accumulate(split(sizes)))
+    by_events = list(accumulate(_split(events)))
+    by_bytes = list(accumulate(_split(sizes)))
     fitting = min(bisect_right(by_events, limit), bisect_right(by_bytes, PAGE_BYTES))
     return max(1, fitting), len(by_events)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Page:
-    """Blocks that were read, oldest first: lists of numbers, which are parsed when they are needed.
-
-    A block may be a single event, and there are pages of thousands of them.
-    """
+    """Blocks that were read, oldest first."""
 
     topics: Mapping[int, TopicRow]
     data: bytes
-    sizes: str
-    lasts: str
-    counts: str
-    numbers: str
-    keys: str
+    parts: str
+    #: How many events they have, the id before the first one's, and the last one's.
     total: int
+    before: int
+    last: int
 
     def after(self, cursor: int, limit: int) -> tuple[Sequence[Record], int]:
         """What is kept after the cursor, at most so many records, and the last one's id."""
+        number = self._blocks[0].topic if len(self.topics) > 1 else next(iter(self.topics))
         if len(self.topics) > 1 and self._has_holes():
             trimmed = {topic.name: topic.trimmed for topic in self.topics.values()}
             kept = [r for r in self._unpack() if r.id > max(cursor, trimmed[r.topic])]
             return kept, self.last
-        first, count, number = map(_first, (self.lasts, self.counts, self.numbers))
-        skip = max(0, max(cursor, self.topics[number].trimmed) - first + count)
+        skip = max(0, max(cursor, self.topics[number].trimmed) - self.before)
         end = min(self.total, skip + limit)
         data = self.data
         if skip or end < self.total:
-            sizes = split(self.sizes)
+            sizes = [size for block in self._blocks for size in block.sizes]
             start = sum(sizes[:skip])
             data = data[start : start + sum(sizes[skip:end])]
         last = self.last - (self.total - end)  # what does not fit is of a block that is alone here
         return PackedRecords(data, last, end - skip, lambda: self._unpack()[skip:end]), last
 
-    @property
-    def last(self) -> int:
-        """The last id."""
-        return int(self.lasts.rpartition(",")[2])
+    @cached_property
+    def _blocks(self) -> list[Parts]:
+        return _decode(f"[{self.parts}]")
 
     def _has_holes(self) -> bool:
         """Whether something was trimmed in the middle: of another topic's oldest block, a part."""
         return any(
-            self.topics[number].trimmed > last - count
-            for number, last, count in islice(self._blocks(), 1, None)
+            self.topics[block.topic].trimmed > block.last - len(block.sizes)
+            for block in self._blocks[1:]
         )
-
-    def _blocks(self) -> Iterator[tuple[int, int, int]]:
-        """Their topics' numbers, their last ids, and how many events they have."""
-        return zip(split(self.numbers), split(self.lasts), split(self.counts), strict=True)
 
     def _unpack(self) -> list[Record]:
         """All that is in them, kept or not."""
         records: list[Record] = []
-        sizes = iter(split(self.sizes))
         start = 0
-        for (number, last, count), packed in zip(
-            self._blocks(), json.loads(self.keys), strict=True
-        ):
-            topic = self.topics[number].name
-            keys = json.loads(packed) if packed else repeat("")
-            for id, key in zip(range(last - count + 1, last + 1), keys, strict=False):
-                end = start + next(sizes)
-                records.append(Record(id, topic, key, self.data[start:end]))
-                start = end
+        for block in self._blocks:
+            topic = self.topics[block.topic].name
+            first = block.last - len(block.sizes) + 1
+            for id, size, key in zip(
+                range(first, block.last + 1), block.sizes, block.keys or repeat(""), strict=False
+            ):
+                records.append(Record(id, topic, key, self.data[start : start + size]))
+                start += size
         return records
 
 
-def _first(numbers: str) -> int:
-    return int(numbers.partition(",")[0])
-
-
-def split(text: str) -> list[int]:
-    """The numbers in a list as SQLite joins it."""
+def _split(text: str) -> list[int]:
     return list(map(int, text.split(",")))

@@ -22,7 +22,7 @@ from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
 from ..contract import Page, Record, Retention
 from ..memory import first_id
 from ..topics import EARLIEST, Selection
-from .blocks import BLOCK_TABLES, Block, TopicRow, pack, read_blocks, split
+from .blocks import BLOCK_TABLES, Block, Parts, TopicRow, pack, read_blocks
 
 __all__ = ["SqliteStore", "Synchronous"]
 
@@ -221,15 +221,15 @@ class SqliteStore:
     def _load_oldest(self, topic: _Topic) -> Sequence[int]:
         """Look at its oldest block; returns the sizes of what is gone of it already."""
         oldest = self._db.execute(
-            "SELECT last, sizes FROM blocks WHERE topic = ? AND last > ? ORDER BY last LIMIT 1",
+            "SELECT parts FROM blocks WHERE topic = ? AND last > ? ORDER BY last LIMIT 1",
             (topic.number, topic.trimmed),
         ).fetchone()
         if oldest is None:
             return ()
-        topic.oldest_last, sizes = oldest[0], split(oldest[1])
-        gone = max(0, topic.trimmed - (topic.oldest_last - len(sizes)))
-        topic.oldest = deque(sizes[gone:])
-        return sizes[:gone]
+        block = Parts.parse(oldest[0])
+        gone = max(0, topic.trimmed - (block.last - len(block.sizes)))
+        topic.oldest_last, topic.oldest = block.last, deque(block.sizes[gone:])
+        return block.sizes[:gone]
 
     def _trim(self, topic: _Topic) -> None:
         """Drop its oldest events, but never the newest, until it is within its bounds.
