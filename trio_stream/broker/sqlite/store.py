@@ -161,7 +161,7 @@ class SqliteStore:
                     topic = touched[name] = self._topic(name)
                 for block in pack(list(run), topic.number, now):
                     topic.events += block.events
-                    topic.bytes += len(block.data)
+                    topic.bytes += block.size
                     blocks.append(block)
             self._insert(blocks)
             for topic in touched.values():
@@ -209,8 +209,7 @@ class SqliteStore:
             return _Topic(added.lastrowid, self.base, 0, 0)
         topic = _Topic(*row)
         topic.events, topic.bytes = self._db.execute(
-            "SELECT coalesce(sum(events), 0), coalesce(sum(length(data)), 0) "
-            "FROM blocks WHERE topic = ?",
+            "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM blocks WHERE topic = ?",
             row[:1],
         ).fetchone()
         gone = self._load_oldest(topic)
