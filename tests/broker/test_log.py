@@ -1,6 +1,7 @@
 """The log in memory, beside the simplest thing that could do the same."""
 
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,3 +167,50 @@ def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> No
     # "a" was forgotten even as one that was forgotten: what came before its last is not known.
     assert log.read(Selection(["a"]), 10, 9).gap
     assert not log.read(Selection(["a"]), 11, 9).gap
+
+
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(st.sampled_from(TOPICS), min_size=1, max_size=9), st.integers(0, 9)),
+        max_size=30,
+    ),
+    forgotten=st.integers(1, 3),
+    max_bytes=st.sampled_from([600, 3000, 10**9]),
+    filters=st.sampled_from(FILTERS),
+)
+def test_topics_that_come_and_go_leave_no_hole_that_is_not_told(
+    batches: list[tuple[list[str], int]], forgotten: int, max_bytes: int, filters: list[str]
+) -> None:
+    now = 0.0
+    ever: list[Record] = []
+    with patch.object(log_module, "_FORGOTTEN_TOPICS", forgotten):
+        log = MemoryLog(0, Retention(events=4, age=20.0), max_bytes, lambda: now)
+        for names, seconds in batches:
+            now += seconds
+            batch = [
+                Record(id, name, "", wire_form(id, b"x" * 9))
+                for id, name in enumerate(names, len(ever) + 1)
+            ]
+            ever += batch
+            log.extend(batch)
+            if seconds % 2:
+                log.expire()
+        # Every place but the stale ones is of an event that is there, in the order of their ids.
+        stale = {name: topic.stale for name, topic in log._topics.items()}
+        live = {name: iter(topic.records[topic.start :]) for name, topic in log._topics.items()}
+        order = []
+        for topic in log._order:
+            if log._topics.get(topic.name) is not topic:
+                continue  # of a topic that was forgotten since
+            if stale[topic.name]:
+                stale[topic.name] -= 1
+            else:
+                order.append(next(live[topic.name]).id)
+        assert order == sorted(order)
+        assert len(order) == log.events
+        selection = Selection(filters)
+        for after in range(1, len(ever) + 1):  # 0 asks for whatever there is
+            page = log.read(selection, after, 1000)
+            kept = {record.id for record in page.records}
+            missing = [r for r in ever[after:] if r.topic in selection and r.id not in kept]
+            assert page.gap or not missing

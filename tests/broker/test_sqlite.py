@@ -151,6 +151,16 @@ async def test_ids_that_power_loss_undid_are_a_gap_and_never_given_again(url: st
         with pytest.raises(GapError):
             await anext(broker.subscribe("t", after=lost))
         assert (await anext(broker.subscribe("t", after=kept))).id == new
+    with sqlite3.connect(file_of(url)) as db:  # and once more
+        db.execute("UPDATE log SET clean = 0")
+    db.close()
+    async with open_broker(url) as broker:
+        newest = await broker.publish("t", "newest")
+        for after in (lost, str(int(new) + 1)):
+            with pytest.raises(GapError):
+                await anext(broker.subscribe("t", after=after))
+        assert (await anext(broker.subscribe("t", after=kept))).id == new
+        assert (await anext(broker.subscribe("t", after=new))).id == newest
 
 
 async def test_a_second_opener_is_told(url: str) -> None:

@@ -1,7 +1,11 @@
 """The file of a ``sqlite://`` broker, beside the simplest thing that could do the same."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from hypothesis import given, settings
@@ -9,8 +13,10 @@ from hypothesis import strategies as st
 
 from trio_stream.broker.contract import Record, Retention, joined, wire_form
 from trio_stream.broker.sqlite import blocks as sqlite_blocks
+from trio_stream.broker.sqlite import store as sqlite_store
 from trio_stream.broker.sqlite.store import SqliteStore
 from trio_stream.broker.topics import Selection
+from trio_stream.errors import BrokerStorageError
 
 from .test_log import FILTERS, TOPICS, Model
 
@@ -182,3 +188,119 @@ def test_a_reader_in_the_middle_of_a_page_with_holes_gets_nothing_twice() -> Non
         page = store.read(Selection(["*"]), a[2], 1000)
         assert [record.id for record in page.records] == a[3:] + b[4:]
         assert store.read(Selection(["*"]), b[6], 1000).records[0].id == b[7]
+
+
+class Life:
+    """A store on a file and, beside it, what it must hold: through ages, failures and restarts."""
+
+    def __init__(self, random: Random, path: Path, retention: Retention) -> None:
+        self.random = random
+        self.retention = retention
+        self.path = str(path)
+        self.now = 1e9
+        self.store = SqliteStore(self.path, retention, "off")
+        self.last = self.store.last
+        self.ever: list[Record] = []
+        self.kept: dict[str, list[tuple[Record, float]]] = {name: [] for name in TOPICS}
+
+    def close(self) -> None:
+        self.store.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self.store = SqliteStore(self.path, self.retention, "off")
+        assert self.store.last == (self.ever[-1].id if self.ever else self.store.base)
+        self.last = max(self.last, self.store.last)
+
+    def append(self, *, fails: bool) -> None:
+        names = self.random.choices(TOPICS, k=self.random.choice([1, 1, 2, 5, 20]))
+        if self.random.random() < 0.5:
+            names.sort()
+        records = [
+            Record(id, name, "", wire_form(id, b"x\0" * self.random.choice([0, 1, 30, 150])))
+            for id, name in enumerate(names, self.last + self.random.choice([1, 2]))
+        ]
+        self.last = records[-1].id
+        # Of what is inserted, SQLite itself refuses what is longer: in the middle, perhaps.
+        before = self.store._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 200 if fails else 10**9)
+        try:
+            self.store.append(records)
+        except BrokerStorageError:
+            assert fails
+        else:
+            self.ever += records
+            for record in records:
+                self.kept[record.topic].append((record, self.now))
+            for name in names:
+                self.trim(self.kept[name])
+        finally:
+            self.store._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
+        self.expire()
+
+    def trim(self, kept: list[tuple[Record, float]]) -> None:
+        most = self.retention
+        while len(kept) > most.events or (
+            len(kept) > 1 and sum(len(record.data) for record, _ in kept) > most.bytes
+        ):
+            del kept[0]
+
+    def expire(self) -> None:
+        """Ids and times grow together: what came before something young enough is gone."""
+        if self.retention.age is None:
+            return
+        young = [
+            record.id
+            for kept in self.kept.values()
+            for record, when in kept
+            if when >= self.now - self.retention.age
+        ]
+        oldest = min(young, default=self.last + 1)
+        for kept in self.kept.values():
+            kept[:] = [(record, when) for record, when in kept if record.id >= oldest]
+
+    def check(self) -> None:
+        selection = Selection(self.random.choice(FILTERS))
+        after = self.random.choice([self.store.base, *(record.id for record in self.ever)])
+        limit = self.random.choice([1, 2, 7, 1024])
+        self.expire()
+        kept = [record for records in self.kept.values() for record, _ in records]
+        wanted = [r for r in self.ever if r.id > after and r.topic in selection]
+        page = self.store.read(selection, after, limit)
+        assert page.gap == any(record not in kept for record in wanted)
+        found = [*page.records]
+        while page.records:
+            page = self.store.read(selection, page.upto, limit)
+            found += page.records
+        assert found == [record for record in wanted if record in kept]
+        for name, topic in self.store._topics.items():
+            sizes = [len(record.data) for record, _ in self.kept[name]]
+            assert (topic.events, topic.bytes) == (len(sizes), sum(sizes))
+
+
+@settings(max_examples=200)
+@given(
+    random=st.randoms(use_true_random=False),
+    events=st.sampled_from([1, 3, 30]),
+    size=st.sampled_from([1, 500, 10**6]),
+    age=st.sampled_from([None, 3.0, 10.0]),
+    page_bytes=st.sampled_from([60, 300, 2**16]),
+    cached=st.sampled_from([1, 2, 100]),
+)
+def test_through_ages_failures_and_restarts_it_holds_what_it_should(
+    random: Random, events: int, size: int, age: float | None, page_bytes: int, cached: int
+) -> None:
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(sqlite_blocks, "PAGE_BYTES", page_bytes),
+        patch.object(sqlite_store, "_CACHED_TOPICS", cached),
+    ):
+        life = Life(random, Path(folder) / "log.db", Retention(events, age, size))
+        with closing(life), patch("time.time", lambda: life.now):
+            for _ in range(12):
+                life.now += random.choice([0, 0, 1, 4, 11])
+                what = random.random()
+                if what < 0.1:
+                    life.reopen()
+                life.append(fails=what > 0.85)
+                life.now += random.choice([0, 5])
+                life.check()

@@ -18,8 +18,9 @@ from .topics import EARLIEST, Selection
 
 __all__ = ["MemoryLog"]
 
-#: Bytes that a record costs besides its event's bytes: objects, id and list slots, as measured.
-RECORD_OVERHEAD = 160
+#: Bytes that a record costs besides its event's: objects, id, time and list slots, as measured. The
+#: names of topics and the keys are not counted, which many events share.
+RECORD_OVERHEAD = 190
 
 #: A page ends with the record that makes it larger than this, in bytes: it is what a subscriber
 #: that waits for its client holds on to, whatever happens to the log meanwhile.

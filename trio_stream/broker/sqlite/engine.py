@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 from typing import Any, TypeVar, final
 from urllib.parse import unquote
 
@@ -31,6 +32,8 @@ __all__ = ["SqliteEngine"]
 _TRANSACTION = 512
 
 ResultT = TypeVar("ResultT")
+
+_by_topic = attrgetter("topic")
 
 
 @final
@@ -55,7 +58,7 @@ class _Batch:
         """
         assert self.publishers is not None
         publishers, self.publishers = self.publishers, None
-        return sorted(publishers.values(), key=_topic)
+        return sorted(publishers.values(), key=_by_topic)
 
 
 @final
@@ -65,15 +68,19 @@ class _Publisher(outcome.Outcome[range]):
     One object is all of it, and an outcome of its own, because with a closure and `outcome.Value`
     a publish took 10 us, and now 8.
 
+    Trio calls nothing of an outcome but `unwrap`; the rest is what makes it one.
+
     Attributes:
+      topic: of its first event, by which publishers are put in order.
       first: the id of its first event, once it is stored.
     """
 
-    __slots__ = ("batch", "entries", "first", "task")
+    __slots__ = ("batch", "entries", "first", "task", "topic")
 
     def __init__(self, task: trio.lowlevel.Task, entries: Sequence[Entry], batch: _Batch) -> None:
         self.task = task
         self.entries = entries
+        self.topic = entries[0].topic
         self.batch = batch
         self.first = 0
 
@@ -94,10 +101,6 @@ class _Publisher(outcome.Outcome[range]):
 
     async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
         return await agen.asend(self.unwrap())
-
-
-def _topic(publisher: _Publisher) -> str:
-    return publisher.entries[0].topic
 
 
 @final
@@ -174,8 +177,8 @@ class SqliteEngine(LocalLeases):
                 trio.lowlevel.reschedule(publisher.task, outcome.Error(_closed()))
 
     def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
-        # Not `async`, as nothing is left to do when it has been waited: one coroutine less for each
-        # publisher to wake up through, which is 0.4 of its 9 us.
+        # Not `async`, as nothing is left to do after the wait: a coroutine less for each publisher
+        # to wake up through, which is 0.4 of its 8 us. So who calls it has to await it, at once.
         if self._closing:
             raise _closed()
         batch = self._gathering

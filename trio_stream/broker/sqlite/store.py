@@ -32,8 +32,8 @@ Synchronous = Literal["full", "normal", "off"]
 _APPLICATION, _LAYOUT = 0x7472696F, 2
 
 _TABLES = """
-CREATE TABLE log (last INTEGER NOT NULL, base INTEGER NOT NULL, clean INTEGER NOT NULL,
-                  cut_from INTEGER NOT NULL, cut_to INTEGER NOT NULL);
+CREATE TABLE log (last INTEGER NOT NULL, base INTEGER NOT NULL, clean INTEGER NOT NULL);
+CREATE TABLE cuts (kept INTEGER NOT NULL, lost INTEGER NOT NULL);
 CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
                      trimmed INTEGER NOT NULL);
 """
@@ -116,19 +116,16 @@ class SqliteStore:
         if not tables:
             self._create()
         # The newest event there is stands for itself; `last` is for those that were deleted.
-        self.last, self.base, clean, self._cut_from, self._cut_to = db.execute(
-            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), base, clean, cut_from, "
-            "cut_to FROM log"
+        self.last, self.base, clean = db.execute(
+            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), base, clean FROM log"
         ).fetchone()
         if not clean:
             # The last process crashed, and so, perhaps, did the machine: ids that it gave may be
             # lost along with their events. They are never given again.
-            self._cut_from, self.last = self.last, max(self.last, first_id())
-            self._cut_to = self.last
-        db.execute(
-            "UPDATE log SET last = ?, clean = 0, cut_from = ?, cut_to = ?",
-            (self.last, self._cut_from, self._cut_to),
-        )
+            kept, self.last = self.last, max(self.last, first_id())
+            db.execute("INSERT INTO cuts VALUES (?, ?)", (kept, self.last))
+        self._cuts: list[tuple[int, int]] = db.execute("SELECT kept, lost FROM cuts").fetchall()
+        db.execute("UPDATE log SET last = ?, clean = 0", (self.last,))
         db.execute("COMMIT")
 
     def _create(self) -> None:
@@ -137,7 +134,7 @@ class SqliteStore:
         self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
         first = first_id()
-        self._db.execute("INSERT INTO log VALUES (?, ?, 1, 0, 0)", (first, first))
+        self._db.execute("INSERT INTO log VALUES (?, ?, 1)", (first, first))
 
     def close(self) -> None:
         """Say that nothing was lost, and let go of the file."""
@@ -215,6 +212,7 @@ class SqliteStore:
         gone = self._load_oldest(topic)
         topic.events -= len(gone)
         topic.bytes -= sum(gone)
+        topic.oldest.clear()  # it is only for who trims, and may be 2,000 numbers
         return topic
 
     def _load_oldest(self, topic: _Topic) -> Sequence[int]:
@@ -280,7 +278,7 @@ class SqliteStore:
             if self._retention.age is not None:
                 with self._transaction():
                     self._expire(time.time())
-            gap = after > self.last or self._cut_from < after < self._cut_to
+            gap = after > self.last or any(kept < after < lost for kept, lost in self._cuts)
             if after > self.last:
                 after = EARLIEST
             topics = self._find_topics(selection)
