@@ -356,6 +356,29 @@ async def test_what_is_published_seldom_is_not_held_back() -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("many", [False, True])
+async def test_publishers_wait_while_too_much_is_to_be_handed_out(many: bool) -> None:
+    taker = Taker()
+    waiting: list[int] = []
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+
+        async def publisher(n: int) -> None:
+            await (broker.publish_many("t", [n]) if many else broker.publish("t", n))
+            waiting.append(len(broker._hub.fanout._pending))
+
+        nursery.start_soon(broker.subscribe("t").run, taker)
+        await settled()
+        for _ in range(10):  # as it is Trio's dice that choose whose turn is first
+            async with trio.open_nursery() as publishers:
+                for n in range(1500):
+                    publishers.start_soon(publisher, n)
+            await settled()
+        nursery.cancel_scope.cancel()
+    assert len(waiting) == 15_000
+    assert max(waiting) <= 1024
+    assert taker.counted == 15_000
+
+
 async def test_a_follower_that_has_read_part_of_what_goes_out_together_gets_the_rest() -> None:
     everyone, someone = Follower(seen=0), Follower(seen=6)
     fanout = FanOut()
