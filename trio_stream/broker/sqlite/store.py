@@ -203,7 +203,7 @@ class SqliteStore:
         if row is None:
             added = self._db.execute("INSERT INTO topics VALUES (NULL, ?, ?)", (name, self.base))
             assert added.lastrowid is not None
-            return _Topic(added.lastrowid, self.base, 0, 0)
+            return _Topic(added.lastrowid, self.base)
         topic = _Topic(*row)
         topic.events, topic.bytes = self._db.execute(
             "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM blocks WHERE topic = ?",
