@@ -190,20 +190,25 @@ async def test_also_before_upstream_has_answered(module: Any, no_task_left: Noth
 
 
 async def test_a_slow_client_slows_upstream() -> None:
-    sent = 0
+    sent, far_too_much = 0, 2**26
 
     async def respond(stream: trio.SocketStream) -> None:
         nonlocal sent
         await stream.send_all(head("text/plain"))
-        while True:
+        while sent < far_too_much:
             await stream.send_all(chunk(b"x" * 2**16))
             sent += 2**16
+        await trio.sleep_forever()
 
     async with proxied(httpx, respond, buffer_bytes=2**17) as (client, *_):
-        await trio.testing.wait_all_tasks_blocked(0.2)
-        stuck = sent
-        await trio.testing.wait_all_tasks_blocked(0.2)
-        assert sent == stuck
+        # In the end all stand still, upstream with more to send. Not at the first look, perhaps:
+        # the kernel finds room for another chunk between two sockets when it likes.
+        seen = -1
+        while sent != seen:
+            seen = sent
+            await trio.testing.wait_all_tasks_blocked(0.5)
+        assert 0 < sent < far_too_much
+        assert client.ended is None
         client.disconnect()
 
 
