@@ -1,6 +1,7 @@
 """What all tests share. The helpers themselves are in `tests/support`."""
 
 import inspect
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -17,6 +18,11 @@ from tests.support.tasks import NoSystemTaskLeft, NothingLeft, leaving_nothing  
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if in_ci() else "default")
+
+# A shell that starts something in the background has it ignore SIGINT, and so do its children: the
+# servers that tests start, and send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,13 +1,15 @@
 """The log in memory, beside the simplest thing that could do the same."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_stream.broker import log as log_module
-from trio_stream.broker.contract import Record, Retention, wire_form
+from trio_stream.broker.contract import NOTHING, Record, Retention, wire_form
 from trio_stream.broker.log import RECORD_OVERHEAD, MemoryLog
 from trio_stream.broker.topics import Selection
 
@@ -73,9 +75,9 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
     page = log.read(selection, after, 1000)
     found, gap = model.read(selection, after, now)
     assert [record.id for record in page.records] == found
-    assert page.gap == gap
+    assert bool(page.gone) == gap
     assert page.upto == log.head == ids[-1]
-    assert not log.read(selection, 0, 1000).gap
+    assert not log.read(selection, log.head, 1000).gone
 
 
 @given(sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=40), limit=st.integers(1, 50))
@@ -103,9 +105,9 @@ def test_all_topics_together_stay_within_their_bytes(topics: list[str], max_byte
     # The oldest went first, whatever their topic.
     assert [r.id for r in found] == list(range(len(topics) - log.events + 1, len(topics) + 1))
     oldest = found[0].id
-    assert log.read(Selection(["**"]), oldest, 1000).gap is False
+    assert log.read(Selection(["**"]), oldest, 1000).gone == {}
     if oldest > 2:
-        assert log.read(Selection(["**"]), 1, 1000).gap is True
+        assert log.read(Selection(["**"]), 1, 1000).gone
 
 
 @given(
@@ -150,6 +152,15 @@ def test_a_hot_topic_leaves_nothing_behind() -> None:
     assert log.events == 3
 
 
+def test_a_cursor_that_no_log_has_given_is_told_whatever_is_there() -> None:
+    log = MemoryLog(0, Retention(), 10**9, lambda: 0.0)
+    log.extend([Record(1, "a", "", wire_form(1, b"x"))])
+    page = log.read(Selection(["a"]), 2, 9)
+    assert ([record.id for record in page.records], page.upto) == ([1], 1)
+    assert page.gone
+    assert not log.read(Selection(["a"]), 1, 9).gone
+
+
 def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(log_module, "_FORGOTTEN_TOPICS", 2)
     now = 0.0
@@ -159,14 +170,33 @@ def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> No
     now = 20.0
     log.expire()
     assert len(log) == 0
-    assert not log.read(Selection(["c"]), 13, 9).gap  # it had the last of them
-    assert log.read(Selection(["c"]), 12, 9).gap
-    assert not log.read(Selection(["b"]), 12, 9).gap
-    assert log.read(Selection(["b", "c"]), 12, 9).gap
-    assert log.read(Selection(["*"]), 12, 9).gap
+    assert not log.read(Selection(["c"]), 13, 9).gone  # it had the last of them
+    assert log.read(Selection(["c"]), 12, 9).gone
+    assert not log.read(Selection(["b"]), 12, 9).gone
+    assert log.read(Selection(["b", "c"]), 12, 9).gone
+    assert log.read(Selection(["*"]), 12, 9).gone
     # "a" was forgotten even as one that was forgotten: what came before its last is not known.
-    assert log.read(Selection(["a"]), 10, 9).gap
-    assert not log.read(Selection(["a"]), 11, 9).gap
+    assert log.read(Selection(["a"]), 10, 9).gone
+    assert not log.read(Selection(["a"]), 11, 9).gone
+
+
+@dataclass
+class Reader:
+    """One that reads on, page by page, and hears of what has gone meanwhile."""
+
+    log: MemoryLog
+    selection: Selection
+    cursor: int = 0
+    told: Mapping[str, int] = NOTHING
+    gone: set[int] = field(default_factory=set)
+
+    def read(self, ever: list[Record]) -> None:
+        page = self.log.read(self.selection, self.cursor, 2)
+        kept = {r.id for r in self.log.read(self.selection, self.cursor, 1000).records}
+        gone = {r.id for r in ever if r.topic in self.selection and r.id > self.cursor} - kept
+        if self.cursor and gone - self.gone:
+            assert any(self.told.get(topic) != newest for topic, newest in page.gone.items())
+        self.cursor, self.told, self.gone = page.upto, page.gone, gone
 
 
 @settings(max_examples=200)
@@ -182,15 +212,22 @@ def test_forgotten_topics_are_told_exactly_and_then_carefully(monkeypatch) -> No
     forgotten=st.integers(1, 3),
     max_bytes=st.sampled_from([600, 3000, 10**9]),
     filters=st.sampled_from(FILTERS),
+    reads=st.lists(st.integers(0, 3), max_size=20),
 )
 def test_topics_that_come_and_go_leave_no_hole_that_is_not_told(
-    batches: list[tuple[list[str], int, int]], forgotten: int, max_bytes: int, filters: list[str]
+    batches: list[tuple[list[str], int, int]],
+    forgotten: int,
+    max_bytes: int,
+    filters: list[str],
+    reads: list[int],
 ) -> None:
     now = 0.0
     ever: list[Record] = []
+    selection = Selection(filters)
     with patch.object(log_module, "_FORGOTTEN_TOPICS", forgotten):
         log = MemoryLog(0, Retention(events=4, age=20.0), max_bytes, lambda: now)
-        for names, times, seconds in batches:
+        reader = Reader(log, selection)
+        for (names, times, seconds), pages in zip(batches, cycle(reads or [0]), strict=False):
             now += seconds
             batch = [
                 Record(id, name, "", wire_form(id, b"x" * 9))
@@ -200,6 +237,8 @@ def test_topics_that_come_and_go_leave_no_hole_that_is_not_told(
             log.extend(batch)
             if seconds % 2:
                 log.expire()
+            for _ in range(pages):
+                reader.read(ever)
         # Every place but the stale ones is of an event that is there, in the order of their ids.
         stale = {name: topic.stale for name, topic in log._topics.items()}
         live = {name: iter(topic.records[topic.start :]) for name, topic in log._topics.items()}
@@ -213,9 +252,8 @@ def test_topics_that_come_and_go_leave_no_hole_that_is_not_told(
                 order.append(next(live[topic.name]).id)
         assert order == sorted(order)
         assert len(order) == log.events
-        selection = Selection(filters)
         for after in range(1, len(ever) + 1):  # 0 asks for whatever there is
             page = log.read(selection, after, 1000)
             kept = {record.id for record in page.records}
             missing = [r for r in ever[after:] if r.topic in selection and r.id not in kept]
-            assert page.gap or not missing
+            assert page.gone or not missing

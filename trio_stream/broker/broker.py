@@ -12,9 +12,10 @@ from ..codec import EncodedEvent, ServerSentEvent, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
 from .hub import Hub
+from .reader import Cursor
 from .resumable import Producer, Resumable, request_stop
 from .statistics import BrokerStatistics, TopicStatistics
-from .subscription import Cursor, Overflow, Subscription
+from .subscription import Overflow, Subscription
 from .topics import Selection, check_key, check_name, check_topic
 from .unwrapped import unwrapped
 

@@ -27,10 +27,10 @@ missed some, because it was cut off for too long, it calls `Feed.interrupted` wi
 on it feeds again: nobody is told nothing, each subscriber reads what it missed.
 
 *Reading.* `read` returns what is kept of some topics after a cursor, oldest first, a page at a
-time. `Page.gap` is true when an event after the cursor may be missing from the page or from a later
-one: it was trimmed, it was lost, or the cursor is not an id that this log has given. A reader that
-is told so goes on from the page. False alarms are allowed where nothing better is known, silence
-never is.
+time. `Page.gone` names the topics of which an event after the cursor may be missing from the page
+or from a later one: it was trimmed, it was lost, or the cursor is not an id that this log has
+given. A reader that is told so goes on from the page, and hears of it again when more has gone.
+False alarms are allowed where nothing better is known, silence never is.
 
 *Safety.* Everything but `run` may be called from any number of tasks at once. Nothing may be called
 before `run` has started, or after it has ended: the broker sees to that. `run` runs until it is
@@ -42,8 +42,9 @@ retries by itself, after a lost connection, is stored once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, overload, runtime_checkable
 
 import msgspec
@@ -54,6 +55,7 @@ from .topics import Selection
 
 __all__ = [
     "LEASE",
+    "NOTHING",
     "Engine",
     "Entry",
     "Feed",
@@ -66,6 +68,9 @@ __all__ = [
     "wire_form",
 ]
 
+
+#: Of no topic: what is gone, mostly. One for all, as each subscription remembers what it was told.
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 #: Seconds after which what a dead process held is free again. Ten are a few lost seconds of a
 #: network between servers; a third of it is how often a living one says that it lives.
@@ -183,12 +188,14 @@ class Page:
     Attributes:
       records: the oldest of what was asked for, in the order of their ids.
       upto: every event that was asked for and has an id up to this one is in ``records`` or gone.
-      gap: whether events after the cursor may be gone.
+      gone: the topics of which events after the cursor are gone, or may be, and the id of the
+        newest that is: a number, at any rate, which is another when more has gone since. What is
+        not of a single topic, or not known so well, has ``""`` for a topic.
     """
 
     records: Sequence[Record]
     upto: int
-    gap: bool = False
+    gone: Mapping[str, int] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +245,8 @@ class Engine(Protocol):
     async def read(self, selection: Selection, after: int, limit: int, /) -> Page:
         """What is kept after ``after``, at most ``limit`` records, or an engine's own lower limit.
 
-        With ``after`` 0, all that is kept is asked for, and nothing that is gone is a gap.
+        With ``after`` 0, all that is kept is asked for. What is gone is told all the same, so that
+        the reader knows what has gone since when it reads on.
         """
 
     async def claim(self, name: str, owner: str, seconds: float, /) -> str | None:

@@ -98,26 +98,16 @@ class Hub:
             await self.fanout.wait_for_room()
 
     async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
-        """A page from memory if it is there, else from the engine. Mostly not a checkpoint."""
+        """A page from memory if it is there, else from the engine. Mostly not a checkpoint.
+
+        When the broker is closed, what only the engine has is not there any more.
+        """
         page = self.log.read(selection, cursor, limit)
-        behind = page.gap or cursor == EARLIEST
-        if behind and self.engine.keeps_history and not self.closed:
+        if (page.gone or cursor == EARLIEST) and self.engine.keeps_history:
+            if self.closed:
+                return Page((), cursor)
             page = await self.engine.read(selection, cursor, limit)
         return page
-
-    async def read_latest(self, selection: Selection, page: Page, limit: int) -> tuple[Page, int]:
-        """From a page on all there is, but of each key only the newest; and how many there were."""
-        newest: dict[tuple[str, str], Record] = {}
-        count, gap = 0, page.gap
-        while page.records:
-            for record in page.records:
-                key = (record.topic, record.key)
-                newest.pop(key, None)  # so that the newest comes last
-                newest[key] = record
-            count += len(page.records)
-            page = await self.read(selection, page.upto, limit)
-            gap = gap or page.gap
-        return Page(list(newest.values()), page.upto, gap), count
 
     # The engine's feed.
 

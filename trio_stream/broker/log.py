@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import final
@@ -146,9 +146,9 @@ class MemoryLog:
         self.base = self.head = max(head, self.head)
 
     def read(self, selection: Selection, after: int, limit: int) -> Page:
-        """As `Engine.read`; a gap is what this log does not know, whoever else may."""
-        gap = after > self.head  # not an id of this log's, so nothing is known about the reader
-        if gap:
+        """As `Engine.read`; gone is what this log does not know, whoever else may."""
+        foreign = after > self.head  # not an id of this log's: nothing is known about the reader
+        if foreign:
             after = EARLIEST
         topics = self._newer(selection, after)
         found: list[Record] = []
@@ -158,8 +158,10 @@ class MemoryLog:
             found += topic.after(after, limit)
         if len(topics) > 1:
             found.sort(key=_by_id)
-        gap = gap or (after != EARLIEST and self._is_gone(selection, after, topics))
-        return self._page(found, limit, gap=gap)
+        gone = self._gone(selection, after, topics)
+        if foreign:
+            gone.setdefault("", self.base)
+        return self._page(found, limit, gone)
 
     def expire(self) -> None:
         """Give the memory of events back that are too old."""
@@ -168,7 +170,7 @@ class MemoryLog:
             self._trim(topic, now)
         self._forget_empty()
 
-    def _page(self, found: Sequence[Record], limit: int, *, gap: bool) -> Page:
+    def _page(self, found: Sequence[Record], limit: int, gone: Mapping[str, int]) -> Page:
         size = 0
         for count, record in enumerate(islice(found, limit), 1):
             size += len(record.data)
@@ -177,8 +179,8 @@ class MemoryLog:
                 break
         if len(found) >= limit:
             found = found[:limit]
-            return Page(found, found[-1].id, gap)
-        return Page(found, self.head, gap)
+            return Page(found, found[-1].id, gone)
+        return Page(found, self.head, gone)
 
     def _newer(self, selection: Selection, after: int) -> list[_Topic]:
         """The topics that had events after the cursor, whether or not they still have."""
@@ -192,17 +194,16 @@ class MemoryLog:
             each = map(self._topics.get, selection.names)
         return [topic for topic in each if topic is not None and topic.last > after]
 
-    def _is_gone(self, selection: Selection, after: int, topics: Iterable[_Topic]) -> bool:
-        """Whether an event after the cursor is gone, or may be."""
-        if any(after < topic.trimmed for topic in topics):
-            return True
+    def _gone(self, selection: Selection, after: int, topics: Iterable[_Topic]) -> dict[str, int]:
+        """As of `Page`."""
+        gone = {topic.name: topic.trimmed for topic in topics if after < topic.trimmed}
         if after < self.base and not self._topics.keys() >= set(selection.filters):
-            return True  # of the others nothing is known that far back
-        if not self._forgotten:
-            return False
-        if not selection.patterns:
-            return any(after < self._forgotten.get(name, 0) for name in selection.names)
-        return any(after < gone and name in selection for name, gone in self._forgotten.items())
+            gone[""] = self.base  # of the others nothing is known that far back
+        if self._forgotten:
+            for name in self._forgotten if selection.patterns else selection.names:
+                if after < self._forgotten.get(name, 0) and name in selection:
+                    gone[name] = self._forgotten[name]
+        return gone
 
     def _trim(self, topic: _Topic, now: float) -> None:
         retention = self._retention

@@ -21,7 +21,8 @@ import trio
 from ..codec import encode
 from ..errors import BrokerError, GapError
 from .contract import LEASE, Entry, Record
-from .subscription import Cursor, Subscription
+from .reader import Cursor
+from .subscription import Subscription
 from .topics import EARLIEST, Selection, check_topic, parse_cursor
 
 if TYPE_CHECKING:

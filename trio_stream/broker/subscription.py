@@ -21,8 +21,9 @@ from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
 from .fanout import Taker
+from .reader import Cursor, LogReader
 from .statistics import SubscriptionStatistics
-from .topics import EARLIEST, Selection, parse_cursor
+from .topics import Selection
 
 if TYPE_CHECKING:
     from ..stream.source.contract import Sink
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscription"]
 
-#: Records that are read from the log at a time.
-PAGE = 1024
-
 Overflow = Literal["all", "latest"]
-Cursor = str | int | None
 
 
 @final
@@ -60,18 +57,16 @@ class Subscription:
     __slots__ = (
         "__weakref__",
         "_busy",
-        "_conflated",
         "_cursor",
         "_fell_behind",
-        "_gaps",
         "_hub",
         "_latest",
         "_page",
         "_presence",
         "_present",
+        "_reader",
         "_stops_at",
         "_task",
-        "_unknown",
         "_used",
         "seen",
         "selection",
@@ -96,9 +91,8 @@ class Subscription:
         self._latest = overflow == "latest"
         self._presence = presence
         self._present = False
-        #: What the client brought back is no id: it has to be told.
-        self._unknown = unknown
-        self._cursor = self._start(after)
+        self._reader = LogReader(hub, selection, latest=self._latest, unknown=unknown)
+        self._cursor = self._reader.start(after)
         self.seen: float = inf
         self.sink: Taker = _NOWHERE
         self._task: trio.lowlevel.Task | None = None
@@ -108,16 +102,7 @@ class Subscription:
         self._used = self._busy = False
         #: Whether a record is the last to be delivered.
         self._stops_at = stops_at
-        self._fell_behind = self._conflated = self._gaps = 0
-
-    def _start(self, after: Cursor) -> int:
-        if after is None:
-            return self._hub.head
-        if after == "earliest":
-            return EARLIEST
-        cursor = parse_cursor(after)
-        self._unknown = self._unknown or cursor is None
-        return EARLIEST if cursor is None else cursor
+        self._fell_behind = 0
 
     def statistics(self) -> SubscriptionStatistics:
         """Counters, for logs and metrics; a snapshot."""
@@ -126,8 +111,8 @@ class Subscription:
             cursor=int(self.seen) if following else self._cursor,
             at_head=following,
             fell_behind=self._fell_behind,
-            conflated=self._conflated,
-            gaps=self._gaps,
+            conflated=self._reader.conflated,
+            gaps=self._reader.gaps,
         )
 
     # As the source of a stream.
@@ -154,10 +139,10 @@ class Subscription:
         """Deliver from the log until nothing is left in it; False when that was the end."""
         one_by_one = self._latest or self._stops_at is not None
         while True:
-            page = await self._read()
-            if self._hub.closed and (page.gap or not page.records):
+            page, gap = await self._reader.read(self._cursor)
+            if self._hub.closed and not page.records:
                 return False
-            if page.gap and (wait := sink.put(self._tell_gap(page))) is not None:
+            if gap is not None and (wait := sink.put(self._tell(gap, page))) is not None:
                 await wait
             if one_by_one:
                 if not await self._deliver_each(sink, page):
@@ -185,16 +170,10 @@ class Subscription:
         self._cursor = page.upto
         return True
 
-    def _tell_gap(self, page: Page) -> EncodedEvent:
+    def _tell(self, gap: GapError, page: Page) -> EncodedEvent:
         # With an id only where no event follows that has one: it must not skip what is still there.
-        gap = self._gap(page)
         data = {"after": gap.after, "next": gap.next}
         return encode(data, event="gap", id=None if page.records else page.upto)
-
-    def _gap(self, page: Page) -> GapError:
-        after, self._unknown = None if self._unknown else str(self._cursor), False
-        following = page.records[0].event.id if page.records else None
-        return GapError(self.selection.filters, after, following)
 
     # As an async iterator.
 
@@ -230,8 +209,7 @@ class Subscription:
         while not self._page:
             if self._hub.closed:
                 raise trio.ClosedResourceError("the broker is closed")
-            page = await self._read()
-            gap = self._gap(page) if page.gap else None
+            page, gap = await self._reader.read(self._cursor)
             self._page = list(reversed(page.records))
             self._cursor = page.upto
             if gap is not None:
@@ -267,21 +245,12 @@ class Subscription:
             raise RuntimeError("a Subscription can be used once: subscribe again")
         self._used = True
 
-    async def _read(self) -> Page:
-        page = await self._hub.read(self.selection, self._cursor, PAGE)
-        if self._latest and page.records:
-            page, count = await self._hub.read_latest(self.selection, page, PAGE)
-            self._conflated += count - len(page.records)
-        if self._unknown:
-            page = Page(page.records, page.upto, gap=True)
-        self._gaps += page.gap
-        return page
-
     def _go_to_head(self) -> bool:
         """Follow from here on, unless something has been appended since the last read."""
         hub = self._hub
         if hub.closed or self._cursor < hub.log.head:
             return False
+        self._reader.caught_up()
         self.seen = self._cursor
         hub.fanout.add(self)
         return True

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any
+from collections.abc import Sequence
+from contextlib import aclosing
 
 import trio
 
-from ..broker import Broker, Subscription, presence_topic
-from ..errors import GapError
+from ..broker import presence_topic
+from ._broker_gaps import GAP_CHECKS
+from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
 __all__ = ["check_broker"]
-
-OpenBroker = Callable[..., AbstractAsyncContextManager[Broker]]
-Check = Callable[[OpenBroker], Awaitable[None]]
 
 #: Seconds that any one thing may take.
 _PATIENCE = 30.0
@@ -58,21 +55,21 @@ async def _ids_strictly_increase(open_broker: OpenBroker) -> None:
         ids += await broker.publish_many("a", [3, 4, 5])
         ids += [await broker.publish("c", 6)]
         numbers = [int(id) for id in ids]
-        _same(numbers, sorted(set(numbers)), "ids of one publisher")
-        _same(await broker.publish_many("a", []), [], "ids of no events")
+        expect_same(numbers, sorted(set(numbers)), "ids of one publisher")
+        expect_same(await broker.publish_many("a", []), [], "ids of no events")
 
         many: list[int] = []
 
         async def publisher(topic: str) -> None:
             mine = [int(await broker.publish(topic, n)) for n in range(5)]
-            _same(mine, sorted(mine), "ids of one of many publishers")
+            expect_same(mine, sorted(mine), "ids of one of many publishers")
             many.extend(mine)
 
         async with trio.open_nursery() as nursery:
             for n in range(50):
                 nursery.start_soon(publisher, f"t{n % 7}")
-        _same(len(set(many)), 250, "different ids of many publishers")
-        _true(min(many) > max(numbers), "an id was smaller than one that was given before")
+        expect_same(len(set(many)), 250, "different ids of many publishers")
+        expect(min(many) > max(numbers), "an id was smaller than one that was given before")
 
 
 async def _every_id_resumes_exactly(open_broker: OpenBroker) -> None:
@@ -84,10 +81,16 @@ async def _every_id_resumes_exactly(open_broker: OpenBroker) -> None:
         ]
         for filters in (["a"], ["a", "c"], ["b/*"], ["b/**", "a"], ["**"], ["b/2", "b/*"]):
             wanted = [id for topic, id in published if _selects(filters, topic)]
-            _same(await _ids(broker, filters, "earliest", len(wanted)), wanted, f"{filters} at all")
+            expect_same(
+                await read_ids(broker, filters, "earliest", len(wanted)),
+                wanted,
+                f"{filters} at all",
+            )
             for cut, (_, after) in enumerate(published):
                 rest = [id for topic, id in published[cut + 1 :] if _selects(filters, topic)]
-                _same(await _ids(broker, filters, after, len(rest)), rest, f"{filters} resumed")
+                expect_same(
+                    await read_ids(broker, filters, after, len(rest)), rest, f"{filters} resumed"
+                )
 
 
 async def _an_event_arrives_as_it_was(open_broker: OpenBroker) -> None:
@@ -103,9 +106,9 @@ async def _an_event_arrives_as_it_was(open_broker: OpenBroker) -> None:
                 for text in texts:
                     event = await anext(after)
                     got = (event.topic, event.event, event.data)
-                    _same(got, (topic, "naïve", text), "an event")
+                    expect_same(got, (topic, "naïve", text), "an event")
         for name in ("", "*", "a/**", "a/*/b", "$x", "l" * 1025, "\ud800"):
-            await _raises(ValueError, broker.publish, name, 1)
+            await expect_raises(ValueError, broker.publish, name, 1)
 
 
 async def _nothing_is_lost_or_doubled_between_history_and_now(open_broker: OpenBroker) -> None:
@@ -116,8 +119,8 @@ async def _nothing_is_lost_or_doubled_between_history_and_now(open_broker: OpenB
         async def reader(delay: int) -> None:
             for _ in range(delay):
                 await trio.lowlevel.checkpoint()
-            got = await _data(broker.subscribe("t", after=first), total)
-            _same(got, [str(n) for n in range(total)], "what a reader got that came meanwhile")
+            got = await read_data(broker.subscribe("t", after=first), total)
+            expect_same(got, [str(n) for n in range(total)], "what a reader got meanwhile")
 
         for delay in range(readers):
             nursery.start_soon(reader, delay * 10)
@@ -130,55 +133,14 @@ async def _a_slow_reader_delays_nobody(open_broker: OpenBroker) -> None:
         slow = broker.subscribe("t")
         async with aclosing(slow):
             await broker.publish("t", 0)
-            _same((await anext(slow)).data, "0", "the slow reader's first event")
+            expect_same((await anext(slow)).data, "0", "the slow reader's first event")
             fast = broker.subscribe("t")
             for n in range(1, 900):
                 await broker.publish("t", n)
                 if n % 100 == 0:
-                    await _data(fast, 100)
-            got = await _data(slow, 899)
-            _same(got, [str(n) for n in range(1, 900)], "what the slow reader got in the end")
-
-
-async def _what_is_trimmed_is_a_gap(open_broker: OpenBroker) -> None:
-    async with open_broker(history=5) as broker:
-        ids = await broker.publish_many("t", range(4))
-        quiet = await broker.publish("quiet", "q")
-        ids += await broker.publish_many("t", range(4, 12))
-        # Up to the event before the oldest that is kept, a cursor misses nothing.
-        _same(await _ids(broker, ["t"], ids[6], 5), ids[7:], "what is kept")
-        for after in (ids[0], ids[5]):
-            await _gap(broker.subscribe("t", after=after), next=ids[7])
-            await _gap(broker.subscribe("t", "quiet", after=after))
-            await _gap(broker.subscribe("*", after=after))
-        _same(await _ids(broker, ["t"], "earliest", 5), ids[7:], "all that is kept")
-        # Another topic's history is its own.
-        _same(await _ids(broker, ["quiet"], ids[0], 1), [quiet], "a quiet topic")
-    async with open_broker(history_bytes=1000) as broker:
-        ids = await broker.publish_many("t", ["x" * 200] * 10)
-        await _gap(broker.subscribe("t", after=ids[0]))
-        kept = await _ids(broker, ["t"], "earliest", 1)
-        _true(int(kept[0]) >= int(ids[5]), "more bytes are kept than history_bytes")
-        [large] = await broker.publish_many("t", ["x" * 2000])
-        _same(await _ids(broker, ["t"], "earliest", 1), [large], "a single event over the bound")
-
-
-async def _what_is_too_old_is_a_gap(open_broker: OpenBroker) -> None:
-    async with open_broker(history_age=1.0) as broker:
-        ids = await broker.publish_many("t", ["old"] * 3)
-        await trio.sleep(2.5)
-        await _gap(broker.subscribe("t", after=ids[0]), next=None)
-        new = await broker.publish("t", "new")
-        _same(await _ids(broker, ["t"], ids[2], 1), [new], "what came after the old ones")
-        await _gap(broker.subscribe("t", after=ids[0]), next=new)
-
-
-async def _an_id_that_is_none_is_a_gap(open_broker: OpenBroker) -> None:
-    async with open_broker() as broker:
-        last = await broker.publish("t", "x")
-        future, before = str(int(last) + 10**9), str(int(last) - 10**9)
-        for after in ("", "x", "-1", "1.5", "²", "9" * 30, "0x1", "7" * 2**20, future, before):
-            await _gap(broker.subscribe("t", after=after), next=last)
+                    await read_data(fast, 100)
+            got = await read_data(slow, 899)
+            expect_same(got, [str(n) for n in range(1, 900)], "what the slow reader got in the end")
 
 
 async def _the_latest_of_each_key_is_enough(open_broker: OpenBroker) -> None:
@@ -187,8 +149,8 @@ async def _the_latest_of_each_key_is_enough(open_broker: OpenBroker) -> None:
         for n in range(700):
             await broker.publish("p/1", n, key=f"k{n % 3}")
         await broker.publish("p/2", "two")
-        _same(await _data(subscription, 4), ["697", "698", "699", "two"], "the latest")
-        _true(subscription.statistics().conflated == 697, "conflated events were not counted")
+        expect_same(await read_data(subscription, 4), ["697", "698", "699", "two"], "the latest")
+        expect(subscription.statistics().conflated == 697, "conflated events were not counted")
 
 
 async def _a_cancelled_reader_or_publisher_harms_nobody(open_broker: OpenBroker) -> None:
@@ -201,7 +163,7 @@ async def _a_cancelled_reader_or_publisher_harms_nobody(open_broker: OpenBroker)
                 accepted.append(await broker.publish("t", "x"))
 
         async def reader() -> None:
-            await _data(broker.subscribe("t", after=first), 10**9)
+            await read_data(broker.subscribe("t", after=first), 10**9)
 
         for turns in range(10):
             async with trio.open_nursery() as nursery:
@@ -212,15 +174,15 @@ async def _a_cancelled_reader_or_publisher_harms_nobody(open_broker: OpenBroker)
                 nursery.cancel_scope.cancel()
         with trio.move_on_after(0) as cancelled:
             await broker.publish("never", "x")
-        _true(cancelled.cancelled_caught, "publish is no checkpoint")
+        expect(cancelled.cancelled_caught, "publish is no checkpoint")
         last = await broker.publish("t", "last")
         subscription = broker.subscribe("t", after=first)
         kept: list[str] = []
         while last not in kept:
             kept.append((await anext(subscription)).id)
-        _true(set(accepted) < set(kept), "an event was accepted and is not there")
-        _same(kept, sorted(set(kept), key=int), "what is kept, in order")
-        _same(broker.topic_statistics("never").events, 0, "events that were cancelled")
+        expect(set(accepted) < set(kept), "an event was accepted and is not there")
+        expect_same(kept, sorted(set(kept), key=int), "what is kept, in order")
+        expect_same(broker.topic_statistics("never").events, 0, "events that were cancelled")
 
 
 async def _members_come_and_go(open_broker: OpenBroker) -> None:
@@ -230,34 +192,36 @@ async def _members_come_and_go(open_broker: OpenBroker) -> None:
             await broker.publish("room", "hello")
             await anext(ann)
             event = await anext(news)
-            _same((event.event, event.json()), ("join", {"name": "ann"}), "the news of a join")
+            expect_same(
+                (event.event, event.json()), ("join", {"name": "ann"}), "the news of a join"
+            )
             async with aclosing(broker.subscribe("room", after="earliest", presence="ann")) as tab:
                 await anext(tab)
                 members = [(m.name, m.connections) for m in await broker.presence("room")]
-                _same(members, [("ann", 2)], "who is present, twice")
+                expect_same(members, [("ann", 2)], "who is present, twice")
         event = await anext(news)
-        _same((event.event, event.json()), ("leave", {"name": "ann"}), "the news of a leave")
-        _same(await broker.presence("room"), [], "nobody")
+        expect_same((event.event, event.json()), ("leave", {"name": "ann"}), "the news of a leave")
+        expect_same(await broker.presence("room"), [], "nobody")
 
 
 async def _a_lease_has_one_holder(open_broker: OpenBroker) -> None:
     async with open_broker() as broker:
         engine = broker._hub.engine
-        _same(await engine.claim("l", "me", 60), None, "who held a new lease")
-        _same(await engine.claim("l", "you", 60), "me", "who holds the lease")
-        _same(await engine.claim("l", "me", 60), "me", "who holds the lease that he prolongs")
+        expect_same(await engine.claim("l", "me", 60), None, "who held a new lease")
+        expect_same(await engine.claim("l", "you", 60), "me", "who holds the lease")
+        expect_same(await engine.claim("l", "me", 60), "me", "who holds the lease that he prolongs")
         await engine.release("l", "you")
-        _same(await engine.holder("l"), "me", "who holds it after another's release")
+        expect_same(await engine.holder("l"), "me", "who holds it after another's release")
         await engine.release("l", "me")
         await engine.release("l", "me")
-        _same(await engine.claim("l", "you", 0.5), None, "who held a released lease")
+        expect_same(await engine.claim("l", "you", 0.5), None, "who held a released lease")
         await trio.sleep(1)
-        _same(await engine.holder("l"), None, "who holds a lapsed lease")
+        expect_same(await engine.holder("l"), None, "who holds a lapsed lease")
         await engine.join("r", "x", "dead", 1, 0.5)
         await trio.sleep(1)
-        _same(await engine.members("r"), [], "who is present after it lapsed")
-        _same([*await engine.lapsed()], [("r", "x")], "who lapsed")
-        _same([*await engine.lapsed()], [], "who lapsed, told again")
+        expect_same(await engine.members("r"), [], "who is present after it lapsed")
+        expect_same([*await engine.lapsed()], [("r", "x")], "who lapsed")
+        expect_same([*await engine.lapsed()], [], "who lapsed, told again")
 
 
 async def _a_closed_broker_says_so(open_broker: OpenBroker) -> None:
@@ -275,9 +239,9 @@ async def _a_closed_broker_says_so(open_broker: OpenBroker) -> None:
             nursery.start_soon(reader)
             await trio.sleep(0.05)
             broker._hub.close()
-        _same(failures, ["closed"], "what a waiting reader got")
-    await _raises(trio.ClosedResourceError, broker.publish, "t", 1)
-    await _raises(trio.ClosedResourceError, anext, broker.subscribe("t"))
+        expect_same(failures, ["closed"], "what a waiting reader got")
+    await expect_raises(trio.ClosedResourceError, broker.publish, "t", 1)
+    await expect_raises(trio.ClosedResourceError, anext, broker.subscribe("t"))
 
 
 _CHECKS: Sequence[Check] = (
@@ -286,9 +250,7 @@ _CHECKS: Sequence[Check] = (
     _an_event_arrives_as_it_was,
     _nothing_is_lost_or_doubled_between_history_and_now,
     _a_slow_reader_delays_nobody,
-    _what_is_trimmed_is_a_gap,
-    _what_is_too_old_is_a_gap,
-    _an_id_that_is_none_is_a_gap,
+    *GAP_CHECKS,
     _the_latest_of_each_key_is_enough,
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,
@@ -303,48 +265,3 @@ def _selects(filters: Sequence[str], topic: str) -> bool:
     matches = {"**": True, "b/*": topic.startswith("b/") and depth == 1}
     matches["b/**"] = topic.startswith("b/")
     return any(matches.get(name, name == topic) for name in filters)
-
-
-async def _ids(broker: Broker, filters: Sequence[str], after: str, count: int) -> list[str]:
-    """The first ``count`` ids after one."""
-    subscription = broker.subscribe(*filters, after=after)
-    return [(await anext(subscription)).id for _ in range(count)]
-
-
-async def _data(subscription: Subscription, count: int) -> list[str]:
-    return [(await anext(subscription)).data for _ in range(count)]
-
-
-async def _gap(subscription: Subscription, **expected: Any) -> None:
-    try:
-        event = await anext(subscription)
-    except GapError as gap:
-        for name, value in expected.items():
-            _same(getattr(gap, name), value, f"the gap's {name}")
-        if gap.next is not None:
-            _same((await anext(subscription)).id, gap.next, "the first event behind the gap")
-    else:
-        raise AssertionError(f"a hole was not told: {event!r} came as if nothing were missing")
-
-
-async def _raises(kind: type[Exception], function: Callable[..., Any], *args: Any) -> None:
-    try:
-        await function(*args)
-    except kind:
-        return
-    raise AssertionError(f"{function.__name__}{args!r} did not raise {kind.__name__}")
-
-
-def _same(got: object, wanted: object, what: str) -> None:
-    if got != wanted:
-        raise AssertionError(f"{what}: {_short(got)} instead of {_short(wanted)}")
-
-
-def _true(holds: bool, what: str) -> None:
-    if not holds:
-        raise AssertionError(what)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 300 else f"{text[:140]} ... {text[-140:]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, final
@@ -33,9 +33,12 @@ class _Log:
     lost: int
     cuts: list[tuple[int, int]]
 
-    def has_lost(self, after: int) -> bool:
-        """Whether what a cursor stands for may be gone, whatever its topics."""
-        return after < self.lost or any(low < after < high for low, high in self.cuts)
+    def gone(self, after: int, *, patterns: bool) -> dict[str, int]:
+        """What is gone after a cursor, whatever its topics, or of those that patterns forgot."""
+        lost = [high for low, high in self.cuts if low < after < high]
+        lost += [self.lost] if after < self.lost else []
+        lost += [self.base] if patterns and after < self.base else []
+        return {"": max(lost)} if lost else {}
 
 
 @final
@@ -57,13 +60,12 @@ class History:
         if selection.patterns:
             upto, newer = await self._newer(after)
             names += [name for name in newer if name in selection and name not in names]
-        log, records, gap = await self._read_names(names, after, limit)
+        log, records, gone = await self._read_names(names, after, limit)
         if after > log.last:
             page = await self.read(selection, EARLIEST, limit)
-            return Page(page.records, page.upto, gap=True)
-        if after != EARLIEST:
-            gap = gap or log.has_lost(after) or (bool(selection.patterns) and after < log.base)
-        return _page(records, limit, log.last if upto is None else upto, gap=after > 0 and gap)
+            return Page(page.records, page.upto, {"": log.base, **page.gone})
+        gone |= log.gone(after, patterns=bool(selection.patterns))
+        return _page(records, limit, log.last if upto is None else upto, gone)
 
     async def _newer(self, after: int) -> tuple[int, list[str]]:
         keys = [self._keys.log, self._keys.heads]
@@ -72,9 +74,9 @@ class History:
 
     async def _read_names(
         self, names: Sequence[str], after: int, limit: int
-    ) -> tuple[_Log, list[Record], bool]:
+    ) -> tuple[_Log, list[Record], dict[str, int]]:
         records: list[Record] = []
-        gap = False
+        gone: dict[str, int] = {}
         log: _Log | None = None
         for start in range(0, max(len(names), 1), _TOPICS):
             some = names[start : start + _TOPICS]
@@ -91,9 +93,10 @@ class History:
             for name, (head, entries) in zip(some, found, strict=True):
                 missing = _parse(name, entries, oldest, records)
                 before = missing if missing is not None else int(head or log.base)
-                gap = gap or after < before
+                if after < before:
+                    gone[name] = before
         assert log is not None
-        return log, [record for record in records if record.id <= log.last], gap
+        return log, [record for record in records if record.id <= log.last], gone
 
 
 def _log(state: Sequence[Any], cuts: Iterable[bytes]) -> _Log:
@@ -116,7 +119,7 @@ def _parse(name: str, entries: Sequence[Any], oldest: int, records: list[Record]
     return before
 
 
-def _page(records: list[Record], limit: int, upto: int, *, gap: bool) -> Page:
+def _page(records: list[Record], limit: int, upto: int, gone: Mapping[str, int]) -> Page:
     records.sort(key=_by_id)
     records = [record for record in records if record.id <= upto]
     size = 0
@@ -128,4 +131,4 @@ def _page(records: list[Record], limit: int, upto: int, *, gap: bool) -> Page:
     if len(records) >= limit:
         records = records[:limit]
         upto = records[-1].id
-    return Page(records, upto, gap)
+    return Page(records, upto, gone)

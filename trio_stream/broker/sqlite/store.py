@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -278,16 +278,27 @@ class SqliteStore:
             if self._retention.age is not None:
                 with self._transaction():
                     self._expire(time.time())
-            gap = after > self.last or any(kept < after < lost for kept, lost in self._cuts)
-            if after > self.last:
+            foreign = after > self.last
+            if foreign:
                 after = EARLIEST
             topics = self._find_topics(selection)
-            if after != EARLIEST:
-                gap = gap or any(after < topic.trimmed for topic in topics.values())
-                names = {topic.name for topic in topics.values()}
-                gap = gap or (after < self.base and not names >= set(selection.filters))
+            gone = self._gone(selection, after, topics.values())
+            if foreign:
+                gone.setdefault("", self.base)
             records, upto = read_blocks(self._db, topics, after, limit)
-        return Page(records, self.last if upto is None else upto, gap)
+        return Page(records, self.last if upto is None else upto, gone)
+
+    def _gone(
+        self, selection: Selection, after: int, topics: Collection[TopicRow]
+    ) -> dict[str, int]:
+        """As of `Page`."""
+        gone = {topic.name: topic.trimmed for topic in topics if after < topic.trimmed}
+        lost = [lost for kept, lost in self._cuts if kept < after < lost]
+        if after < self.base and not {topic.name for topic in topics} >= set(selection.filters):
+            lost.append(self.base)
+        if lost:
+            gone[""] = max(lost)
+        return gone
 
     def _find_topics(self, selection: Selection) -> dict[int, TopicRow]:
         """By number."""

@@ -1,0 +1,98 @@
+"""`LogReader`: a subscription's way into the log, page by page, which tells what is gone, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, final
+
+from ..errors import GapError
+from .contract import NOTHING, Page, Record
+from .topics import EARLIEST, Selection, parse_cursor
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+__all__ = ["Cursor", "LogReader"]
+
+#: Records that are read from the log at a time.
+PAGE = 1024
+
+Cursor = str | int | None
+
+
+@final
+class LogReader:
+    """What is read for one subscription, in order.
+
+    Args:
+      hub: the inside of the broker.
+      selection: the topics that are read.
+      latest: whether of each key only the newest event is wanted.
+      unknown: what the client brought back is no id, and it has to be told.
+    """
+
+    __slots__ = ("_hub", "_latest", "_told", "_unknown", "conflated", "gaps", "selection")
+
+    def __init__(self, hub: Hub, selection: Selection, *, latest: bool, unknown: bool) -> None:
+        self._hub = hub
+        self.selection = selection
+        self._latest = latest
+        self._unknown = unknown
+        #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
+        #: for whatever there is.
+        self._told: Mapping[str, int] | None = None
+        self.conflated = self.gaps = 0
+
+    def start(self, after: Cursor) -> int:
+        """The cursor to begin with."""
+        if after == "earliest":
+            return EARLIEST
+        self._told = NOTHING
+        cursor = self._hub.head if after is None else parse_cursor(after)
+        if cursor is None:
+            self._unknown = True
+            return EARLIEST
+        return cursor
+
+    async def read(self, cursor: int) -> tuple[Page, GapError | None]:
+        """What comes next, and whether something is gone that the reader was not told of yet.
+
+        With ``latest`` it is all there is, and else a page.
+        """
+        page, gap = await self._read_page(cursor)
+        if self._latest and page.records:
+            page, more_gone = await self._read_latest(page)
+            gap = gap or more_gone
+        if not gap:
+            return page, None
+        self.gaps += 1
+        after, self._unknown = None if self._unknown else str(cursor), False
+        following = page.records[0].event.id if page.records else None
+        return page, GapError(self.selection.filters, after, following)
+
+    def caught_up(self) -> None:
+        """All there is was delivered: what is gone by now need not be remembered any more."""
+        self._told = NOTHING
+
+    async def _read_page(self, cursor: int) -> tuple[Page, bool]:
+        page = await self._hub.read(self.selection, cursor, PAGE)
+        gap = self._unknown
+        if page.gone or self._told is None:
+            told, self._told = self._told, {**(self._told or NOTHING), **page.gone}
+            gap = gap or (told is not None and told != self._told)
+        return page, gap
+
+    async def _read_latest(self, page: Page) -> tuple[Page, bool]:
+        """From a page on all there is, but of each key only the newest."""
+        newest: dict[tuple[str, str], Record] = {}
+        count, gap = 0, False
+        while page.records:
+            for record in page.records:
+                key = (record.topic, record.key)
+                newest.pop(key, None)  # so that the newest comes last
+                newest[key] = record
+            count += len(page.records)
+            page, more_gone = await self._read_page(page.upto)
+            gap = gap or more_gone
+        self.conflated += count - len(newest)
+        return Page(list(newest.values()), page.upto), gap
