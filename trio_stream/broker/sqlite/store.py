@@ -59,6 +59,13 @@ class _Topic:
     oldest: deque[int] = field(default_factory=deque)
     oldest_last: int = 0
 
+    def drop(self, last: int, events: int, size: int) -> None:
+        """Its oldest blocks are gone, up to this id, of which nothing was gone before."""
+        assert not self.oldest
+        self.trimmed = last
+        self.events -= events
+        self.bytes -= size
+
 
 @contextmanager
 def named_errors(path: str) -> Iterator[None]:
@@ -261,14 +268,23 @@ class SqliteStore:
             "SELECT last FROM blocks WHERE time >= ? ORDER BY last LIMIT 1", (limit,)
         ).fetchone()
         before = (self.last + 1 if kept is None else kept[0],)
-        self._db.execute("UPDATE log SET last = ?", (self.last,))
-        self._db.execute(
-            "UPDATE topics SET trimmed = gone.last FROM (SELECT topic, max(last) AS last "
-            "FROM blocks WHERE last < ? GROUP BY topic) AS gone WHERE number = gone.topic",
+        gone = self._db.execute(
+            "SELECT name, topic, min(last - events), max(last), sum(events), sum(size) "
+            "FROM blocks JOIN topics ON number = topic WHERE last < ? GROUP BY topic",
             before,
+        ).fetchall()
+        self._db.execute("UPDATE log SET last = ?", (self.last,))
+        self._db.executemany(
+            "UPDATE topics SET trimmed = ? WHERE number = ?",
+            [(last, number) for _, number, _, last, _, _ in gone],
         )
         self._db.execute("DELETE FROM blocks WHERE last < ?", before)
-        self._topics.clear()
+        for name, _, before_first, last, events, size in gone:
+            topic = self._topics.get(name)
+            if topic is not None and topic.trimmed > before_first:
+                del self._topics[name]  # a part of the first block was gone already: count anew
+            elif topic is not None:
+                topic.drop(last, events, size)
 
     # Reading.
 
