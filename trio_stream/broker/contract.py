@@ -43,7 +43,7 @@ retries by itself, after a lost connection, is stored once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -195,7 +195,7 @@ class Page:
 
     records: Sequence[Record]
     upto: int
-    gone: Mapping[str, int] = NOTHING
+    gone: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
