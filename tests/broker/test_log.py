@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_stream.broker import log as log_module
-from trio_stream.broker.contract import NOTHING, Record, Retention, wire_form
+from trio_stream.broker.contract import Record, Retention, wire_form
 from trio_stream.broker.log import RECORD_OVERHEAD, MemoryLog
 from trio_stream.broker.topics import Selection
 
@@ -187,7 +187,7 @@ class Reader:
     log: MemoryLog
     selection: Selection
     cursor: int = 0
-    told: Mapping[str, int] = NOTHING
+    told: Mapping[str, int] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
 
     def read(self, ever: list[Record]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, final
 
@@ -41,6 +41,36 @@ class _Log:
         return {"": max(lost)} if lost else {}
 
 
+@dataclass(slots=True)
+class _Found:
+    """What some topics' streams have after a cursor, in the order of the topics."""
+
+    records: list[Record] = field(default_factory=list)
+    gone: dict[str, int] = field(default_factory=dict)
+    #: Up to where all is known: a stream of which as many entries were read as were asked for may
+    #: have more.
+    upto: int = 2**63  # more than any id
+
+    def add(self, name: str, entries: Sequence[Any], oldest: int) -> int | None:
+        """Add a topic's entries; returns the id before the first that is kept, None without any.
+
+        Those at the beginning that were made before ``oldest``, in milliseconds, are gone, though
+        not trimmed yet. Behind a younger one none is: the clock has been set back.
+        """
+        before: int | None = None
+        kept = False
+        for entry in entries:
+            id, fields = _id(entry), entry[1]
+            previous, _, milliseconds = fields[5].split(b":")
+            if not kept and int(milliseconds) < oldest:
+                before = id
+                continue
+            if not kept:
+                before, kept = int(previous), True
+            self.records.append(Record(id, name, fields[1].decode(), wire_form(id, fields[3])))
+        return before
+
+
 @final
 class History:
     """The reading half of a `RedisEngine`.
@@ -56,16 +86,23 @@ class History:
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         """As `Engine.read`; raises what the link does."""
-        names, upto = list(selection.names), None
-        if selection.patterns:
-            upto, newer = await self._newer(after)
-            names += [name for name in newer if name in selection and name not in names]
-        log, records, gone = await self._read_names(names, after, limit)
-        if after > log.last:
-            page = await self.read(selection, EARLIEST, limit)
-            return Page(page.records, page.upto, {"": log.base, **page.gone})
-        gone |= log.gone(after, patterns=bool(selection.patterns))
-        return _page(records, limit, log.last if upto is None else upto, gone)
+        gone: dict[str, int] = {}
+        while True:
+            names, upto = list(selection.names), None
+            if selection.patterns:
+                upto, newer = await self._newer(after)
+                names += [name for name in newer if name in selection and name not in names]
+            log, found = await self._read_names(names, after, limit)
+            if after > log.last:
+                gone[""] = log.base
+                after = EARLIEST
+                continue
+            gone |= found.gone | log.gone(after, patterns=bool(selection.patterns))
+            last = log.last if upto is None else upto
+            page = _page(found.records, limit, min(last, found.upto), gone)
+            if page.records or page.upto == last:
+                return page
+            after = page.upto  # all that was found is too old, and there is more
 
     async def _newer(self, after: int) -> tuple[int, list[str]]:
         keys = [self._keys.log, self._keys.heads]
@@ -74,9 +111,8 @@ class History:
 
     async def _read_names(
         self, names: Sequence[str], after: int, limit: int
-    ) -> tuple[_Log, list[Record], dict[str, int]]:
-        records: list[Record] = []
-        gone: dict[str, int] = {}
+    ) -> tuple[_Log, _Found]:
+        found = _Found()
         log: _Log | None = None
         for start in range(0, max(len(names), 1), _TOPICS):
             some = names[start : start + _TOPICS]
@@ -87,16 +123,20 @@ class History:
                 limit,
                 *some,
             )
-            state, cuts, now, found = answer
+            state, cuts, now, streams = answer
             log = log or _log(state, cuts)  # what came later is left for the next page
             oldest = int(now) - self._age if self._age else 0
-            for name, (head, entries) in zip(some, found, strict=True):
-                missing = _parse(name, entries, oldest, records)
-                before = missing if missing is not None else int(head or log.base)
+            for name, (head, entries) in zip(some, streams, strict=True):
+                before = found.add(name, entries, oldest)
+                if before is None:
+                    before = int(head or log.base)
                 if after < before:
-                    gone[name] = before
+                    found.gone[name] = before
+                if len(entries) == limit:
+                    found.upto = min(found.upto, _id(entries[-1]))
         assert log is not None
-        return log, [record for record in records if record.id <= log.last], gone
+        found.upto = min(found.upto, log.last)
+        return log, found
 
 
 def _log(state: Sequence[Any], cuts: Iterable[bytes]) -> _Log:
@@ -105,18 +145,8 @@ def _log(state: Sequence[Any], cuts: Iterable[bytes]) -> _Log:
     return _Log(last, max(base, forgotten), lost, [(low, high) for low, high in ranges])
 
 
-def _parse(name: str, entries: Sequence[Any], oldest: int, records: list[Record]) -> int | None:
-    """Add a topic's entries; returns the id before the first of them, or None without any."""
-    before: int | None = None
-    for raw_id, fields in entries:
-        previous, _, milliseconds = fields[5].split(b":")
-        if int(milliseconds) < oldest:
-            continue  # too old, and not trimmed yet
-        if before is None:
-            before = int(previous)
-        id = int(raw_id[:-2])
-        records.append(Record(id, name, fields[1].decode(), wire_form(id, fields[3])))
-    return before
+def _id(entry: Any) -> int:
+    return int(entry[0][:-2])
 
 
 def _page(records: list[Record], limit: int, upto: int, gone: Mapping[str, int]) -> Page:
