@@ -18,7 +18,6 @@ import trio.testing
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Stream
 from trio_stream.broker import Broker, ResumableRun, TopicEvent, hub, open_broker, presence
-from trio_stream.broker import resumable as resumable_module
 from trio_stream.errors import BrokerUnavailableError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -358,7 +357,7 @@ async def test_a_wrong_password_is_told() -> None:
 
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (hub, presence, resumable_module):
+    for module in (hub, presence):
         monkeypatch.setattr(module, "LEASE", 1.0)
 
 

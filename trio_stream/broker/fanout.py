@@ -81,6 +81,7 @@ class FanOut:
         self._routes: dict[str, list[Group]] = {}
         self._sleeping: trio.lowlevel.Task | None = None
         self._publishers = trio.lowlevel.ParkingLot()
+        self._closed = False
         self._turn = _TURN
         self.delivered = 0
 
@@ -131,9 +132,14 @@ class FanOut:
         return len(self._pending) > _PENDING
 
     async def wait_for_room(self) -> None:
-        """Wait while it is crowded."""
-        while self.crowded:
+        """Wait while it is crowded, and anything is handed out."""
+        while self.crowded and not self._closed:
             await self._publishers.park()
+
+    def close(self) -> None:
+        """Nothing more will be handed out: nobody need wait for that."""
+        self._closed = True
+        self._publishers.unpark_all()
 
     async def run(self) -> None:
         """Hand out, until cancelled."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, final
+from weakref import WeakSet
 
 import trio
 
@@ -37,7 +39,8 @@ class Hub:
         self.closed = False
         self.published = 0
         self._acknowledged = 0
-        self._open: set[Subscription] = set()
+        #: Weak, as an iterator need not be closed: who drops it has left.
+        self._open: WeakSet[Subscription] = WeakSet()
         #: The resumable producers that run in this process, by topic.
         self.runs: dict[str, ResumableRun] = {}
         self.log: MemoryLog
@@ -47,6 +50,7 @@ class Hub:
         """The engine is open."""
         self.log = MemoryLog(head, self.retention, self._max_bytes, trio.current_time)
         self.nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
 
     @property
     def head(self) -> int:
@@ -128,14 +132,26 @@ class Hub:
     def left(self, subscription: Subscription) -> None:
         self._open.discard(subscription)
 
+    def disappear_soon(self, selection: Selection, name: str) -> None:
+        """For one who was dropped, and by the garbage collector perhaps: in whatever thread."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._disappear, selection, name)
+
+    def _disappear(self, selection: Selection, name: str) -> None:
+        if not self.closed:
+            self.presence.leave(selection, name)
+
     async def stop_runs(self) -> None:
         """Stop the resumable producers of this process, and tell those who watch them."""
-        for run in list(self.runs.values()):
+        runs = list(self.runs.values())
+        for run in runs:
             run.stop("lost")
+        for run in runs:
             await run.ended.wait()
 
     def close(self) -> None:
         """No more publishing; every subscription ends."""
         self.closed = True
+        self.fanout.close()
         for subscription in list(self._open):
             subscription.wake()

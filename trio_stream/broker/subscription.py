@@ -9,6 +9,7 @@ looking and changing, so that no event is left out, doubled or overtaken in betw
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Literal, Self, final
@@ -46,7 +47,8 @@ class Subscription:
     * `trio.ClosedResourceError` when the broker is closed.
     * `trio.BusyResourceError` when another task is iterating it.
 
-    Nothing runs, and nothing but an id is held, until it is streamed or iterated.
+    Nothing runs, and nothing but an id is held, until it is streamed or iterated. To leave an
+    iteration, drop it; with ``presence=`` use ``async with``, or a `ResourceWarning` says so.
 
     Memory: at most one page, of 1024 events or 64 KiB, besides what the broker's log holds anyway.
     """
@@ -298,6 +300,19 @@ class Subscription:
             self._present = False
             assert self._presence is not None
             self._hub.presence.leave(self.selection, self._presence)
+
+    def __del__(self) -> None:
+        # It is not there if `__init__` has raised; and with the broker all presence has ended.
+        if getattr(self, "_present", False) and not self._hub.closed:
+            assert self._presence is not None
+            self._hub.disappear_soon(self.selection, self._presence)
+            warnings.warn(
+                f"{self.selection!r} was iterated with presence={self._presence!r} and not closed: "
+                "use it in an `async with`",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
 
 
 class _Nowhere:

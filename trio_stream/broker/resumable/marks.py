@@ -1,0 +1,127 @@
+"""What a run's topic says of it: where it begins and where it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ...codec import encode
+from ..contract import Entry, Record
+from ..topics import EARLIEST, Selection, check_name, check_topic
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+__all__ = [
+    "Ending",
+    "LastRun",
+    "find_run",
+    "is_end",
+    "is_stop",
+    "mark_end",
+    "mark_start",
+    "request_stop",
+    "topic_of",
+]
+
+Ending = Literal["done", "failed", "stopped", "abandoned", "lost"]
+
+#: The keys of a run's marks. No event of a user's has such a key.
+_START, _STOP, _END, _FAILED = "$start", "$stop", "$end", "$failed"
+
+#: Comments: a client reads over them.
+_START_BODY = b": a run begins\n\n"
+_STOP_BODY = b": it is asked to stop\n\n"
+
+_PAGE = 1024
+
+
+def topic_of(key: str) -> str:
+    """The topic of a key; else `TypeError` or `ValueError`."""
+    return check_name(f"$resumable/{check_topic(key)}", "a resumable's key and '$resumable/'")
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What is kept of a topic's last run.
+
+    Attributes:
+      start: the id of the mark at its start; None if that is gone, or there was no run.
+      end: the mark at its end, if there is one.
+      kept: whether anything is.
+      known: whether the cursor that was asked for is in it, so that it can be gone on from.
+    """
+
+    start: int | None
+    end: Record | None
+    kept: bool
+    known: bool
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the producer has returned."""
+        return self.end is not None and self.end.key == _END
+
+    def is_same(self, other: LastRun) -> bool:
+        """Whether nothing has begun or ended in between."""
+        return (self.start, self.end) == (other.start, other.end)
+
+
+async def find_run(hub: Hub, topic: str, after: int | None = None) -> LastRun:
+    """Read a topic for its last run, and for a cursor in it."""
+    start = end = None
+    kept = known = False
+    cursor, selection = EARLIEST, Selection([topic])
+    trimmed = 0
+    while (page := await hub.read(selection, cursor, _PAGE)).records:
+        if cursor == EARLIEST:
+            trimmed = page.gone.get(topic, 0)
+        kept = True
+        for record in page.records:
+            if record.key == _START:
+                start, end, known = record.id, None, False
+            elif is_end(record):
+                end = record
+            known = known or record.id == after
+        cursor = page.upto
+    # A run without its start was trimmed: all that there is belongs to it, and may follow what the
+    # client has seen last.
+    known = known or (kept and start is None and after == trimmed)
+    return LastRun(start, end, kept, known)
+
+
+async def mark_start(hub: Hub, topic: str) -> int:
+    """Returns the mark's id."""
+    [start] = await hub.append([Entry(topic, _START_BODY, _START)])
+    return start
+
+
+async def mark_end(hub: Hub, topic: str, reason: Ending) -> None:
+    """The event that all who watch get last."""
+    if reason == "done":
+        await hub.append([Entry(topic, encode("", event="done").data, _END)])
+    else:
+        body = encode({"reason": reason}, event="failed").data
+        await hub.append([Entry(topic, body, _FAILED)])
+
+
+async def request_stop(hub: Hub, key: str) -> bool:
+    """Ask a run to stop, whichever process it is in; whether there was one."""
+    topic = topic_of(key)
+    if (run := hub.runs.get(topic)) is not None:
+        run.stop("stopped")
+        return True
+    if await hub.engine.holder(topic) is None:
+        return False
+    await hub.append([Entry(topic, _STOP_BODY, _STOP)])
+    return True
+
+
+def is_end(record: Record) -> bool:
+    """Whether it is the last event of a run."""
+    return record.key in {_END, _FAILED}
+
+
+def is_stop(record: Record) -> bool:
+    """Whether it asks a run to stop."""
+    return record.key == _STOP
