@@ -1,16 +1,20 @@
 """``memory://``: the contract, and what only this engine does."""
 
+import gc
 import logging
 import multiprocessing
 import time
+from contextlib import suppress
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import hypercorn.config
 import pytest
 import trio
 import trio.testing
 
-from trio_stream.broker import open_broker
+from trio_stream.broker import Broker, open_broker
+from trio_stream.broker.fanout import FanOut
 from trio_stream.testing import check_broker
 
 
@@ -95,3 +99,57 @@ def test_unknown_urls_are_refused() -> None:
 async def _open(url: str) -> None:
     async with open_broker(url):
         pass
+
+
+async def test_who_drops_an_iteration_has_left() -> None:
+    async with open_broker(presence_grace=0) as broker:
+        await broker.publish("t", 1)
+        subscription = broker.subscribe("t", after="earliest")
+        await anext(subscription)
+        assert broker.statistics().subscriptions == 1
+        del subscription
+        gc.collect()
+        assert broker.statistics().subscriptions == 0
+
+
+async def test_who_drops_one_with_presence_is_warned_and_leaves() -> None:
+    async with open_broker(presence_grace=0) as broker:
+        await broker.publish("t", 1)
+        subscription = broker.subscribe("t", after="earliest", presence="ann")
+        await anext(subscription)
+        assert [member.name for member in await broker.presence("t")] == ["ann"]
+        with pytest.warns(ResourceWarning, match="'ann' and not closed"):
+            del subscription
+        await trio.testing.wait_all_tasks_blocked()
+        assert await broker.presence("t") == []
+
+
+async def test_publishers_that_wait_for_room_are_let_go_when_it_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ended = 0
+
+    async def publisher(broker: Broker) -> None:
+        nonlocal ended
+        with suppress(trio.ClosedResourceError):
+            while True:
+                await broker.publish_many("t", range(1000))
+        ended += 1
+
+    async with trio.open_nursery() as nursery:
+        async with open_broker() as broker:
+            subscription = broker.subscribe("t")
+            broker._hub.fanout.add(subscription)  # so that there is something to hand out
+            with patch.object(FanOut, "_hand_out", never):
+                nursery.start_soon(publisher, broker)
+                nursery.start_soon(publisher, broker)
+                await trio.sleep(1)
+                assert broker._hub.fanout.crowded
+                assert ended == 0
+        with pytest.raises(trio.ClosedResourceError):
+            await broker.publish("t", 1)
+    assert ended == 2
+
+
+async def never(*_: object) -> None:
+    await trio.sleep_forever()
