@@ -39,7 +39,9 @@ async def listen(request: Request) -> Stream:
     broker: Broker = request.state.broker
     room, name = request.path_params["room"], request.query_params["name"]
     after = last_event_id(request.scope) or "earliest"
-    return Stream(broker.subscribe(room, presence_topic(room), after=after, presence=name))
+    topics = room, presence_topic(room)
+    # No patterns: a room called ** would be all of them.
+    return Stream(broker.subscribe(*topics, after=after, presence=name, patterns=False))
 
 
 async def speak(request: Request) -> Response:
@@ -56,6 +58,11 @@ async def present(request: Request) -> Response:
     return Response("\n".join(member.name for member in members))
 
 
+async def refuse(request: Request, error: Exception) -> Response:
+    """A room or a name that cannot be one."""
+    return Response(str(error), status_code=400)
+
+
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
     url = os.environ.get("BROKER", "memory://")
@@ -69,4 +76,5 @@ rooms = [
     Route("/rooms/{room}", speak, methods=["POST"]),
     Route("/rooms/{room}/present", present),
 ]
-app = StreamMiddleware(Starlette(routes=rooms, lifespan=lifespan))
+handlers = {ValueError: refuse}
+app = StreamMiddleware(Starlette(routes=rooms, lifespan=lifespan, exception_handlers=handlers))

@@ -59,6 +59,19 @@ async def test_a_name_that_nobody_can_be_present_under_is_refused(
         broker.subscribe("room", presence=5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["*", "**", "users/*", "users/**/x"])
+async def test_a_name_from_outside_does_not_open_what_is_others(broker: Broker, name: str) -> None:
+    with pytest.raises(ValueError, match="is a pattern"):
+        broker.subscribe("t", name, patterns=False)
+    broker.subscribe("a*", "t", patterns=False)
+
+
+@pytest.mark.parametrize("values", ["abc", b"abc", {"n": 1}])
+async def test_one_value_is_not_taken_for_many(broker: Broker, values: Any) -> None:
+    with pytest.raises(TypeError, match="`publish` it, or put it into a list"):
+        await broker.publish_many("t", values)
+
+
 async def producer(run: ResumableRun) -> None:
     await run.send("x")
 

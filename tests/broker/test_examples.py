@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import httpx
+import pytest
 import trio
 
 from tests.support.chromium import chromium
@@ -58,6 +60,20 @@ async def test_two_pages_of_a_chat_room_see_each_other_and_a_reload_misses_nothi
         await picture(ann, "chat_room")
         await bob.open("about:blank")
         await ann.wait_until("document.body.innerText.includes('bob left')", within=15)
+
+
+@pytest.mark.parametrize("room", ["*", "**"])
+async def test_no_chat_room_is_all_of_them(room: str) -> None:
+    async with hypercorn("examples.chat_room:app") as server, httpx.AsyncClient() as client:
+        url = f"{server.url}/rooms/{room}"
+        said = {"name": "eve", "text": "hello"}
+        for answer in (
+            await client.get(url, params={"name": "eve"}),
+            await client.post(url, json=said),
+            await client.get(f"{url}/present"),
+        ):
+            assert answer.status_code == 400
+            assert "is a pattern" in answer.text
 
 
 async def test_the_dashboard_shows_its_chart_at_once_and_live() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -73,6 +73,11 @@ class Broker:
         Much cheaper for each than `publish`. Subscribers get them in one write. Raises what
         `publish` does.
         """
+        if isinstance(values, str | bytes | Mapping):
+            raise TypeError(
+                f"publish_many takes several values, and this is one {type(values).__name__}: "
+                "`publish` it, or put it into a list"
+            )
         name = _check(topic, key)
         entries = [Entry(name, _body(data, event), key) for data in values]
         if not entries:
@@ -86,6 +91,7 @@ class Broker:
         after: Cursor = None,
         overflow: Overflow = "all",
         presence: str | None = None,
+        patterns: bool = True,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -102,6 +108,8 @@ class Broker:
             it has time, until the history is over. ``"latest"``: of each key only the newest.
           presence: a name of up to 1024 bytes under which this subscription is present on its
             topics (not on its patterns) while it is streamed or iterated: see `presence`.
+          patterns: False where a part of a name comes from outside, from a URL or a user's name:
+            what would be a pattern is a `ValueError` then, and not a view of everybody's topics.
 
         A gap, which is where events are gone that came after the cursor, is told to a stream's
         client by an event named ``gap`` and to an iterator by `GapError`.
@@ -109,6 +117,8 @@ class Broker:
         for name in topics:
             if str(name).startswith("$") and not name.startswith("$presence/"):
                 raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
+            if not patterns:
+                check_topic(name)
         if presence is not None:
             check_name(presence, "a name to be present under")
         return Subscription(self._hub, Selection(topics), after, overflow, presence)
@@ -138,10 +148,10 @@ class Broker:
           key: names the run, like a topic. Whoever may ask for it sees all of it, so put the user's
             id in it, or check that it is his.
           producer: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an
-            async generator function. None watches a run without starting one.
+            async generator function. None watches a run without starting one, as far as it is kept.
           after: the id that the client came back with, or None. One that is not of this run is
             answered with an event ``gap`` and the run from its start.
-          linger: seconds after which a run is cancelled that nobody watches.
+          linger: seconds after which a run is cancelled that nobody watches; less than 1 is 1.
         """
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
