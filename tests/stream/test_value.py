@@ -1,15 +1,21 @@
 """`Stream.value`: a stream's bytes without a server."""
 
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 
 from tests.stream.helpers import Generator
 from tests.support.tasks import NothingLeft
-from trio_stream import Stream
+from trio_stream import Stream, open_broker
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
+
+#: More turns of Trio's than any producer here needs to end, once it is cancelled.
+TURNS = 12
 
 
 async def test_all_its_bytes_can_be_read(no_task_left: NothingLeft) -> None:
@@ -119,6 +125,65 @@ async def test_cancelled_it_ends(autojump_clock: Clock, no_task_left: NothingLef
                 pass
     assert scope.cancelled_caught
     assert producer.closed_in is not None
+    await no_task_left()
+
+
+async def waits() -> AsyncIterator[str]:
+    yield "one"
+    await trio.sleep_forever()
+
+
+async def sends(stream: Stream) -> None:
+    while True:
+        await stream.send("one")
+
+
+async def forwards(stream: Stream) -> None:
+    """Is cancelled, and then inside Trio's `checkpoint_if_cancelled`, which many functions call."""
+    await stream.send("one")
+    sender, receiver = trio.open_memory_channel[str](1)
+    async with sender, receiver:
+        try:
+            await receiver.receive()
+        finally:
+            await sender.send("two")
+
+
+async def forwards_in_a_task(stream: Stream) -> None:
+    stream.start_soon(forwards, stream)
+
+
+async def cancel_and_leave(turns: int, source: Any) -> Stream:
+    """Read a stream in a scope that is cancelled, and leave it that many turns later."""
+    with trio.CancelScope() as scope:
+        async with Stream(source) as stream:
+            await anext(stream.value)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            for _ in range(turns):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    return stream
+
+
+@pytest.mark.parametrize("turns", range(TURNS))
+@pytest.mark.parametrize("source", [waits, sends, forwards, forwards_in_a_task])
+async def test_it_can_be_left_at_any_turn_of_its_producers_end(
+    source: Callable[..., Any], turns: int, no_task_left: NothingLeft
+) -> None:
+    """Trio's checkpoints fail if a cancellation is taken back from a task about to receive it."""
+    stream = await cancel_and_leave(turns, source() if source is waits else source)
+    assert stream.outcome == "closed"
+    await no_task_left()
+
+
+@pytest.mark.parametrize("turns", range(TURNS))
+async def test_also_when_its_source_is_a_topic(turns: int, no_task_left: NothingLeft) -> None:
+    async with open_broker() as broker:
+        await broker.publish("news", "one")
+        stream = await cancel_and_leave(turns, broker.subscribe("news", after="earliest"))
+        assert stream.outcome == "closed"
     await no_task_left()
 
 

@@ -91,8 +91,11 @@ class Enterable(Lifetime):
     ) -> None:
         self._end(Outcome.CLOSED)
         # Without the body's exception: it goes on as it is, and not in a group of this nursery's.
-        # Shielded, so that it isn't replaced by `Cancelled` either.
+        # Shielded, so that it isn't replaced by `Cancelled` either. Cancelled first: a shield alone
+        # would take a cancellation from outside back from tasks that are about to receive it, and
+        # Trio's own checkpoints fail then.
         assert self._helpers is not None
+        self._helpers.cancel_scope.cancel()
         self._helpers.cancel_scope.shield = True
         await self._entered.__aexit__(None, None, None)
         self._call_on_end()
