@@ -47,6 +47,60 @@ async def test_one_whose_beginning_is_gone_goes_on_for_who_has_seen_it(
         assert answer.runs == 2
 
 
+async def test_it_goes_on_behind_the_last_that_is_gone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    answer = Answer(words=40)
+    async with open_broker(history=10) as broker:
+        async with connect(Stream(broker.resumable("a", answer))) as client:
+            assert (await words(client, 20))[-1] == "word19"
+            last = client.last_event_id
+        await trio.sleep(10.5)  # ten words: those are kept, and the last that was seen is not
+        async with connect(Stream(broker.resumable("a", answer, after=last))) as client:
+            assert await words(client, 12) == [f"word{n}" for n in range(20, 32)]
+        async with connect(Stream(broker.resumable("a", answer, after=last))) as client:
+            gap = await client.receive_event()
+            assert (gap.event, gap.json()["after"]) == ("gap", None)
+
+
+async def test_an_id_of_an_earlier_run_is_none_of_the_next_ones(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    answer = Answer(fails_at=5)
+    async with open_broker() as broker:
+        async with connect(Stream(broker.resumable("a", answer))) as client:
+            await words(client, 2)
+            last = client.last_event_id
+            await words(client)
+        answer.fails_at = None
+        async with connect(Stream(broker.resumable("a", answer))) as client:
+            assert await words(client) == [*WHOLE, "done"]
+        async with connect(Stream(broker.resumable("a", answer, after=last))) as client:
+            assert await words(client) == ["gap", *WHOLE, "done"]
+        assert answer.runs == 2
+
+
+async def test_one_that_is_silent_and_of_which_nothing_is_kept_is_told_as_a_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def silent(run: ResumableRun) -> None:
+        await trio.sleep(20)
+        await run.send("at last")
+        await trio.sleep_forever()
+
+    async with (
+        open_broker(memory_bytes=3000) as broker,
+        connect(Stream(broker.resumable("a", silent))) as client,
+    ):
+        await trio.sleep(1)
+        await broker.publish("other", "x" * 2900)
+        async with connect(Stream(broker.resumable("a", None))) as late:
+            with trio.fail_after(5):
+                gap = await late.receive_event()
+            assert (gap.event, gap.json()) == ("gap", {"after": None, "next": None})
+            assert await words(late, 1) == await words(client, 1) == ["at last"]
+
+
 async def test_one_of_which_nothing_is_kept_is_watched_all_the_same(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
