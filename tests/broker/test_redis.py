@@ -474,3 +474,47 @@ async def test_what_a_dead_process_held_lapses(
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+async def test_who_comes_during_an_outage_is_news_after_it(
+    safe_server: RedisServer, short_leases: None
+) -> None:
+    async with (
+        open_broker(safe_server.url) as broker,
+        connect(Stream(broker.subscribe("room", presence="ann"))),
+    ):
+        news = broker.subscribe("$presence/room", after="earliest")
+        assert (await anext(news)).json() == {"name": "ann"}
+        await safe_server.crash()
+        async with connect(Stream(broker.subscribe("room", presence="bob"))):
+            await trio.sleep(0.5)
+            await safe_server.start()
+            with trio.fail_after(20):
+                event = await anext(news)
+            assert (event.event, event.json()) == ("join", {"name": "bob"})
+            assert [member.name for member in await broker.presence("room")] == ["ann", "bob"]
+
+
+async def test_a_process_that_was_given_up_too_soon_says_who_is_present_again(
+    server: RedisServer, short_leases: None
+) -> None:
+    async with (
+        open_broker(server.url) as paused,
+        open_broker(server.url) as other,
+        connect(Stream(paused.subscribe("room", presence="ann"))),
+    ):
+        news = other.subscribe("$presence/room", after="earliest")
+        assert (await anext(news)).event == "join"
+        engine: Any = paused._hub.engine
+        call, engine._commands.call = engine._commands.call, cannot_be_reached
+        with trio.fail_after(20):
+            assert (await anext(news)).event == "leave"
+        assert await other.presence("room") == []
+        engine._commands.call = call
+        with trio.fail_after(20):
+            assert (await anext(news)).event == "join"
+        assert [member.name for member in await other.presence("room")] == ["ann"]
+
+
+async def cannot_be_reached(*_: object) -> None:
+    raise BrokerUnavailableError("this process is cut off")

@@ -261,10 +261,14 @@ class Engine(Protocol):
     async def holder(self, name: str, /) -> str | None:
         """Who holds the lease, or None."""
 
-    async def join(self, topic: str, name: str, owner: str, count: int, seconds: float, /) -> int:
+    async def join(
+        self, topic: str, name: str, owner: str, count: int, seconds: float, /
+    ) -> tuple[int, int]:
         """Say that ``owner`` has ``count`` connections of ``name`` on this topic, for ``seconds``.
 
-        Returns how many there are of other owners. A count of 0 is a leave.
+        Returns how many there were under this name, and how many there are now, of all owners.
+        Those whose time is over are counted until `lapsed` has told them, or their owner speaks: so
+        each time that a name comes or goes is told to exactly one caller. A count of 0 is a leave.
         """
 
     async def members(self, topic: str, /) -> Sequence[Member]:

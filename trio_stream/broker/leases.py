@@ -6,7 +6,7 @@ times are kept all the same, so that what is tested here is true elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -20,8 +20,8 @@ class LocalLeases:
 
     def __init__(self) -> None:
         self._leases: dict[str, tuple[str, float]] = {}
-        #: By topic and then by name and owner: how many, and until when.
-        self._present: dict[str, dict[tuple[str, str], tuple[int, float]]] = {}
+        #: By topic, name and owner: how many, and until when.
+        self._present: dict[str, dict[str, dict[str, tuple[int, float]]]] = {}
 
     async def claim(self, name: str, owner: str, seconds: float) -> str | None:
         held_by = await self.holder(name)
@@ -37,34 +37,46 @@ class LocalLeases:
         owner, until = self._leases.get(name, (None, 0.0))
         return owner if trio.current_time() < until else None
 
-    async def join(self, topic: str, name: str, owner: str, count: int, seconds: float) -> int:
+    async def join(
+        self, topic: str, name: str, owner: str, count: int, seconds: float
+    ) -> tuple[int, int]:
         present = self._present.setdefault(topic, {})
-        present.pop((name, owner), None)
+        owners = present.setdefault(name, {})
+        before = _connections(owners)
+        owners.pop(owner, None)
         if count:
-            present[name, owner] = (count, trio.current_time() + seconds)
-        if not present:
-            del self._present[topic]
-        return sum(
-            count for (who, of), (count, _) in present.items() if who == name and of != owner
-        )
+            owners[owner] = (count, trio.current_time() + seconds)
+        self._tidy(topic, name)
+        return before, _connections(owners)
 
     async def members(self, topic: str) -> Sequence[Member]:
-        counts: dict[str, int] = {}
         now = trio.current_time()
-        for (name, _), (count, until) in self._present.get(topic, {}).items():
-            if now < until:
-                counts[name] = counts.get(name, 0) + count
-        return [Member(name, count) for name, count in sorted(counts.items())]
+        found = []
+        for name, owners in sorted(self._present.get(topic, {}).items()):
+            alive = sum(count for count, until in owners.values() if now < until)
+            if alive:
+                found.append(Member(name, alive))
+        return found
 
     async def lapsed(self) -> Sequence[tuple[str, str]]:
         now = trio.current_time()
-        found = []
+        gone = []
         for topic, present in list(self._present.items()):
-            over = {key for key, (_, until) in present.items() if until <= now}
-            for key in over:
-                del present[key]
-            still = {name for name, _ in present}
-            found += [(topic, name) for name in {name for name, _ in over} - still]
-            if not present:
-                del self._present[topic]
-        return found
+            for name, owners in list(present.items()):
+                for owner in [of for of, (_, until) in owners.items() if until <= now]:
+                    del owners[owner]
+                if not owners:
+                    gone.append((topic, name))
+                    self._tidy(topic, name)
+        return gone
+
+    def _tidy(self, topic: str, name: str) -> None:
+        present = self._present[topic]
+        if not present[name]:
+            del present[name]
+        if not present:
+            del self._present[topic]
+
+
+def _connections(owners: Mapping[str, tuple[int, float]]) -> int:
+    return sum(count for count, _ in owners.values())

@@ -217,11 +217,29 @@ async def _a_lease_has_one_holder(open_broker: OpenBroker) -> None:
         expect_same(await engine.claim("l", "you", 0.5), None, "who held a released lease")
         await trio.sleep(1)
         expect_same(await engine.holder("l"), None, "who holds a lapsed lease")
-        await engine.join("r", "x", "dead", 1, 0.5)
+
+
+async def _who_changes_who_is_present_is_told(open_broker: OpenBroker) -> None:
+    async with open_broker() as broker:
+        engine = broker._hub.engine
+
+        async def join(owner: str, count: int, seconds: float = 60) -> tuple[int, int]:
+            before, now = await engine.join("r", "x", owner, count, seconds)
+            return before, now
+
+        expect_same(await join("me", 2), (0, 2), "connections before and after the first")
+        expect_same(await join("me", 2), (2, 2), "connections, said again")
+        expect_same(await join("dead", 1, 0.5), (2, 3), "connections of two owners")
+        expect_same(await join("me", 0), (3, 1), "connections when one owner has none")
         await trio.sleep(1)
         expect_same(await engine.members("r"), [], "who is present after it lapsed")
         expect_same([*await engine.lapsed()], [("r", "x")], "who lapsed")
         expect_same([*await engine.lapsed()], [], "who lapsed, told again")
+        expect_same(await join("dead", 1, 0.5), (0, 1), "connections of one who had lapsed")
+        await trio.sleep(1)
+        expect_same(await join("me", 1), (1, 2), "connections of one of whom nobody was told")
+        expect_same([*await engine.lapsed()], [], "who lapsed, while another has the name")
+        expect_same(await join("me", 0), (1, 0), "connections when the last has gone")
 
 
 async def _a_closed_broker_says_so(open_broker: OpenBroker) -> None:
@@ -255,6 +273,7 @@ _CHECKS: Sequence[Check] = (
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,
     _a_lease_has_one_holder,
+    _who_changes_who_is_present_is_told,
     _a_closed_broker_says_so,
 )
 

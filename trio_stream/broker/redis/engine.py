@@ -274,16 +274,19 @@ class RedisEngine:
         holder = await self._commands.request(b"GET", self._keys.lease(name))
         return None if holder is None else holder.decode()
 
-    async def join(self, topic: str, name: str, owner: str, count: int, seconds: float) -> int:
+    async def join(
+        self, topic: str, name: str, owner: str, count: int, seconds: float
+    ) -> tuple[int, int]:
         keys = [self._keys.present(topic), self._keys.members]
         args = (topic, owner, name, count, _ms(seconds))
-        return int(await self._commands.call(scripts.JOIN, keys, *args))
+        before, now = await self._commands.call(scripts.JOIN, keys, *args)
+        return int(before), int(now)
 
     async def members(self, topic: str) -> Sequence[Member]:
-        counts: dict[str, int] = {}
-        for name, count in await self._commands.call(scripts.MEMBERS, [self._keys.present(topic)]):
-            counts[name.decode()] = counts.get(name.decode(), 0) + int(count)
-        return [Member(name, count) for name, count in sorted(counts.items())]
+        found = await self._commands.call(scripts.MEMBERS, [self._keys.present(topic)])
+        return sorted(
+            (Member(name.decode(), int(count)) for name, count in found), key=lambda m: m.name
+        )
 
     async def lapsed(self) -> Sequence[tuple[str, str]]:
         gone = await self._commands.call(

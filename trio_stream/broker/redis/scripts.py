@@ -197,48 +197,57 @@ RELEASE = _script(
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
 
+#: Who is present on a topic is a hash: by name, the owners with how many they have and until when.
 _PRESENCE = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-local function others(key, name)
-  local found, all = 0, redis.call('HGETALL', key)
-  for i = 1, #all, 2 do
-    local count, till = string.match(all[i + 1], '(%d+):(%d+)')
-    if cjson.decode(all[i])[2] == name and tonumber(till) > now then
-      found = found + tonumber(count)
-    end
+local function owners_of(key, name)
+  local owners = redis.call('HGET', key, name)
+  return owners and cjson.decode(owners) or {}
+end
+local function write(key, name, owners)
+  if next(owners) then redis.call('HSET', key, name, cjson.encode(owners))
+  else redis.call('HDEL', key, name) end
+end
+local function connections(owners, since)
+  local found = 0
+  for _, lease in pairs(owners) do
+    local count, till = string.match(lease, '(%d+):(%d+)')
+    if tonumber(till) > since then found = found + tonumber(count) end
   end
   return found
 end
 """
 
-#: KEYS present members; ARGV topic owner name count milliseconds. How many others there are.
+#: KEYS present members; ARGV topic owner name count milliseconds. How many there were under this
+#: name, and how many there are now, lapsed ones that `LAPSED` has not told included.
 JOIN = _script(
     _PRESENCE
     + """
-local field, member = cjson.encode({ARGV[2], ARGV[3]}), cjson.encode({ARGV[1], ARGV[2], ARGV[3]})
-redis.call('HDEL', KEYS[1], field)
-redis.call('ZREM', KEYS[2], member)
-local found = others(KEYS[1], ARGV[3])
-if ARGV[4] ~= '0' then
+local topic, owner, name, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local owners, member = owners_of(KEYS[1], name), cjson.encode({topic, owner, name})
+local before = connections(owners, 0)
+if count == '0' then
+  owners[owner] = nil
+  redis.call('ZREM', KEYS[2], member)
+else
   local till = string.format('%.0f', now + tonumber(ARGV[5]))
-  redis.call('HSET', KEYS[1], field, ARGV[4] .. ':' .. till)
+  owners[owner] = count .. ':' .. till
   redis.call('ZADD', KEYS[2], till, member)
 end
-return found
+write(KEYS[1], name, owners)
+return {before, connections(owners, 0)}
 """
 )
 
-#: KEYS present. Names and counts, a name as often as processes have it.
+#: KEYS present. Names and counts.
 MEMBERS = _script(
     _PRESENCE
     + """
 local found, all = {}, redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local count, till = string.match(all[i + 1], '(%d+):(%d+)')
-  if tonumber(till) > now then
-    found[#found + 1] = {cjson.decode(all[i])[2], count}
-  end
+  local count = connections(cjson.decode(all[i + 1]), now)
+  if count > 0 then found[#found + 1] = {all[i], count} end
 end
 return found
 """
@@ -251,9 +260,12 @@ LAPSED = _script(
 local gone = {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1000)) do
   local topic, owner, name = unpack(cjson.decode(member))
+  local key = ARGV[1] .. topic
+  local owners = owners_of(key, name)
+  owners[owner] = nil
+  write(key, name, owners)
   redis.call('ZREM', KEYS[1], member)
-  redis.call('HDEL', ARGV[1] .. topic, cjson.encode({owner, name}))
-  if others(ARGV[1] .. topic, name) == 0 then gone[#gone + 1] = {topic, name} end
+  if not next(owners) then gone[#gone + 1] = {topic, name} end
 end
 return gone
 """
