@@ -315,6 +315,59 @@ async def test_an_error_of_redis_is_told_to_who_publishes(server: RedisServer) -
         assert int(last)
 
 
+async def test_a_topic_whose_key_is_something_else_harms_no_other(server: RedisServer) -> None:
+    async with open_broker(server.url) as broker:
+        start = await broker.publish("good", "first")
+        await server.command("SET", "{trio_stream}:t:bad", "something else")
+        results: dict[str, str | BrokerUnavailableError] = {}
+
+        async def publish(topic: str) -> None:
+            try:
+                results[topic] = await broker.publish(topic, "x")
+            except BrokerUnavailableError as exc:
+                results[topic] = exc
+
+        batches = broker.statistics().engine["batches"]
+        async with trio.open_nursery() as nursery:
+            for topic in ("good", "bad", "better"):
+                nursery.start_soon(publish, topic)
+        assert broker.statistics().engine["batches"] == batches + 2
+        assert "wrong kind" in str(results.pop("bad"))
+        subscription = broker.subscribe("good", "better", after=start)
+        assert {(await anext(subscription)).id for _ in range(2)} == set(results.values())
+
+
+@pytest.mark.parametrize("key", ["live", "heads", "log", "t:t"])
+async def test_a_publish_that_fails_for_a_key_that_is_something_else_leaves_nothing_behind(
+    server: RedisServer, key: str
+) -> None:
+    async with open_broker(server.url, memory_bytes=1) as broker:
+        await broker.publish("t", "before")
+        key = "{trio_stream}:" + key
+        await server.command("RENAME", key, "{trio_stream}:aside")
+        await server.command("SET", key, "something else")
+        with pytest.raises(BrokerUnavailableError, match="wrong kind"):
+            await broker.publish("t", "in vain")
+        await server.command("RENAME", "{trio_stream}:aside", key)
+        await broker.publish("t", "after")
+        subscription = broker.subscribe("t", after="earliest")
+        assert [(await anext(subscription)).data for _ in range(2)] == ["before", "after"]
+
+
+async def test_ids_go_on_after_what_a_topic_holds_whatever_became_of_the_log(
+    server: RedisServer,
+) -> None:
+    async with open_broker(server.url) as broker:
+        old = await broker.publish("t", "old")
+        ahead = str(int(old) + 10**12)  # as if the clock had been right then, and late now
+        fields = ("k", "", "e", "data: ahead\n\n", "m", f"{old}:100:0")
+        await server.command("XADD", "{trio_stream}:t:t", f"{ahead}-0", *fields)
+        await server.command("DEL", "{trio_stream}:log")
+        new = await broker.publish("t", "new")
+        assert int(new) > int(ahead)
+        assert int(await broker.publish("u", "newer")) > int(new)
+
+
 async def test_a_process_that_was_cut_off_for_too_long_reads_what_it_missed(
     server: RedisServer,
 ) -> None:

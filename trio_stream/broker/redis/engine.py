@@ -164,14 +164,24 @@ class RedisEngine:
             if not self._waiting:
                 self._work = trio.Event()
                 continue
-            batch = self._next_batch()
-            result: outcome.Maybe[int] = outcome.Error(_closed())
-            try:
-                result = outcome.Value(await self._append(batch))
-            except BrokerUnavailableError as exc:
-                result = outcome.Error(exc)
-            finally:
-                _resolve(batch, result)
+            await self._store(self._next_batch())
+
+    async def _store(self, batch: list[_Waiting]) -> None:
+        """Store a batch, and tell each who waits."""
+        result: outcome.Maybe[int] = outcome.Error(_closed())
+        try:
+            result = outcome.Value(await self._append(batch))
+        except UnreachableError as exc:
+            result = outcome.Error(exc)
+        except BrokerUnavailableError as exc:
+            result = outcome.Error(exc)
+            if len(batch) > 1:  # nothing of it is stored, maybe because of a single topic
+                result = outcome.Error(_closed())  # to whom this does not get
+                for waiting in batch:
+                    if waiting.task is not None:
+                        await self._store([waiting])
+        finally:
+            _resolve(batch, result)
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

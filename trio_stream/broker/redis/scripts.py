@@ -96,26 +96,30 @@ local floor, max_events, max_bytes = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3
 local age, live_events, max_topics = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local count, now = tonumber(ARGV[9]), now_us()
 local now_ms = math.floor(now / 1000)
+-- A key that is not what it should be fails one of these calls, before anything is written.
+redis.call('XLEN', live)
 local state = redis.call('HMGET', log, 'last', 'base', 'live', 'forgotten')
-local last, base, newest = tonumber(state[1]), tonumber(state[2]), state[3]
-if not last then  -- deleted, or evicted: to every reader, all that was before is gone
-  last = math.max(now, floor)
-  base, newest = last, text(last)
-  redis.call('HSET', log, 'base', text(base))
-elseif not base or redis.call('EXISTS', heads) == 0 and last > base then
-  redis.call('HSET', log, 'lost', text(last))
-end
-last = math.max(last, floor)
-local unknown = text(math.max(base or last, tonumber(state[4]) or 0))
-local topics = {}
+local topics, known = {}, floor
 for i = 1, count do
   local name, stream = ARGV[9 + i], KEYS[4 + i]
   local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local offset = entry and string.match(entry[2][6], ':(%d+):') or '0'
   local before = redis.call('ZSCORE', heads, name)
-  before = before and text(tonumber(before)) or unknown
+  before = before and text(tonumber(before))
+  if entry then known = math.max(known, tonumber(string.match(entry[1], '%d+'))) end
   topics[i] = {name = name, stream = stream, before = before, offset = tonumber(offset)}
 end
+local last, base, newest = tonumber(state[1]), tonumber(state[2]), state[3]
+if not last then  -- deleted, or evicted: to every reader, all that was before is gone
+  last = math.max(now, known)
+  base, newest = last, text(last)
+  redis.call('HSET', log, 'base', text(base))
+elseif not base or redis.call('EXISTS', heads) == 0 and last > base then
+  redis.call('HSET', log, 'lost', text(last))
+end
+last = math.max(last, known)
+local unknown = text(math.max(base or last, tonumber(state[4]) or 0))
+for _, topic in ipairs(topics) do topic.before = topic.before or unknown end
 local first = text(last + 1)
 for p = 10 + count, #ARGV, 3 do
   last = last + 1
