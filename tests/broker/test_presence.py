@@ -165,11 +165,59 @@ async def test_the_broker_is_closed_while_members_leave(
 
 
 async def test_one_of_two_connections_ends(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_broker() as broker, present(broker, "ann"):
+    async with open_broker() as broker:
         async with present(broker, "ann"):
+            pass
+        async with present(broker, "ann"):
+            async with present(broker, "ann"):
+                assert await names(broker, "room") == [("ann", 2)]
+            await trio.testing.wait_all_tasks_blocked()
+            assert await names(broker, "room") == [("ann", 1)]
+
+
+async def test_both_connections_end_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_broker(presence_grace=5) as broker:
+
+        async def stay() -> None:
+            async with present(broker, "ann"):
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stay)
+            nursery.start_soon(stay)
+            await trio.testing.wait_all_tasks_blocked()
             assert await names(broker, "room") == [("ann", 2)]
+            nursery.cancel_scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
+        assert await names(broker, "room") == [("ann", 1)]  # maybe back in a moment
+        await trio.sleep(5.1)
+        assert await names(broker, "room") == []
+        assert await news(broker, "room") == [("join", "ann"), ("leave", "ann")]
+
+
+async def test_an_engine_that_is_closed_meanwhile_is_no_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    engine = Flaky()
+
+    async def closed(event: str) -> None:
+        raise trio.ClosedResourceError
+
+    async with open_broker(engine, presence_grace=0) as broker, present(broker, "ann"):
+        async with present(broker, "bob"):
+            engine.before_append = closed
+        await trio.sleep(1)
         assert await names(broker, "room") == [("ann", 1)]
+    assert engine.news == [("join", "ann"), ("join", "bob")]
+
+
+async def test_a_closed_broker_has_no_members() -> None:
+    engine = Flaky()
+    async with open_broker(engine) as broker:
+        subscription = broker.subscribe("room", presence="ann")
+    with pytest.raises(trio.ClosedResourceError):
+        await anext(subscription)
+    assert await engine.members("room") == []
 
 
 async def test_who_gives_up_while_coming_takes_nobody_along(
@@ -226,10 +274,12 @@ async def test_who_was_told_to_have_left_while_his_process_was_silent_joins_agai
 
 
 @pytest.mark.parametrize("failure", ["unreachable", "deaf", "full"])
+@pytest.mark.parametrize("shared", [True, False])
 async def test_the_news_of_an_outage_are_told_after_it(
-    autojump_clock: trio.testing.MockClock, failure: str
+    autojump_clock: trio.testing.MockClock, failure: str, shared: bool
 ) -> None:
     engine = Flaky()
+    engine.shared = shared
     async with open_broker(engine, presence_grace=0) as broker:
         setattr(engine, failure, True)
         async with present(broker, "bob"):
@@ -313,6 +363,7 @@ async def test_one_name_that_fails_keeps_nobody_elses_lease_from_being_prolonged
         present(broker, "ann", "bad", "room"),
         present(broker, "bob"),
     ):
+        await engine.join("room", "eve", "dead", 1, 1)
         await trio.sleep(60)
         assert await names(broker, "room") == [("ann", 1), ("bob", 1)]
-        assert engine.news == [("join", "ann"), ("join", "bob")]
+        assert engine.news == [("join", "ann"), ("join", "bob"), ("leave", "eve")]

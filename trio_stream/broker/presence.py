@@ -38,7 +38,8 @@ _Key = tuple[str, str]
 def presence_topic(topic: str) -> str:
     """Where the news of a topic's members are published: events ``join`` and ``leave``.
 
-    Their data is ``{"name": ...}``. Subscribe to it along with the topic itself.
+    Their data is ``{"name": ...}``. Subscribe to it along with the topic itself. Read in order they
+    tell who is present; after an outage the same may be told twice, so keep a set, not a count.
     """
     return f"$presence/{topic}"
 
@@ -75,8 +76,6 @@ class Presence:
 
     async def join(self, selection: Selection, name: str) -> None:
         """A subscription has come; the first under a name is news."""
-        if self._closing:
-            return
         keys = [(topic, name) for topic in _present_on(selection)]
         for key in keys:  # all of them before the first checkpoint: `leave` takes all of them back
             self._member(key).count += 1
