@@ -152,7 +152,7 @@ async def test_the_broker_is_closed_while_members_leave(
     everybody = [f"n{n}" for n in range(5)]
 
     async def wait(event: str) -> None:
-        await trio.sleep(0.01 if slow else 0)
+        await trio.sleep(0.4 if slow else 0)  # there is a second for all of them
 
     engine.before_append = wait
     async with open_broker(engine, presence_grace=5) as broker:

@@ -127,8 +127,9 @@ class Presence:
     async def close(self) -> None:
         """Everybody who is present through this process is gone."""
         self._closing = True
-        for key in list(self._members):
-            await self._settle(key)
+        async with trio.open_nursery() as nursery:  # there is little time: all at once
+            for key in self._members:
+                nursery.start_soon(self._settle, key)
 
     async def _say_again(self) -> bool:
         for key in list(self._members):
