@@ -19,7 +19,10 @@ import trio.testing
 
 from trio_stream import Stream
 from trio_stream.broker import Broker, Subscription, open_broker
+from trio_stream.broker.sqlite import blocks as sqlite_blocks
+from trio_stream.broker.sqlite import directory as sqlite_directory
 from trio_stream.broker.sqlite import engine as sqlite_engine
+from trio_stream.broker.topics import Selection
 from trio_stream.errors import BrokerInUseError, BrokerStorageError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -280,6 +283,58 @@ async def test_what_cannot_be_written_is_told_and_not_stored(
         assert await ids_of(broker, "t") == [first, last]
 
 
+async def test_leaving_when_nothing_can_be_written_is_a_warning_and_closes_the_file(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_broker(url) as broker:
+        last = await broker.publish("t", "x")
+        engine: Any = broker._hub.engine
+        await engine._worker.call(engine._store._db.execute, "PRAGMA query_only = ON")
+    [warning] = caplog.records
+    assert (warning.name, warning.levelname) == ("trio_stream", "WARNING")
+    assert "log.db: attempt to write a readonly database" in warning.getMessage()
+    assert "ids jump ahead" in warning.getMessage()
+    async with open_broker(url) as broker:
+        assert int(broker.last_id) > int(last)
+        assert (await anext(broker.subscribe("t", after="earliest"))).id == last
+        with pytest.raises(GapError):
+            await anext(broker.subscribe("t", after=int(last) + 1))
+
+
+async def test_publishers_have_their_turn_while_something_is_looked_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_blocks, "_LOOKED_AT", 10)
+    monkeypatch.setattr(sqlite_directory, "_LOOKED_AT", 10)
+    async with open_broker(url, memory_bytes=1, max_topics=90) as broker:
+        first = await broker.publish("t/0", "x")
+        for n in range(100):
+            await broker.publish(f"t/{n}", n)
+        wanted = await broker.publish("p/1", "y")
+        await broker.publish("q", "the only one in memory")
+        engine: Any = broker._hub.engine
+        read, reads = engine._store.read, 0
+
+        def counting(*args: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return read(*args)
+
+        monkeypatch.setattr(engine._store, "read", counting)
+        subscription = broker.subscribe("p/*", after=first)
+        with pytest.raises(GapError) as caught:  # t/0, which is forgotten, might have been one
+            await anext(subscription)
+        assert caught.value.next == wanted
+        assert (await anext(subscription)).id == wanted
+        assert reads >= 90 / 10
+        # It does not take another look when nobody waits for it any more.
+        reads = 0
+        with trio.move_on_after(5) as scope:
+            scope.cancel()
+            await engine.read(Selection(["p/*"]), int(first), 1)
+        assert (scope.cancelled_caught, reads) == (True, 1)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="to root no file is read-only")
 async def test_a_read_only_file_is_told(url: str) -> None:
     async with open_broker(url):
@@ -414,10 +469,11 @@ async def test_a_clock_that_jumps_back_loses_nothing(
         ("sqlite:///", {}),
         ("sqlite:file.db", {}),
         ("sqlite:///x.db", {"synchronous": "extra"}),
+        ("sqlite:///x.db", {"max_topics": 0}),
     ],
 )
 async def test_wrong_urls_and_options_are_refused(url: str, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"SQLite URL|synchronous is"):
+    with pytest.raises(ValueError, match=r"SQLite URL|synchronous is|max_topics is"):
         async with open_broker(url, **options):
             pass
 

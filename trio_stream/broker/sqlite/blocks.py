@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, repeat
+from itertools import accumulate, chain, compress, repeat
 from typing import NamedTuple
 
 import msgspec
 
 from ..contract import PackedRecords, Record
+from ..topics import Selection
+from .directory import Directory, TopicRow
 
-__all__ = ["BLOCK_TABLES", "Block", "Parts", "TopicRow", "pack", "read_blocks"]
+__all__ = ["BLOCK_TABLES", "Block", "Parts", "pack", "read_blocks"]
 
 BLOCK_TABLES = """
 CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -36,17 +38,28 @@ PAGE_BYTES = 2**16
 _PAGE = """
 SELECT CAST(group_concat(data, '') AS BLOB), group_concat(parts), sum(events), min(last - events),
        max(last)
-FROM (SELECT * FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
+FROM (SELECT * FROM blocks WHERE last IN (SELECT value FROM json_each(?)) ORDER BY last)
 """
 
-#: How many events and bytes the next blocks have; of a single topic's only the index is read.
+#: The next blocks as one row, without what is in them.
 _AHEAD = """
-SELECT group_concat(events), group_concat(size)
-FROM (SELECT events, size FROM blocks WHERE {} AND last > ? ORDER BY last LIMIT ?)
+SELECT group_concat(last), group_concat(topic), group_concat(events), group_concat(size) FROM ({})
 """
+
+_OF_ALL = "SELECT last, topic, events, size FROM blocks WHERE last > ? ORDER BY last LIMIT ?"
+
+#: Of some topics: one for each, which SQLite merges as it goes, and reads nothing but their index.
+_OF_TOPIC = "SELECT last, topic, events, size FROM blocks WHERE topic = ? AND last > ?"
 
 #: Blocks that are looked at first. Large ones fill a page with fewer.
 _FEW = 4
+
+#: Topics whose blocks are looked up topic by topic. Among the blocks of all, it would take long to
+#: find those of a topic that has few.
+_FEW_TOPICS = 16
+
+#: Blocks that are looked at, whoever's they are, to find some that are wanted: some milliseconds.
+_LOOKED_AT = 1024
 
 
 class Block(NamedTuple):
@@ -96,13 +109,6 @@ _decode_ints = msgspec.json.Decoder(list[int]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class TopicRow(NamedTuple):
-    """What reading has to know of a topic: its name, and the newest id that was trimmed."""
-
-    name: str
-    trimmed: int
-
-
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
     data = [record.data for record in records]
@@ -117,40 +123,65 @@ def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     return [Block(last, len(data), size, topic, now, parts, b"".join(data))]
 
 
-def read_blocks(
-    db: sqlite3.Connection, topics: Mapping[int, TopicRow], after: int, limit: int
-) -> tuple[Sequence[Record], int | None]:
-    """A page: the oldest records of these topics, by number; and up to where, if others may follow.
+class _Ahead(NamedTuple):
+    """The next blocks, without what is in them: their columns."""
 
-    As many as fit, or a single one.
+    last: Sequence[int]
+    topic: Sequence[int]
+    events: Sequence[int]
+    size: Sequence[int]
+
+    def of(self, topics: Container[int]) -> _Ahead:
+        wanted = [topic in topics for topic in self.topic]
+        return self if all(wanted) else _Ahead(*[list(compress(column, wanted)) for column in self])
+
+    def that_fit(self, limit: int) -> int:
+        """How many make a page, of those that there are."""
+        by_events = bisect_right(list(accumulate(self.events)), limit)
+        by_bytes = bisect_right(list(accumulate(self.size)), PAGE_BYTES)
+        return max(min(1, len(self.last)), min(by_events, by_bytes))
+
+
+def read_blocks(
+    db: sqlite3.Connection, directory: Directory, selection: Selection, after: int, limit: int
+) -> tuple[Sequence[Record], int | None]:
+    """A page: the oldest records of these topics, and up to where, if others may follow.
+
+    As many as fit, or a single one. None, if it would take long to find one.
     """
-    if len(topics) == 1:
-        wanted, chosen = "topic = ?", str(*topics)
-    else:
-        # In the order of ids already, which the unary plus leaves SQLite no choice about:
-        # sorting all that is there for each page would cost more with every page.
-        wanted, chosen = "+topic IN (SELECT value FROM json_each(?))", json.dumps([*topics])
-    for most in (_FEW, limit):
-        events, sizes = db.execute(_AHEAD.format(wanted), (chosen, after, most)).fetchone()
-        fitting, found = _that_fit(events, sizes, limit)
-        if fitting < found or found < most:
+    few = directory.select(selection, after)
+    if few is not None and len(few) > _FEW_TOPICS:
+        few = None
+    for most in (_FEW, limit if few is not None else _LOOKED_AT):
+        ahead = _look_ahead(db, few, after, most)
+        topics = {number: directory.by_number[number] for number in {*ahead.topic}}
+        if few is None:
+            topics = {number: row for number, row in topics.items() if row.name in selection}
+        wanted = ahead.of(topics)
+        fitting = wanted.that_fit(limit)
+        if fitting < len(wanted.last) or len(ahead.last) < most:
             break  # else more of them may fit
-    if not found:
-        return (), None
-    columns = db.execute(_PAGE.format(wanted), (chosen, after, fitting)).fetchone()
+    upto = ahead.last[-1] if len(ahead.last) == most else None
+    if not fitting:
+        return (), upto
+    columns = db.execute(_PAGE, (json.dumps(wanted.last[:fitting]),)).fetchone()
     page = _Page(topics, *columns)
     records, last = page.after(after, limit)
-    return records, None if fitting == found < most and last == page.last else last
+    return records, upto if last == wanted.last[-1] else last
 
 
-def _that_fit(events: str | None, sizes: str, limit: int) -> tuple[int, int]:
-    """Of the next blocks, how many make a page, at least one; and how many there are."""
-    if events is None:
-        return 0, 0
-    by_events = list(accumulate(_decode_ints(f"[{events}]")))
-    by_bytes = list(accumulate(_decode_ints(f"[{sizes}]")))
-    fitting = min(bisect_right(by_events, limit), bisect_right(by_bytes, PAGE_BYTES))
-    return max(1, fitting), len(by_events)
+def _look_ahead(
+    db: sqlite3.Connection, few: Sequence[TopicRow] | None, after: int, most: int
+) -> _Ahead:
+    if few is None:
+        found = db.execute(_AHEAD.format(_OF_ALL), (after, most))
+    elif few:
+        each = " UNION ALL ".join([_OF_TOPIC] * len(few))
+        chosen = chain.from_iterable((row.number, after) for row in few)
+        found = db.execute(_AHEAD.format(f"{each} ORDER BY last LIMIT ?"), (*chosen, most))
+    else:
+        return _Ahead((), (), (), ())
+    return _Ahead(*[_decode_ints(f"[{column or ''}]") for column in found.fetchone()])
 
 
 @dataclass(frozen=True)

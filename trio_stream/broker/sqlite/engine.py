@@ -117,6 +117,7 @@ class SqliteEngine(LocalLeases):
         operating system, may undo the last transactions, typically some seconds of them.
         ``"off"``: likewise, and the file may be damaged. Ids are never given twice even so; a
         client that comes back with a lost one is told of a gap.
+      max_topics: topics of which a history is kept; those that were published to last.
 
     Raises:
       BrokerInUseError: another process, or another broker of this one, has the file open.
@@ -126,7 +127,13 @@ class SqliteEngine(LocalLeases):
     keeps_history = True
     shared = False
 
-    def __init__(self, url: str, retention: Retention, synchronous: Synchronous = "full") -> None:
+    def __init__(
+        self,
+        url: str,
+        retention: Retention,
+        synchronous: Synchronous = "full",
+        max_topics: int = 100_000,
+    ) -> None:
         super().__init__()
         if synchronous not in {"full", "normal", "off"}:
             raise ValueError(f"synchronous is 'full', 'normal' or 'off', not {synchronous!r}")
@@ -135,8 +142,9 @@ class SqliteEngine(LocalLeases):
             raise ValueError(f"an SQLite URL is sqlite:///path/to/file, not {url!r}")
         if self.path == ":memory:":
             raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
-        self._retention = retention
-        self._synchronous = synchronous
+        if max_topics < 1:
+            raise ValueError(f"max_topics is at least one, not {max_topics!r}")
+        self._open = partial(SqliteStore, self.path, retention, synchronous, max_topics)
         #: What is published now, and what was before and has not been begun with.
         self._gathering = _Batch()
         self._full: deque[_Batch] = deque()
@@ -157,9 +165,7 @@ class SqliteEngine(LocalLeases):
             async with trio.open_nursery() as nursery:
                 await nursery.start(worker.run)
                 try:
-                    self._store = await worker.call(
-                        SqliteStore, self.path, self._retention, self._synchronous
-                    )
+                    self._store = await worker.call(self._open)
                     self._last = self._store.last
                     task_status.started(self._last)
                     try:
@@ -235,6 +241,17 @@ class SqliteEngine(LocalLeases):
                 reschedule(publisher.task, publisher)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        head = self._store.last
+        page = await self._read(selection, after, limit)
+        gone = page.gone
+        # It may take long to find something. Publishers have their turn in between.
+        while not page.records and page.upto < head:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            page = await self._read(selection, page.upto, limit)
+            gone = {**gone, **page.gone}
+        return Page(page.records, page.upto, gone)
+
+    async def _read(self, selection: Selection, after: int, limit: int) -> Page:
         if self._closing:
             raise _closed()
         return await self._worker.call(self._store.read, selection, after, limit)

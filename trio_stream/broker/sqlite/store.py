@@ -7,10 +7,12 @@ waits up to 5 ms to get it back. So rows are written and read many to a step.
 
 from __future__ import annotations
 
+import json
+import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,20 +24,35 @@ from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
 from ..contract import Page, Record, Retention
 from ..memory import first_id
 from ..topics import EARLIEST, Selection
-from .blocks import BLOCK_TABLES, Block, Parts, TopicRow, pack, read_blocks
+from .blocks import BLOCK_TABLES, Block, Parts, pack, read_blocks
+from .directory import TOPIC_TABLES, Directory, TopicRow
 
 __all__ = ["SqliteStore", "Synchronous"]
+
+log = logging.getLogger("trio_stream")
 
 Synchronous = Literal["full", "normal", "off"]
 
 #: "trio" and the layout's version, by which a file is known.
-_APPLICATION, _LAYOUT = 0x7472696F, 2
+_APPLICATION, _LAYOUT = 0x7472696F, 3
 
 _TABLES = """
 CREATE TABLE log (last INTEGER NOT NULL, base INTEGER NOT NULL, clean INTEGER NOT NULL);
 CREATE TABLE cuts (kept INTEGER NOT NULL, lost INTEGER NOT NULL);
-CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-                     trimmed INTEGER NOT NULL);
+"""
+
+#: Of each topic of which something was too old: its number, the id before that and its last id, and
+#: how many events and bytes that was.
+_GONE = """
+SELECT json_group_array(json_array(topic, before, last, events, size)) FROM (
+  SELECT topic, min(last - events) AS before, max(last) AS last, sum(events) AS events,
+         sum(size) AS size
+  FROM blocks WHERE last < ? GROUP BY topic)
+"""
+
+_TRIM_GONE = """
+UPDATE topics SET trimmed = (SELECT max(last) FROM blocks WHERE topic = number AND last < ?)
+WHERE number IN (SELECT topic FROM blocks WHERE last < ?)
 """
 
 _by_topic = attrgetter("topic")
@@ -43,26 +60,24 @@ _by_topic = attrgetter("topic")
 #: Rows that one statement inserts; SQLite takes 32,766 values.
 _ROWS_AT_ONCE = (256, 64, 16, 4, 1)
 
-#: Topics whose numbers are remembered between transactions.
+#: Topics of which it is remembered between transactions how much they hold.
 _CACHED_TOPICS = 10_000
 
 
 @dataclass(slots=True)
 class _Topic:
-    """What is known of a topic between transactions."""
+    """How much a topic holds, as known between transactions."""
 
-    number: int
-    trimmed: int
+    row: TopicRow
     events: int = 0
     bytes: int = 0
     #: The sizes of what is kept of its oldest block, and that block's last id; empty until needed.
     oldest: deque[int] = field(default_factory=deque)
     oldest_last: int = 0
 
-    def drop(self, last: int, events: int, size: int) -> None:
-        """Its oldest blocks are gone, up to this id, of which nothing was gone before."""
+    def drop(self, events: int, size: int) -> None:
+        """Its oldest blocks are gone, of which nothing was gone before."""
         assert not self.oldest
-        self.trimmed = last
         self.events -= events
         self.bytes -= size
 
@@ -90,15 +105,26 @@ def _named(exc: sqlite3.Error, path: str) -> BrokerError:
 class SqliteStore:
     """An open file, exclusively this process's."""
 
-    def __init__(self, path: str, retention: Retention, synchronous: Synchronous) -> None:
+    def __init__(
+        self,
+        path: str,
+        retention: Retention,
+        synchronous: Synchronous,
+        max_topics: int = 100_000,
+    ) -> None:
         self._path = path
         self._retention = retention
+        self._max_topics = max_topics
         self._topics: dict[str, _Topic] = {}
+        #: Of topics whose newest id is this or less, nothing is left: if there are many, it is time
+        #: to forget some.
+        self._empty = 0
         with named_errors(path):
             # isolation_level None: transactions begin and end where this module says so.
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
                 self._claim(synchronous)
+                self._directory: Directory | None = Directory(self._db, max_topics)
             except BaseException:
                 self._db.close()
                 raise
@@ -123,8 +149,8 @@ class SqliteStore:
         if not tables:
             self._create()
         # The newest event there is stands for itself; `last` is for those that were deleted.
-        self.last, self.base, clean = db.execute(
-            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), base, clean FROM log"
+        self.last, clean = db.execute(
+            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), clean FROM log"
         ).fetchone()
         if not clean:
             # The last process crashed, and so, perhaps, did the machine: ids that it gave may be
@@ -136,7 +162,7 @@ class SqliteStore:
         db.execute("COMMIT")
 
     def _create(self) -> None:
-        for statement in (_TABLES + BLOCK_TABLES).split(";"):
+        for statement in (_TABLES + TOPIC_TABLES + BLOCK_TABLES).split(";"):
             self._db.execute(statement)
         self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
@@ -145,10 +171,17 @@ class SqliteStore:
 
     def close(self) -> None:
         """Say that nothing was lost, and let go of the file."""
-        with named_errors(self._path):
-            try:
-                self._db.execute("UPDATE log SET clean = 1")
-            finally:
+        try:
+            self._db.execute("UPDATE log SET clean = 1")
+        except sqlite3.Error as exc:
+            log.warning(
+                "%s: %s, so the file cannot say that nothing is lost: at the next start ids jump "
+                "ahead, and clients that come back with one in between are told of a gap",
+                self._path,
+                exc,
+            )
+        finally:
+            with named_errors(self._path):
                 self._db.close()
 
     # Writing.
@@ -157,21 +190,30 @@ class SqliteStore:
         """Store all of them, whose ids this process has given, in one transaction."""
         with named_errors(self._path), self._transaction():
             now = time.time()
+            directory = self._known()
             blocks: list[Block] = []
             touched: dict[str, _Topic] = {}
             for name, run in groupby(records, _by_topic):
                 topic = touched.get(name)
                 if topic is None:
                     topic = touched[name] = self._topic(name)
-                for block in pack(list(run), topic.number, now):
+                for block in pack(list(run), topic.row.number, now):
                     topic.events += block.events
                     topic.bytes += block.size
                     blocks.append(block)
             self._insert(blocks)
+            rows = directory.by_number
+            for block in blocks:
+                directory.published(rows[block.topic], block.last)
             for topic in touched.values():
                 if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
                     self._trim(topic)
             self._expire(now)
+            forgotten = directory.forget(self._empty)
+            for row in forgotten:
+                self._topics.pop(row.name, None)
+            if not forgotten:
+                self._empty = 0  # there are not many of them
         self.last = records[-1].id
 
     def _insert(self, blocks: Sequence[Block]) -> None:
@@ -191,9 +233,15 @@ class SqliteStore:
             self._db.execute("COMMIT")
         except BaseException:
             self._topics.clear()  # what it counted may not have happened
+            self._directory, self._empty = None, 0
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+    def _known(self) -> Directory:
+        if self._directory is None:
+            self._directory = Directory(self._db, self._max_topics)
+        return self._directory
 
     def _topic(self, name: str) -> _Topic:
         topic = self._topics.get(name)
@@ -204,17 +252,14 @@ class SqliteStore:
         return topic
 
     def _load_topic(self, name: str) -> _Topic:
-        row = self._db.execute(
-            "SELECT number, trimmed FROM topics WHERE name = ?", (name,)
-        ).fetchone()
+        directory = self._known()
+        row = directory.find(name)
         if row is None:
-            added = self._db.execute("INSERT INTO topics VALUES (NULL, ?, ?)", (name, self.base))
-            assert added.lastrowid is not None
-            return _Topic(added.lastrowid, self.base)
-        topic = _Topic(*row)
+            return _Topic(directory.add(name))
+        topic = _Topic(row)
         topic.events, topic.bytes = self._db.execute(
             "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM blocks WHERE topic = ?",
-            row[:1],
+            (row.number,),
         ).fetchone()
         gone = self._load_oldest(topic)
         topic.events -= len(gone)
@@ -226,12 +271,12 @@ class SqliteStore:
         """Look at its oldest block; returns the sizes of what is gone of it already."""
         oldest = self._db.execute(
             "SELECT parts FROM blocks WHERE topic = ? AND last > ? ORDER BY last LIMIT 1",
-            (topic.number, topic.trimmed),
+            (topic.row.number, topic.row.trimmed),
         ).fetchone()
         if oldest is None:
             return ()
         block = Parts.parse(oldest[0])
-        gone = max(0, topic.trimmed - (block.last - len(block.sizes)))
+        gone = max(0, topic.row.trimmed - (block.last - len(block.sizes)))
         topic.oldest_last, topic.oldest = block.last, deque(block.sizes[gone:])
         return block.sizes[:gone]
 
@@ -248,13 +293,8 @@ class SqliteStore:
                 self._load_oldest(topic)
             topic.events -= 1
             topic.bytes -= topic.oldest.popleft()
-            topic.trimmed = topic.oldest_last - len(topic.oldest)
-        self._db.execute(
-            "DELETE FROM blocks WHERE topic = ? AND last <= ?", (topic.number, topic.trimmed)
-        )
-        self._db.execute(
-            "UPDATE topics SET trimmed = ? WHERE number = ?", (topic.trimmed, topic.number)
-        )
+            topic.row.trimmed = topic.oldest_last - len(topic.oldest)
+        self._known().trim(topic.row, topic.row.trimmed)
 
     def _expire(self, now: float) -> None:
         """Delete what is too old. Ids and times grow together, so it is all at the beginning."""
@@ -268,23 +308,19 @@ class SqliteStore:
             "SELECT last FROM blocks WHERE time >= ? ORDER BY last LIMIT 1", (limit,)
         ).fetchone()
         before = (self.last + 1 if kept is None else kept[0],)
-        gone = self._db.execute(
-            "SELECT name, topic, min(last - events), max(last), sum(events), sum(size) "
-            "FROM blocks JOIN topics ON number = topic WHERE last < ? GROUP BY topic",
-            before,
-        ).fetchall()
+        [gone] = self._db.execute(_GONE, before).fetchone()
         self._db.execute("UPDATE log SET last = ?", (self.last,))
-        self._db.executemany(
-            "UPDATE topics SET trimmed = ? WHERE number = ?",
-            [(last, number) for _, number, _, last, _, _ in gone],
-        )
+        self._db.execute(_TRIM_GONE, before * 2)
         self._db.execute("DELETE FROM blocks WHERE last < ?", before)
-        for name, _, before_first, last, events, size in gone:
-            topic = self._topics.get(name)
-            if topic is not None and topic.trimmed > before_first:
-                del self._topics[name]  # a part of the first block was gone already: count anew
+        for number, before_first, last, events, size in json.loads(gone):
+            row = self._known().by_number[number]
+            topic = self._topics.get(row.name)
+            if topic is not None and row.trimmed > before_first:
+                del self._topics[row.name]  # a part of the first block was gone already: count anew
             elif topic is not None:
-                topic.drop(last, events, size)
+                topic.drop(events, size)
+            self._known().trimmed(row, last)
+        self._empty = before[0] - 1
 
     # Reading.
 
@@ -297,38 +333,14 @@ class SqliteStore:
             foreign = after > self.last
             if foreign:
                 after = EARLIEST
-            topics = self._find_topics(selection)
-            gone = self._gone(selection, after, topics.values())
+            directory = self._known()
+            gone = directory.gone(selection, after)
             if foreign:
-                gone.setdefault("", self.base)
-            records, upto = read_blocks(self._db, topics, after, limit)
+                gone.setdefault("", directory.base)
+            if lost := [lost for kept, lost in self._cuts if kept < after < lost]:
+                gone[""] = max(*lost, gone.get("", 0))
+            records, upto = read_blocks(self._db, directory, selection, after, limit)
         return Page(records, self.last if upto is None else upto, gone)
-
-    def _gone(
-        self, selection: Selection, after: int, topics: Collection[TopicRow]
-    ) -> dict[str, int]:
-        """As of `Page`."""
-        gone = {topic.name: topic.trimmed for topic in topics if after < topic.trimmed}
-        lost = [lost for kept, lost in self._cuts if kept < after < lost]
-        if after < self.base and not {topic.name for topic in topics} >= set(selection.filters):
-            lost.append(self.base)
-        if lost:
-            gone[""] = max(lost)
-        return gone
-
-    def _find_topics(self, selection: Selection) -> dict[int, TopicRow]:
-        """By number."""
-        found: dict[int, TopicRow] = {}
-        for wanted in selection.names:
-            for number, *row in self._db.execute(
-                "SELECT number, name, trimmed FROM topics WHERE name = ?", (wanted,)
-            ):
-                found[number] = TopicRow(*row)
-        if selection.patterns:
-            for number, *row in self._db.execute("SELECT number, name, trimmed FROM topics"):
-                if row[0] in selection:
-                    found[number] = TopicRow(*row)
-        return found
 
 
 @cache
