@@ -38,8 +38,10 @@ PAGE_BYTES = 2**16
 _PAGE = """
 SELECT CAST(group_concat(data, '') AS BLOB), group_concat(parts), sum(events), min(last - events),
        max(last)
-FROM (SELECT * FROM blocks WHERE last IN (SELECT value FROM json_each(?)) ORDER BY last)
+FROM (SELECT * FROM blocks WHERE {} ORDER BY last LIMIT ?)
 """
+
+_CHOSEN, _NEXT = "last IN (SELECT value FROM json_each(?))", "topic = ? AND last > ?"
 
 #: The next blocks as one row, without what is in them.
 _AHEAD = """
@@ -47,6 +49,12 @@ SELECT group_concat(last), group_concat(topic), group_concat(events), group_conc
 """
 
 _OF_ALL = "SELECT last, topic, events, size FROM blocks WHERE last > ? ORDER BY last LIMIT ?"
+
+#: Of a single topic, its index says all that is wanted: the blocks themselves follow one another.
+_AHEAD_OF_TOPIC = """
+SELECT group_concat(events), group_concat(size) FROM (
+  SELECT events, size FROM blocks WHERE topic = ? AND last > ? ORDER BY last LIMIT ?)
+"""
 
 #: Of some topics: one for each, which SQLite merges as it goes, and reads nothing but their index.
 _OF_TOPIC = "SELECT last, topic, events, size FROM blocks WHERE topic = ? AND last > ?"
@@ -135,12 +143,6 @@ class _Ahead(NamedTuple):
         wanted = [topic in topics for topic in self.topic]
         return self if all(wanted) else _Ahead(*[list(compress(column, wanted)) for column in self])
 
-    def that_fit(self, limit: int) -> int:
-        """How many make a page, of those that there are."""
-        by_events = bisect_right(list(accumulate(self.events)), limit)
-        by_bytes = bisect_right(list(accumulate(self.size)), PAGE_BYTES)
-        return max(min(1, len(self.last)), min(by_events, by_bytes))
-
 
 def read_blocks(
     db: sqlite3.Connection, directory: Directory, selection: Selection, after: int, limit: int
@@ -150,6 +152,8 @@ def read_blocks(
     As many as fit, or a single one. None, if it would take long to find one.
     """
     few = directory.select(selection, after)
+    if few is not None and len(few) == 1:
+        return _read_topic(db, few[0], after, limit)
     if few is not None and len(few) > _FEW_TOPICS:
         few = None
     for most in (_FEW, limit if few is not None else _LOOKED_AT):
@@ -158,16 +162,41 @@ def read_blocks(
         if few is None:
             topics = {number: row for number, row in topics.items() if row.name in selection}
         wanted = ahead.of(topics)
-        fitting = wanted.that_fit(limit)
+        fitting = _that_fit(wanted.events, wanted.size, limit)
         if fitting < len(wanted.last) or len(ahead.last) < most:
             break  # else more of them may fit
     upto = ahead.last[-1] if len(ahead.last) == most else None
     if not fitting:
         return (), upto
-    columns = db.execute(_PAGE, (json.dumps(wanted.last[:fitting]),)).fetchone()
-    page = _Page(topics, *columns)
-    records, last = page.after(after, limit)
+    chosen = json.dumps(wanted.last[:fitting])
+    columns = db.execute(_PAGE.format(_CHOSEN), (chosen, fitting)).fetchone()
+    records, last = _Page(topics, *columns).after(after, limit)
     return records, upto if last == wanted.last[-1] else last
+
+
+def _read_topic(
+    db: sqlite3.Connection, row: TopicRow, after: int, limit: int
+) -> tuple[Sequence[Record], int | None]:
+    """Likewise, of a single topic: in two thirds of the time, where each event is a block."""
+    place = row.number, after
+    for most in (_FEW, limit):
+        columns = db.execute(_AHEAD_OF_TOPIC, (*place, most)).fetchone()
+        events, sizes = [_decode_ints(f"[{column or ''}]") for column in columns]
+        fitting = _that_fit(events, sizes, limit)
+        if fitting < len(events) or len(events) < most:
+            break  # else more of them may fit
+    if not fitting:
+        return (), None
+    page = _Page({row.number: row}, *db.execute(_PAGE.format(_NEXT), (*place, fitting)).fetchone())
+    records, last = page.after(after, limit)
+    return records, None if fitting == len(events) < most and last == page.last else last
+
+
+def _that_fit(events: Sequence[int], sizes: Sequence[int], limit: int) -> int:
+    """How many of these blocks make a page: at least one, if there is any."""
+    by_events = bisect_right(list(accumulate(events)), limit)
+    by_bytes = bisect_right(list(accumulate(sizes)), PAGE_BYTES)
+    return max(min(1, len(events)), min(by_events, by_bytes))
 
 
 def _look_ahead(
