@@ -20,14 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from trio_stream import (
-    Broker,
-    Stream,
-    StreamMiddleware,
-    last_event_id,
-    open_broker,
-    presence_topic,
-)
+from trio_stream import Broker, Stream, StreamMiddleware, last_event_id, open_broker, presence_topic
 
 
 async def page(request: Request) -> FileResponse:
