@@ -135,11 +135,7 @@ class Hub:
     def disappear_soon(self, selection: Selection, name: str) -> None:
         """For one who was dropped, and by the garbage collector perhaps: in whatever thread."""
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._disappear, selection, name)
-
-    def _disappear(self, selection: Selection, name: str) -> None:
-        if not self.closed:
-            self.presence.leave(selection, name)
+            self._token.run_sync_soon(self.presence.leave, selection, name)
 
     async def stop_runs(self) -> None:
         """Stop the resumable producers of this process, and tell those who watch them."""

@@ -31,11 +31,11 @@ class LogReader:
       unknown: what the client brought back is no id, and it has to be told.
     """
 
-    __slots__ = ("_hub", "_latest", "_told", "_unknown", "conflated", "gaps", "selection")
+    __slots__ = ("_hub", "_latest", "_selection", "_told", "_unknown", "conflated", "gaps")
 
     def __init__(self, hub: Hub, selection: Selection, *, latest: bool, unknown: bool) -> None:
         self._hub = hub
-        self.selection = selection
+        self._selection = selection
         self._latest = latest
         self._unknown = unknown
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
@@ -68,14 +68,14 @@ class LogReader:
         self.gaps += 1
         after, self._unknown = None if self._unknown else str(cursor), False
         following = page.records[0].event.id if page.records else None
-        return page, GapError(self.selection.filters, after, following)
+        return page, GapError(self._selection.filters, after, following)
 
     def caught_up(self) -> None:
         """All there is was delivered: what is gone by now need not be remembered any more."""
         self._told = NOTHING
 
     async def _read_page(self, cursor: int) -> tuple[Page, bool]:
-        page = await self._hub.read(self.selection, cursor, PAGE)
+        page = await self._hub.read(self._selection, cursor, PAGE)
         gap = self._unknown
         if page.gone or self._told is None:
             told, self._told = self._told, {**(self._told or NOTHING), **page.gone}
