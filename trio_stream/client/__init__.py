@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .attempts import AttemptEnded, AttemptOpened, Observer
-from .event_source import EventSource, ReadyState
+from .event_source import EventSource
+from .ready_state import ReadyState
 from .reconnect import ReconnectPolicy
 
 __all__ = [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any, Final, Self, final
 
 import httpx
@@ -12,33 +12,25 @@ import trio
 
 from ..codec import EventStreamDecoder, ServerSentEvent
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
-from ..errors import TrioStreamError, shown_url
+from ..errors import TrioStreamError, UpstreamStatusError, shown_url
 from ..stream.source import Sink
 from ..stream.source.contract import close_within
+from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
 from .connection import Connection
 from .connector import Connector, Headers, make_body, module_of_client
 from .last_event_id import check_last_event_id, to_header
+from .ready_state import ReadyState
 from .receiver import OneReceiver
 from .reconnect import ReconnectPolicy
-from .relay import relay_events
 
-__all__ = ["EventSource", "ReadyState"]
+__all__ = ["EventSource"]
+
+log = logging.getLogger("trio_stream")
 
 #: Five minutes of silence, twenty of the comments that the standard asks servers for "every 15
 #: seconds or so". Other clients of endless streams wait as long.
 IDLE_TIMEOUT: Final = 300.0
-
-
-class ReadyState(StrEnum):
-    """What an `EventSource` is doing: the standard's ``readyState``, equal to a plain string."""
-
-    #: It has no connection; receiving makes one.
-    CONNECTING = "connecting"
-    #: It has a connection that brings an event stream.
-    OPEN = "open"
-    #: It has none and never will.
-    CLOSED = "closed"
 
 
 @final
@@ -335,7 +327,16 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     async def run(self, sink: Sink) -> None:
         """Pass every event on, then close: what a `Stream` calls that has this as its source."""
         try:
+            await self.connect()
+            if isinstance(self._end, trio.EndOfChannel):
+                sink.no_content()
+                return
+            sink.ready()
             await relay_events(self, sink)
+        except UpstreamStatusError as exc:
+            # For whoever runs the proxy; a client is never shown what an upstream says.
+            log.error("upstream %s answered %d: %s", exc.url, exc.status, exc.body)
+            raise
         finally:
             await self.aclose()
 
