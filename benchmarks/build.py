@@ -8,12 +8,15 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import trustme
+
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
 SERVERS = HERE / "servers"
 LOAD = HERE / "load"
 PEERS = HERE / "peers"
 MODULES = PEERS / "node_modules"
+HEADERS = ("openssl/ssl.h", "nghttp2/nghttp2.h")
 
 
 class UnavailableError(Exception):
@@ -47,10 +50,11 @@ def _stale(target: Path, sources: Sequence[Path]) -> bool:
     return not target.exists() or target.stat().st_mtime < max(s.stat().st_mtime for s in sources)
 
 
-def _compile(name: str, *sources: Path) -> Path:
+def _compile(name: str, *sources: Path, libraries: Sequence[str] = ()) -> Path:
     target, compiler = BUILD / name, need("cc", "apt install gcc libc6-dev")
     if _stale(target, [*sources, *LOAD.glob("*.h")]):
-        _run([compiler, "-O2", "-Wall", "-Wextra", *map(str, sources), "-o", str(target)], 120)
+        options = ["-O2", "-Wall", "-Wextra", *map(str, sources), "-o", str(target)]
+        _run([compiler, *options, *(f"-l{library}" for library in libraries)], 120)
     return target
 
 
@@ -58,7 +62,22 @@ def load_generator() -> Path:
     """Compiled, and its parser proved on every split of a few responses."""
     check = _compile("check", LOAD / "check.c", LOAD / "parse.c")
     _run([str(check)], 60)
-    return _compile("load", LOAD / "load.c", LOAD / "parse.c")
+    if not all(Path("/usr/include", header).exists() for header in HEADERS):
+        raise UnavailableError("headers not found: apt install libssl-dev libnghttp2-dev")
+    sources = [LOAD / f"{name}.c" for name in ("load", "parse", "connection", "http2")]
+    return _compile("load", *sources, libraries=("ssl", "crypto", "nghttp2"))
+
+
+def certificate() -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, made anew when there is none."""
+    chain, key = BUILD / "certificate.pem", BUILD / "key.pem"
+    if not chain.exists():
+        BUILD.mkdir(exist_ok=True)
+        issued = trustme.CA().issue_cert("127.0.0.1")
+        issued.private_key_pem.write_to_path(str(key))
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(str(chain), append=True)
+    return chain, key
 
 
 def floor() -> Path:

@@ -107,7 +107,7 @@ def raise_file_limit(console: Console) -> None:
 def small(scenarios: Sequence[Scenario]) -> list[Scenario]:
     """So few connections that several scenarios become the same, which then runs once."""
     shrunk = [scenario.small() for scenario in scenarios]
-    return list({(one.kind, one.connections): one for one in shrunk}.values())
+    return list({(one.kind, one.connections, one.wire): one for one in shrunk}.values())
 
 
 def line_up(console: Console, wanted: Sequence[Peer], *, install: bool) -> list[Contestant]:
@@ -164,10 +164,10 @@ def compete(
     minutes = runs * (bench.pace.warmup + bench.pace.seconds + OVERHEAD_SECONDS) / 60
     console.print(f"{runs} runs, about {max(1, round(minutes))} min", highlight=False)
     for scenario in scenarios:
-        able = [c for c in contestants if scenario.kind in c.peer.kinds]
+        able = [c for c in contestants if c.peer.takes_part(scenario)]
         for contestant in contestants:
             if contestant not in able:
-                console.print(f"{contestant.peer.name} has no {scenario.kind}")
+                console.print(f"{contestant.peer.name} has no {scenario.name}")
         for result in rounds(bench, scenario, able):
             report.progress(console, result, scenario)
             results.append(result)

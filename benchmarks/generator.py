@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import STREAMS_PER_CONNECTION, Scenario
 from benchmarks.server import RunError
 
 
@@ -29,6 +29,12 @@ def _command(program: Path, scenario: Scenario, port: int, pace: Pace) -> list[s
         command += ["--connect-rate", str(scenario.connect_rate)]
     if scenario.numbered:
         command.append("--numbered")
+    if scenario.at_once:
+        command += ["--first-event", "--max-pending", str(scenario.connections)]
+    if scenario.wire != "clear":
+        command.append("--tls")
+    if scenario.wire == "http2":
+        command += ["--http2", str(STREAMS_PER_CONNECTION)]
     return [*command, "--latency"] if scenario.latency else command
 
 

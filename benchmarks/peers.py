@@ -13,16 +13,41 @@ from string import Template
 
 from benchmarks import build
 from benchmarks.build import UnavailableError
-from benchmarks.scenarios import Kind
+from benchmarks.scenarios import Kind, Scenario, Wire
 
 OWN = "trio-stream"
 FLOOR = "c-floor"
 STREAMS: frozenset[Kind] = frozenset({"flood", "ticks", "idle", "fanout"})
 TOPICS: frozenset[Kind] = frozenset({"topic", "topic-flood", "topic-idle"})
+CROWD: frozenset[Kind] = frozenset({"crowd"})
+HTTP1: frozenset[Wire] = frozenset({"clear", "tls"})
+EVERY_WIRE: frozenset[Wire] = frozenset({"clear", "tls", "http2"})
 
-# Builds or installs what is missing (when told to) and gives the command for a port; the directory
-# is the run's own. Raises UnavailableError.
-Prepare = Callable[[bool], Callable[[int, Path], list[str]]]
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is to listen."""
+
+    port: int
+    wire: Wire
+    directory: Path  # the run's own
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.wire != "clear"
+
+    def options(self, certificate: str, key: str) -> list[str]:
+        """The command line's options by these names, where there is TLS."""
+        if not self.is_encrypted:
+            return []
+        chain, private = build.certificate()
+        return [certificate, str(chain), key, str(private)]
+
+
+Command = Callable[[Place], list[str]]
+
+# Builds or installs what is missing (when told to). Raises UnavailableError.
+Prepare = Callable[[bool], Command]
 
 
 @dataclass(frozen=True)
@@ -32,9 +57,13 @@ class Peer:
     prepare: Prepare
     versions: Callable[[], str]
     kinds: frozenset[Kind] = STREAMS
+    wires: frozenset[Wire] = frozenset({"clear"})
     environment: Mapping[str, str] = field(default_factory=dict)
     publisher: bool = False  # needs somebody to publish to it over HTTP
     default: bool = True  # runs when no --peer is given
+
+    def takes_part(self, scenario: Scenario) -> bool:
+        return scenario.kind in self.kinds and scenario.wire in self.wires
 
 
 def _python(code: str, extra: str) -> None:
@@ -59,27 +88,45 @@ STANDARD = ["--loop", "uvloop", "--http", "httptools"]
 
 
 def _hypercorn(app: str, imports: str) -> Prepare:
-    def prepare(install: bool) -> Callable[[int, Path], list[str]]:
+    def prepare(install: bool) -> Command:
         _python(f"import hypercorn, trio; {imports}", PIP)
-        return lambda port, _: [sys.executable, "-m", *HYPERCORN, f"127.0.0.1:{port}", app]
+
+        def command(place: Place) -> list[str]:
+            address = f"127.0.0.1:{place.port}"
+            tls = place.options("--certfile", "--keyfile")
+            return [sys.executable, "-m", *HYPERCORN, address, *tls, app]
+
+        return command
 
     return prepare
+
+
+def _served(install: bool) -> Command:
+    _python("import benchmarks.servers.serve", PIP)
+    start = [sys.executable, "-m", "benchmarks.servers.serve"]
+    return lambda place: [*start, str(place.port), *place.options("certfile", "keyfile")]
 
 
 def _uvicorn(app: str, imports: str, options: list[str]) -> Prepare:
-    def prepare(install: bool) -> Callable[[int, Path], list[str]]:
+    def prepare(install: bool) -> Command:
         extra = "pip install 'uvicorn[standard]'" if options is STANDARD else PIP
         _python(f"import uvicorn; {imports}", extra)
-        return lambda port, _: [sys.executable, "-m", *UVICORN, *options, "--port", str(port), app]
+
+        def command(place: Place) -> list[str]:
+            tls = place.options("--ssl-certfile", "--ssl-keyfile")
+            start = [sys.executable, "-m", *UVICORN, *options]
+            return [*start, "--port", str(place.port), *tls, app]
+
+        return command
 
     return prepare
 
 
-def _elysia(install: bool) -> Callable[[int, Path], list[str]]:
+def _elysia(install: bool) -> Command:
     bun = str(build.bun(install))
     source = str(build.SERVERS / "elysia.ts")
     # Bun would fetch missing packages by itself in the middle of a run.
-    return lambda port, _: [bun, "run", "--no-install", source, str(port)]
+    return lambda place: [bun, "run", "--no-install", source, str(place.port)]
 
 
 def _elysia_versions() -> str:
@@ -87,27 +134,32 @@ def _elysia_versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in wanted.items())
 
 
-def _go(install: bool) -> Callable[[int, Path], list[str]]:
+def _go(install: bool) -> Command:
     server = str(build.go_server())
-    return lambda port, _: [server, str(port)]
+    return lambda place: [server, str(place.port), *place.options("certificate", "key")[1::2]]
 
 
-def _nchan(install: bool) -> Callable[[int, Path], list[str]]:
+def _nchan(install: bool) -> Command:
     program, modules = build.nginx()
     template = Template((build.SERVERS / "nchan.conf").read_text())
 
-    def command(port: int, directory: Path) -> list[str]:
-        configuration = directory / "nginx.conf"
-        values = {"modules": modules, "directory": directory, "port": port}
+    def command(place: Place) -> list[str]:
+        configuration = place.directory / "nginx.conf"
+        values = {"modules": modules, "directory": place.directory, "tls": ""}
+        values |= {"listen": f"127.0.0.1:{place.port} backlog=4096"}
+        if place.is_encrypted:
+            chain, key = build.certificate()
+            values["tls"] = f"ssl_certificate {chain}; ssl_certificate_key {key};"
+            values["listen"] += " ssl http2" if place.wire == "http2" else " ssl"
         configuration.write_text(template.safe_substitute(values))
-        return [program, "-p", str(directory), "-e", "stderr", "-c", str(configuration)]
+        return [program, "-p", str(place.directory), "-e", "stderr", "-c", str(configuration)]
 
     return command
 
 
-def _floor(install: bool) -> Callable[[int, Path], list[str]]:
+def _floor(install: bool) -> Command:
     server = str(build.floor())
-    return lambda port, _: [server, str(port)]
+    return lambda place: [server, str(place.port)]
 
 
 def _said_by(*command: str) -> Callable[[], str]:
@@ -128,7 +180,16 @@ _ALL = (
             "benchmarks.servers.trio_stream_app:app", "import benchmarks.servers.trio_stream_app"
         ),
         _distributions("hypercorn", "trio"),
-        kinds=STREAMS | TOPICS,
+        kinds=STREAMS | TOPICS | CROWD,
+        wires=EVERY_WIRE,
+    ),
+    Peer(
+        "trio-stream-serve",
+        "this project, started by its own `serve`",
+        _served,
+        _distributions("hypercorn", "trio"),
+        kinds=CROWD | {"topic-idle"},
+        wires=EVERY_WIRE,
     ),
     Peer(
         "trio-stream-by-hand",
@@ -139,12 +200,15 @@ _ALL = (
         ),
         _distributions("hypercorn", "trio"),
         kinds=TOPICS,
+        wires=EVERY_WIRE,
     ),
     Peer(
         "bare-hypercorn",
         "bare ASGI, one send per event, on Hypercorn's Trio worker",
         _hypercorn("benchmarks.servers.bare:on_hypercorn", "pass"),
         _distributions("hypercorn", "trio"),
+        kinds=STREAMS | CROWD,
+        wires=EVERY_WIRE,
     ),
     Peer(
         "sse-starlette-hypercorn",
@@ -194,7 +258,8 @@ _ALL = (
         "Go net/http, GOMAXPROCS=1",
         _go,
         _said_by("go", "version"),
-        kinds=STREAMS | TOPICS,
+        kinds=STREAMS | TOPICS | CROWD,
+        wires=EVERY_WIRE,
         environment={"GOMAXPROCS": "1"},
     ),
     Peer(
@@ -203,6 +268,7 @@ _ALL = (
         _nchan,
         _said_by("nginx", "-v"),
         kinds=TOPICS | {"idle", "fanout"},
+        wires=EVERY_WIRE,
         publisher=True,
     ),
     Peer(

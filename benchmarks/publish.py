@@ -1,49 +1,50 @@
 """Publishes over HTTP, on the load generator's core: for peers that don't run code of ours.
 
-`python -m benchmarks.publish PORT` posts a timestamp to `/publish` twenty times a second, on one
-kept connection. The timestamp is taken before the request leaves, as the request is part of what
-such a peer needs to deliver an event; its other costs to the publishing application aren't counted.
+`python -m benchmarks.publish PORT WIRE` posts a timestamp to `/publish` twenty times a second, on
+one kept connection. The timestamp is taken before the request leaves, as the request is part of
+what such a peer needs to deliver an event; its other costs to the publishing application aren't
+counted.
 
-`python -m benchmarks.publish PORT flood` posts the numbers from 1 on to `/publish-flood` as fast as
-they are taken: on one connection, which keeps them in order, with `PIPELINED` requests on their way
-at any time, so that the server never waits for a request.
+`python -m benchmarks.publish PORT WIRE flood` posts the numbers from 1 on to `/publish-flood` as
+fast as they are taken: on one connection, which keeps them in order, with `PIPELINED` requests on
+their way at any time, so that the server never waits for a request. That is in clear, always.
 """
 
 from __future__ import annotations
 
-import http.client
 import socket
 import sys
 import time
 
+from benchmarks.client import connection
 from benchmarks.servers.workload import INTERVAL, now
 
 PIPELINED = 256
 _ANSWER = b"HTTP/1.1 "
 
 
-def publish_forever(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+def publish_forever(port: int, *, encrypted: bool) -> None:
+    publisher = connection(port, encrypted=encrypted)
     due = time.monotonic()
     while True:
         due += INTERVAL
         time.sleep(max(0.0, due - time.monotonic()))
-        connection.request("POST", "/publish", now(), {"Content-Type": "text/plain"})
-        response = connection.getresponse()
+        publisher.request("POST", "/publish", now(), {"Content-Type": "text/plain"})
+        response = publisher.getresponse()
         response.read()
         if response.status >= 300:
             raise SystemExit(f"publishing failed: {response.status} {response.reason}")
 
 
 def flood_forever(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    with socket.create_connection(("127.0.0.1", port)) as publisher:
         sent = answered = 0
         rest = b""
         while True:
             wanted = range(sent + 1, answered + PIPELINED + 1)
-            connection.sendall(b"".join(map(_request, wanted)))
+            publisher.sendall(b"".join(map(_request, wanted)))
             sent = answered + PIPELINED
-            received = connection.recv(2**16)
+            received = publisher.recv(2**16)
             if not received:
                 raise SystemExit("publishing failed: the connection was closed")
             rest += received
@@ -60,4 +61,8 @@ def _request(number: int) -> bytes:
 
 
 if __name__ == "__main__":
-    (flood_forever if sys.argv[2:] == ["flood"] else publish_forever)(int(sys.argv[1]))
+    port, wire, *flood = sys.argv[1:]
+    if flood:
+        flood_forever(int(port))
+    else:
+        publish_forever(int(port), encrypted=wire != "clear")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import generator, proc
 from benchmarks.generator import Pace
-from benchmarks.peers import Peer
+from benchmarks.peers import Command, Peer
 from benchmarks.scenarios import SILENT, Scenario
 from benchmarks.server import RunError, running
 
@@ -18,7 +18,7 @@ from benchmarks.server import RunError, running
 @dataclass(frozen=True)
 class Contestant:
     peer: Peer
-    command: Callable[[int, Path], list[str]]
+    command: Command
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def rounds(bench: Bench, scenario: Scenario, contestants: Sequence[Contestant]) 
 def run_once(bench: Bench, scenario: Scenario, contestant: Contestant) -> dict[str, float]:
     """One fresh server, one load."""
     samples: dict[str, proc.Sample] = {}
-    with running(contestant.peer, contestant.command, bench.core, scenario.kind) as (port, group):
+    with running(contestant.peer, contestant.command, bench.core, scenario) as (port, group):
         pids = proc.members(group)
         samples["before"] = proc.sample(pids, bench.core)
 

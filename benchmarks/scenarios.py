@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["flood", "ticks", "idle", "fanout", "topic", "topic-flood", "topic-idle"]
+Kind = Literal["flood", "ticks", "idle", "fanout", "topic", "topic-flood", "topic-idle", "crowd"]
 
-SILENT: frozenset[Kind] = frozenset({"idle", "topic-idle"})
+#: HTTP/1.1 in clear or over TLS, or HTTP/2 over TLS, which is what browsers speak.
+Wire = Literal["clear", "tls", "http2"]
+
+SILENT: frozenset[Kind] = frozenset({"idle", "topic-idle", "crowd"})
+
+#: Streams of each HTTP/2 connection: as many as Hypercorn, and so a browser, opens at most.
+STREAMS_PER_CONNECTION = 100
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ MEDIAN = Metric("p50_ms", "p50 ms", "less", 3)
 P99 = Metric("p99_ms", "p99 ms", "less", 3)
 MISSED = Metric("missed", "events missed", "less", 0)
 MEMORY = Metric("kib_per_connection", "KiB/connection", "less", 1)
+CONNECTED = Metric("connect_seconds", "seconds", "less", 3)
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,18 @@ class Scenario:
     metrics: tuple[Metric, ...]
     latency: bool = False
     numbered: bool = False  # the events' numbers go on by one, and are checked
-    connect_rate: int = 0  # connections opened per second, in random gaps; 0: as fast as answered
+    connect_rate: int = 0  # streams opened per second, in random gaps; 0: as fast as answered
+    at_once: bool = False  # all opened at once, and each waited for until its first event
+    wire: Wire = "clear"
 
     @property
     def path(self) -> str:
         return f"/{self.kind}"
+
+    def over(self, wire: Wire) -> Scenario:
+        """The same over TLS or HTTP/2."""
+        title = {"clear": "", "tls": ", over TLS", "http2": ", over HTTP/2"}[wire]
+        return replace(self, name=f"{self.name}-{wire}", title=self.title + title, wire=wire)
 
     def small(self) -> Scenario:
         """The same with so few connections that it only shows that every piece runs."""
@@ -58,7 +72,7 @@ def _fanout(connections: int, kind: Literal["fanout", "topic"] = "fanout") -> Sc
     )
 
 
-_ALL = (
+_CLEAR = (
     Scenario("flood-1", "flood", "one stream of short strings, as fast as they go", 1, (RATE, CPU)),
     Scenario("flood-16", "flood", "sixteen such streams", 16, (RATE, CPU)),
     Scenario(
@@ -90,6 +104,21 @@ _ALL = (
         10_000,
         (MEMORY,),
     ),
+    Scenario(
+        "crowd-2000",
+        "crowd",
+        "2,000 clients at once: seconds until each has its first event",
+        2000,
+        (CONNECTED,),
+        at_once=True,
+    ),
 )
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+_ENCRYPTED = ("flood-1", "ticks", "idle", "fanout-500", "topic-500")
+_WIRES: tuple[Wire, ...] = ("tls", "http2")
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _CLEAR}
+SCENARIOS |= {
+    scenario.name: scenario
+    for scenario in (SCENARIOS[name].over(wire) for name in _ENCRYPTED for wire in _WIRES)
+}

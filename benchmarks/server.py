@@ -10,14 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from benchmarks.build import HERE
-from benchmarks.peers import Peer
-from benchmarks.scenarios import Kind
+from benchmarks.client import connection
+from benchmarks.peers import Command, Peer, Place
+from benchmarks.scenarios import Kind, Scenario
 
 START_SECONDS = 20.0
 STOP_SECONDS = 2.0
@@ -33,25 +34,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, *, encrypted: bool) -> bool:
     """Whether the server begins a stream: then its lazy imports are done, too.
 
     A silent one: on uvicorn a generator that never waits goes on for ever once its client has left,
     and nothing else runs any more.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    asked = connection(port, encrypted=encrypted)
     try:
-        connection.request("GET", "/idle", headers={"Accept": "text/event-stream"})
-        return connection.getresponse().status == 200
+        asked.request("GET", "/idle", headers={"Accept": "text/event-stream"})
+        return asked.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:
-        connection.close()
+        asked.close()
 
 
-def _await_answer(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+def _await_answer(process: subprocess.Popen[bytes], place: Place, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(port):
+    while not _answers(place.port, encrypted=place.is_encrypted):
         if process.poll() is not None or time.monotonic() > deadline:
             log.seek(0)
             tail = log.read().decode(errors="replace").strip()[-600:]
@@ -74,8 +75,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _publisher(port: int, kind: Kind) -> Iterator[None]:
-    command = [sys.executable, "-m", "benchmarks.publish", str(port)]
+def _publisher(place: Place, kind: Kind) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.publish", str(place.port), place.wire]
     if kind == "topic-flood":
         command.append("flood")
     process = subprocess.Popen(command, cwd=HERE.parent, stderr=subprocess.DEVNULL)
@@ -88,14 +89,15 @@ def _publisher(port: int, kind: Kind) -> Iterator[None]:
 
 @contextmanager
 def running(
-    peer: Peer, command: Callable[[int, Path], list[str]], core: int, kind: Kind
+    peer: Peer, command: Command, core: int, scenario: Scenario
 ) -> Iterator[tuple[int, int]]:
     """Yields the port and the process group of a server pinned to a core, children included."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as log:
         Path(directory).chmod(0o755)  # nginx's worker is another user when its master is root
+        place = Place(port, scenario.wire, Path(directory))
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command(port, Path(directory))],
+            ["taskset", "-c", str(core), *command(place)],
             cwd=HERE.parent,
             env={**os.environ, **peer.environment},
             stdin=subprocess.DEVNULL,
@@ -104,9 +106,9 @@ def running(
             start_new_session=True,
         )
         try:
-            _await_answer(process, port, log)
+            _await_answer(process, place, log)
             if peer.publisher:
-                with _publisher(port, kind):
+                with _publisher(place, scenario.kind):
                     yield port, process.pid
             else:
                 yield port, process.pid

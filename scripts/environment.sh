@@ -47,12 +47,13 @@ install() {
     touch "$stamp"
 }
 
-# provision PROGRAM:PACKAGE...: as root on Debian, install the packages whose programs are missing.
+# provision PROGRAM:PACKAGE...: as root on Debian, install the packages whose programs, or files
+# where a path is given, are missing.
 # Without it whoever needs one says so: a test is skipped with the reason, or fails in CI.
 provision() {
     missing=
     for pair in "$@"; do
-        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+        command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}"
     done
     if [ -z "$missing" ]; then return; fi
     if [ -z "${NO_APT:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

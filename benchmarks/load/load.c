@@ -4,25 +4,23 @@
  * the server's CPU and memory can be read at the window's two ends), then, once stdin is closed,
  * one line of JSON. Streams are read on until then, so nothing the server does after "end" is new. */
 #define _GNU_SOURCE
+#include "connection.h"
+#include "http2.h"
 #include "parse.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { READ_SIZE = 256 * 1024, READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 60 };
 
+/* A stream. Over HTTP/1.1 each has a connection of its own, over HTTP/2 many share one. */
 struct client {
-    int fd;
     bool requested; /* the request is on its way */
     bool answered;  /* the response head is here: no longer counted as pending */
     struct parser parser;
@@ -32,10 +30,13 @@ static struct {
     const char *path;
     int port, connections, max_pending;
     double warmup, seconds, connect_rate;
-    bool latency, numbered;
+    bool latency, numbered, first_event, tls;
+    int streams; /* of each HTTP/2 connection; 0: HTTP/1.1 */
 } options = {.path = "/", .connections = 1, .max_pending = 100, .warmup = 1, .seconds = 5};
 
 static struct client *clients;
+static struct connection *connections;
+static char host[32];
 static struct tally tally;
 static int epoll_fd, opened, pending, answered, lost;
 static uint64_t reads;
@@ -68,25 +69,67 @@ static void say(const char *word)
     fflush(stdout);
 }
 
-static void watch(struct client *client, int operation, uint32_t events)
+static int per_connection(void)
 {
-    struct epoll_event event = {.events = events, .data.ptr = client};
-    if (epoll_ctl(epoll_fd, operation, client->fd, &event) < 0)
+    return options.streams ? options.streams : 1;
+}
+
+static int first_client(const struct connection *connection)
+{
+    return (int)(connection - connections) * per_connection();
+}
+
+/* Behind its last client. */
+static int end_client(const struct connection *connection)
+{
+    int end = first_client(connection) + per_connection();
+    return end < options.connections ? end : options.connections;
+}
+
+static void watch(struct connection *connection, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = connection};
+    if (epoll_ctl(epoll_fd, operation, connection->fd, &event) < 0)
         fail("epoll_ctl");
 }
 
-static void open_client(struct client *client)
+static void send_request(struct connection *connection, struct client *client)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (client->fd < 0)
-        fail("socket: more descriptors needed (ulimit -n)");
-    if (connect(client->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
-        fail("connect");
-    watch(client, EPOLL_CTL_ADD, EPOLLOUT);
+    char request[512];
+    bool sent;
+    if (options.streams) {
+        sent = request_stream(connection, &client->parser, options.path, host);
+    } else {
+        int size = snprintf(request, sizeof request,
+                            "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n"
+                            "Cache-Control: no-cache\r\n\r\n", options.path, host);
+        sent = write_all(connection, request, (size_t)size);
+    }
+    if (!sent)
+        fail("the server refused a request");
+    client->requested = true;
+}
+
+/* Whose turn came before the connection was ready ask now. */
+static void send_requests(struct connection *connection)
+{
+    for (int i = first_client(connection); i < end_client(connection) && i < opened; ++i)
+        if (!clients[i].requested)
+            send_request(connection, &clients[i]);
+}
+
+static void open_client(int number)
+{
+    struct connection *connection = &connections[number / per_connection()];
     ++opened;
     ++pending;
+    if (connection->stage == READY) {
+        send_request(connection, &clients[number]);
+    } else if (connection->stage == CLOSED) {
+        if (!connect_to(connection, options.port))
+            fail("connect (more descriptors needed? ulimit -n)");
+        watch(connection, EPOLL_CTL_ADD, EPOLLOUT);
+    }
 }
 
 /* At most `max_pending` unanswered connections at once: the default backlog of many servers is 100,
@@ -96,58 +139,82 @@ static void open_client(struct client *client)
 static uint64_t open_some(uint64_t next)
 {
     while (opened < options.connections && pending < options.max_pending && next <= clock_ns()) {
-        open_client(&clients[opened]);
+        open_client(opened);
         if (options.connect_rate > 0)
             next += (uint64_t)(2e9 / options.connect_rate * drand48());
     }
     return next;
 }
 
-static void send_request(struct client *client)
+static void get_ready(struct connection *connection)
 {
-    char request[512];
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n"
-                        "Cache-Control: no-cache\r\n\r\n", options.path, options.port);
-    if (send(client->fd, request, (size_t)size, MSG_NOSIGNAL) != size)
+    bool wants_write;
+    if (!advance(connection, options.tls, &wants_write))
         fail("the server refused a connection");
-    client->requested = true;
-    watch(client, EPOLL_CTL_MOD, EPOLLIN);
+    watch(connection, EPOLL_CTL_MOD, wants_write ? EPOLLOUT : EPOLLIN);
+    if (connection->stage != READY)
+        return;
+    if (options.streams && !begin_http2(connection, &tally))
+        fail("the server does not speak HTTP/2");
+    send_requests(connection);
 }
 
-static void lose(struct client *client)
+static void lose(struct connection *connection)
 {
-    if (!client->answered)
-        fail("the server closed a connection, or answered with an error");
-    close(client->fd);
-    client->fd = -1;
-    ++lost;
+    for (int i = first_client(connection); i < end_client(connection); ++i) {
+        if (!clients[i].answered)
+            fail("the server closed a connection, or answered with an error");
+        ++lost;
+    }
+    close_connection(connection);
 }
 
 static void note_answer(struct client *client)
 {
-    if (client->answered || client->parser.phase == HEAD)
+    if (client->answered || client->parser.phase == HEAD || (options.first_event && !client->parser.events))
         return;
     client->answered = client->parser.phase != BAD;
     --pending;
     ++answered;
 }
 
-static void read_client(struct client *client)
+/* False when one of its streams has ended, which none should. */
+static bool look_at(const struct connection *connection)
 {
-    ssize_t got = recv(client->fd, buffer, sizeof buffer, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got > 0) {
+    bool streaming = true;
+    for (int i = first_client(connection); i < end_client(connection); ++i) {
+        note_answer(&clients[i]);
+        streaming &= clients[i].parser.phase < ENDED;
+    }
+    return streaming;
+}
+
+static bool take(struct connection *connection, size_t size)
+{
+    if (options.streams)
+        return feed_http2(connection, buffer, size);
+    feed(&clients[first_client(connection)].parser, &tally, buffer, size);
+    return true;
+}
+
+static void read_connection(struct connection *connection)
+{
+    bool more = true, taken = true;
+    ssize_t got = 0;
+    while (more && taken) {
+        got = read_some(connection, buffer, sizeof buffer, &more);
+        if (got <= 0)
+            break;
         ++reads;
         tally.bytes += (uint64_t)got;
         if (options.latency)
             tally.now = clock_ns();
-        feed(&client->parser, &tally, buffer, (size_t)got);
-        note_answer(client);
+        taken = take(connection, (size_t)got);
     }
-    if (got <= 0 || client->parser.phase >= ENDED)
-        lose(client);
+    /* Over HTTP/2 only while it matters: looking at a hundred streams costs more than an event. */
+    bool streaming = options.streams && answered == options.connections ? true : look_at(connection);
+    if (got == 0 || !taken || !streaming)
+        lose(connection);
 }
 
 /* Serves the sockets until `deadline` (ns), or until stdin ends when that is what is awaited. */
@@ -159,13 +226,13 @@ static bool turn(uint64_t deadline)
     int count = epoll_wait(epoll_fd, ready, READY_MAX, wait_ms);
     bool stdin_ended = false;
     for (int i = 0; i < count; ++i) {
-        struct client *client = ready[i].data.ptr;
-        if (client == NULL)
+        struct connection *connection = ready[i].data.ptr;
+        if (connection == NULL)
             stdin_ended = true;
-        else if (client->requested)
-            read_client(client);
+        else if (connection->stage == READY)
+            read_connection(connection);
         else
-            send_request(client);
+            get_ready(connection);
     }
     return !stdin_ended && clock_ns() < deadline;
 }
@@ -210,6 +277,15 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Over HTTP/2 a stream that ended in the window is found only now. */
+static int count_lost(void)
+{
+    int ended = 0;
+    for (int i = 0; i < options.connections; ++i)
+        ended += clients[i].parser.phase >= ENDED;
+    return ended > lost ? ended : lost;
+}
+
 static double percentile_ms(double fraction)
 {
     if (tally.sample_count == 0)
@@ -230,7 +306,7 @@ static void parse_options(int argc, char **argv)
     static const struct option names[] = {
         {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'}, {"warmup", 1, 0, 'w'},
         {"seconds", 1, 0, 's'}, {"max-pending", 1, 0, 'm'}, {"connect-rate", 1, 0, 'r'}, {"latency", 0, 0, 'l'},
-        {"numbered", 0, 0, 'n'}, {0}};
+        {"numbered", 0, 0, 'n'}, {"first-event", 0, 0, 'f'}, {"tls", 0, 0, 't'}, {"http2", 1, 0, '2'}, {0}};
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
         switch (name) {
         case 'p': options.port = atoi(optarg); break;
@@ -242,8 +318,12 @@ static void parse_options(int argc, char **argv)
         case 'r': options.connect_rate = atof(optarg); break;
         case 'l': options.latency = true; break;
         case 'n': options.numbered = tally.numbered = true; break;
+        case 'f': options.first_event = true; break;
+        case 't': options.tls = true; break;
+        case '2': options.streams = atoi(optarg); break;
         default: fail("usage: load --port N [--path /] [--connections N] [--warmup S] [--seconds S] "
-                      "[--max-pending N] [--connect-rate PER_SECOND] [--latency | --numbered]");
+                      "[--max-pending N] [--connect-rate PER_SECOND] [--latency | --numbered] "
+                      "[--first-event] [--tls] [--http2 STREAMS_PER_CONNECTION]");
         }
 }
 
@@ -253,6 +333,10 @@ static void prepare(void)
     alarm((unsigned)(2 * GIVE_UP_SECONDS + options.warmup + options.seconds));
     epoll_fd = epoll_create1(0);
     clients = calloc((size_t)options.connections, sizeof *clients);
+    connections = calloc((size_t)options.connections, sizeof *connections);
+    snprintf(host, sizeof host, "127.0.0.1:%d", options.port);
+    if (options.tls && !prepare_tls(options.streams > 0))
+        fail("no TLS");
     if (options.latency) {
         tally.sample_room = SAMPLES_MAX;
         tally.samples = calloc(SAMPLES_MAX, sizeof *tally.samples);
@@ -288,7 +372,7 @@ static struct window measure(void)
     window.seconds = 1e-9 * (double)(clock_ns() - from);
     window.cpu = cpu_seconds() - cpu;
     window.reads = reads;
-    window.lost = lost;
+    window.lost = count_lost();
     note_spread(&window);
     say("end");
     return window;

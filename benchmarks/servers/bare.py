@@ -38,7 +38,11 @@ def make_app(runtime: ModuleType) -> App:
             await runtime.sleep(INTERVAL)
             yield block(now())
 
-    sources = {"/flood": flood, "/ticks": ticks, "/fanout": hub.subscribe}
+    async def crowd() -> AsyncIterator[bytes]:
+        yield block(now())
+        await runtime.sleep_forever()
+
+    sources = {"/flood": flood, "/ticks": ticks, "/fanout": hub.subscribe, "/crowd": crowd}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -79,6 +79,18 @@ func idle(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func crowd(w http.ResponseWriter, r *http.Request) {
+	sent := false
+	stream(w, func() []byte {
+		if !sent {
+			sent = true
+			return stamped()
+		}
+		<-r.Context().Done()
+		return nil
+	})
+}
+
 type hub struct {
 	sync.Mutex
 	members map[chan []byte]bool
@@ -176,9 +188,14 @@ func main() {
 	http.HandleFunc("/flood", flood)
 	http.HandleFunc("/ticks", ticks)
 	http.HandleFunc("/idle", idle)
+	http.HandleFunc("/crowd", crowd)
 	http.HandleFunc("/fanout", members.fanout)
 	http.HandleFunc("/topic", members.fanout)
 	http.HandleFunc("/topic-flood", flooded.subscribe)
 	http.HandleFunc("/topic-idle", silent.fanout)
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+	address := "127.0.0.1:" + os.Args[1]
+	if len(os.Args) > 3 { // HTTP/2 where the client offers it
+		log.Fatal(http.ListenAndServeTLS(address, os.Args[2], os.Args[3], nil))
+	}
+	log.Fatal(http.ListenAndServe(address, nil))
 }

@@ -27,6 +27,11 @@ async def idle(stream: Stream) -> None:
     await trio.sleep_forever()
 
 
+async def greet(stream: Stream) -> None:
+    await stream.send(now())
+    await trio.sleep_forever()
+
+
 async def every_interval(publish: Callable[[], Awaitable[object]]) -> None:
     next_time = trio.current_time()
     while True:
@@ -94,6 +99,7 @@ def make_app(*publishers: Topics | ByHand) -> App:
         "/flood": lambda: Stream(on_trio.words()),
         "/ticks": lambda: Stream(tick),
         "/idle": lambda: Stream(idle),
+        "/crowd": lambda: Stream(greet),
     }
     for publisher in publishers:
         routes |= publisher.routes
