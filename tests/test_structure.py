@@ -27,6 +27,22 @@ ORDER = [
     "__main__",
 ]
 
+# Likewise inside the broker. Nobody there but who opens a broker knows which engines there are.
+BROKER_ORDER = [
+    "topics",
+    "contract",
+    "log",
+    "fanout",
+    "feed",
+    "reader",
+    "subscription",
+    "publisher",
+    "presence",
+    "resumable",
+    "broker",
+]
+ENGINES = {"memory", "sqlite", "redis", "engines"}
+
 # source -> encoder -> channel -> writer -> transport: `Stream` hands over, they don't know each
 # other. What a contract says (transport.base, stream.source.contract) is the seam itself.
 STAGES = {
@@ -39,12 +55,6 @@ STAGES = {
 
 # An adapter may import its framework: only who uses the one imports the other.
 FRAMEWORKS = {"quart", "quart_trio", "starlette"}
-
-
-@dataclass(frozen=True)
-class Import:
-    module: str  # as an absolute name
-    for_types_only: bool  # under `if TYPE_CHECKING:`
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,10 @@ class Module:
         return next((name for name, like in STAGES.items() if re.fullmatch(like, self.name)), None)
 
 
-def read_modules() -> dict[str, Module]:
+def read_modules(package: Path = PACKAGE) -> dict[str, Module]:
     modules = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in sorted(package.rglob("*.py")):
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
         name = name.removesuffix("__init__").removesuffix(".")
         modules[name] = Module(name, path, ast.parse(path.read_text()))
     return modules
@@ -75,28 +85,17 @@ MODULES = read_modules()
 every_module = pytest.mark.parametrize("module", MODULES.values(), ids=lambda m: m.name or "top")
 
 
-def imports_of(module: Module) -> Iterator[Import]:
-    """What a module imports, from anywhere in it, each name of a `from` import by itself."""
-    typing_blocks = [node for node in ast.walk(module.tree) if is_type_checking(node)]
-    for_types = {id(node) for block in typing_blocks for node in ast.walk(block)}
+def imports_of(module: Module) -> Iterator[str]:
+    """What a module imports, from anywhere in it and for types too, as absolute names.
+
+    Each name of a `from` import by itself.
+    """
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = absolute_name(module, node)
-            names = [f"{base}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            yield Import(name, id(node) in for_types)
-
-
-def is_type_checking(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-    )
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def absolute_name(module: Module, node: ast.ImportFrom) -> str:
@@ -109,14 +108,27 @@ def absolute_name(module: Module, node: ast.ImportFrom) -> str:
     return ".".join([*package, *(node.module or "").split(".")]).rstrip(".")
 
 
-def own_imports(module: Module, *, at_run_time: bool = False) -> set[str]:
-    """The modules of this package that a module imports, by their names in MODULES."""
+def own_imports(module: Module, modules: dict[str, Module] = MODULES) -> set[str]:
+    """The modules of this package that a module imports, for types too, by their names."""
     found = set()
     for imported in imports_of(module):
-        top, _, name = imported.module.partition(".")
-        if top == "trio_stream" and not (at_run_time and imported.for_types_only):
-            found.add(name if name in MODULES else name.rpartition(".")[0])
+        top, _, name = imported.partition(".")
+        if top == "trio_stream":
+            found.add(name if name in modules else name.rpartition(".")[0])
     return found
+
+
+def find_circle(modules: dict[str, Module]) -> list[str]:
+    """Modules each of which imports the next, from one of them back to itself; [] if none do."""
+    graph = {name: own_imports(module, modules) for name, module in modules.items()}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    if not graph:
+        return []
+    path = [min(graph)]  # whatever is left imports something that is left
+    while path.count(path[-1]) < 2:
+        path.append(min(graph[path[-1]] & graph.keys()))
+    return path[path.index(path[-1]) :]
 
 
 def functions_of(module: Module) -> Iterator[tuple[str, int]]:
@@ -152,10 +164,46 @@ def test_stages_never_import_each_other(module: Module) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    graph = {name: own_imports(module, at_run_time=True) for name, module in MODULES.items()}
-    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
-        graph = {name: imported for name, imported in graph.items() if name not in leaves}
-    assert graph == {}, "these import each other in a circle"
+    """Not for types either: a circle is a circle to whoever reads."""
+    circle = find_circle(MODULES)
+    assert not circle, "a circle of imports: " + " -> ".join(circle)
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "from .a import A",
+        "from trio_stream.inner import a",
+        "import trio_stream.inner.a",
+        "def later():\n    from . import a",
+        "if TYPE_CHECKING:\n    from .a import A",
+        "if typing.TYPE_CHECKING:\n    from ..inner.a import A",
+    ],
+)
+def test_a_circle_is_found(tmp_path: Path, closing: str) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (tmp_path / "__init__.py").write_text("from .uninvolved import x")
+    (tmp_path / "uninvolved.py").write_text("from .inner.a import A\nimport trio")
+    (inner / "a.py").write_text("from .b import B")
+    (inner / "b.py").write_text("from ..inner import c")
+    (inner / "c.py").write_text("import sys")
+    assert find_circle(read_modules(tmp_path)) == []
+    (inner / "c.py").write_text(closing)
+    circle = find_circle(read_modules(tmp_path))
+    assert circle == ["inner.a", "inner.b", "inner.c", "inner.a"]
+
+
+@every_module
+def test_the_broker_is_built_in_one_order(module: Module) -> None:
+    if module.part == "broker" and module.name != "broker":
+        own = {name.split(".")[1] for name in own_imports(module) if name.startswith("broker.")}
+        room = module.name.split(".")[1]
+        if room in BROKER_ORDER:
+            later = BROKER_ORDER[BROKER_ORDER.index(room) + 1 :]
+            assert own.isdisjoint(later)
+        if room != "broker":
+            assert room in ENGINES or own.isdisjoint(ENGINES)
 
 
 @every_module
@@ -169,20 +217,20 @@ def test_only_what_is_declared_is_imported(module: Module) -> None:
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     if module.part == "frameworks":
         declared |= FRAMEWORKS
-    imported = {name.module.partition(".")[0] for name in imports_of(module)}
+    imported = {name.partition(".")[0] for name in imports_of(module)}
     assert imported - sys.stdlib_module_names - {"trio_stream"} <= declared
 
 
 @every_module
 def test_never_asyncio(module: Module) -> None:
-    imported = {name.module.partition(".")[0] for name in imports_of(module)}
+    imported = {name.partition(".")[0] for name in imports_of(module)}
     assert not imported & {"asyncio", "anyio", "sniffio"}
 
 
 @every_module
 def test_the_codec_does_no_io(module: Module) -> None:
     if module.part in ("codec", "errors"):
-        imported = {name.module.partition(".")[0] for name in imports_of(module)}
+        imported = {name.partition(".")[0] for name in imports_of(module)}
         assert not imported & {"trio", "httpx", "hypercorn", "outcome"}
         assert not imported & {
             "io",

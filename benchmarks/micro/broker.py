@@ -235,7 +235,7 @@ async def rounds(events: int, behind: int, repeats: int) -> dict[str, list[float
                     for _ in range(behind // 5):
                         await singly.publish("t", "hello world hello")
                     for broker in (sqlite, singly):
-                        broker._hub.log.restart(0)  # nothing is left in memory
+                        broker._feed.log.restart(0)  # nothing is left in memory
                     measures: dict[str, Measure] = {
                         "flood on one stream": lambda: flood(behind),
                         "catch-up from memory": lambda b=memory: catch_up(b, behind),

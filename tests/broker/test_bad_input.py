@@ -86,7 +86,7 @@ async def test_a_run_that_cannot_be_run_is_refused(linger: float) -> None:
 
 
 async def test_after_its_end_a_broker_says_that_it_is_closed(broker: Broker) -> None:
-    broker._hub.close()
+    broker._feed.close()
     for call in (
         lambda: broker.publish("t", 1),
         lambda: broker.publish_many("t", []),

@@ -122,7 +122,7 @@ async def test_one_who_starts_while_the_broker_closes_is_not_given_the_end_for_a
     async with open_broker(url) as broker:
         await broker.publish("t", "after")
         source = broker.subscribe("t", after="earliest")
-        broker._hub.close()
+        broker._feed.close()
         async with connect(Stream(source)) as client:
             assert b"after" not in await client.read()
 
@@ -146,7 +146,7 @@ async def test_what_goes_while_it_looks_for_the_latest_is_told(tmp_path: Path) -
     async with open_broker(f"sqlite:///{tmp_path / 'log.db'}", history=3) as broker:
         await broker.publish_many("a", range(3))
         await broker.publish_many("b", range(3))
-        engine = broker._hub.engine
+        engine = broker.engine
         assert isinstance(engine, SqliteEngine)
         read, pages = engine.read, 0
 

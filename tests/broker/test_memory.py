@@ -139,12 +139,12 @@ async def test_publishers_that_wait_for_room_are_let_go_when_it_is_closed(
     async with trio.open_nursery() as nursery:
         async with open_broker() as broker:
             subscription = broker.subscribe("t")
-            broker._hub.fanout.add(subscription)  # so that there is something to hand out
+            broker._feed.fanout.add(subscription)  # so that there is something to hand out
             with patch.object(FanOut, "_hand_out", never):
                 nursery.start_soon(publisher, broker)
                 nursery.start_soon(publisher, broker)
                 await trio.sleep(1)
-                assert broker._hub.fanout.crowded
+                assert broker._feed.fanout.crowded
                 assert ended == 0
         with pytest.raises(trio.ClosedResourceError):
             await broker.publish("t", 1)

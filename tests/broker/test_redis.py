@@ -17,7 +17,7 @@ import trio.testing
 
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Stream
-from trio_stream.broker import Broker, ResumableRun, TopicEvent, hub, open_broker, presence
+from trio_stream.broker import Broker, ResumableRun, TopicEvent, contract, open_broker, presence
 from trio_stream.errors import BrokerUnavailableError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -380,7 +380,7 @@ async def test_a_process_that_was_cut_off_for_too_long_reads_what_it_missed(
             nursery.start_soon(reader.run)
             first = await a.publish("t", "first")
             await reader.until(first)
-            engine: Any = b._hub.engine
+            engine: Any = b.engine
             take, engine._take = engine._take, lambda entries: None  # it hears nothing
             missed = await a.publish_many("t", ["x" * 10] * 500)
             await trio.sleep(0.2)
@@ -410,7 +410,7 @@ async def test_a_wrong_password_is_told() -> None:
 
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (hub, presence):
+    for module in (contract, presence):
         monkeypatch.setattr(module, "LEASE", 1.0)
 
 
@@ -486,8 +486,8 @@ async def main():
             print("running", flush=True)
             await trio.sleep_forever()
 
-import trio_stream.broker.hub as hub
-hub.LEASE = 1.0
+import trio_stream.broker.contract as contract
+contract.LEASE = 1.0
 trio.run(main)
 """
 
@@ -558,7 +558,7 @@ async def test_a_process_that_was_given_up_too_soon_says_who_is_present_again(
     ):
         news = other.subscribe("$presence/room", after="earliest")
         assert (await anext(news)).event == "join"
-        engine: Any = paused._hub.engine
+        engine: Any = paused.engine
         call, engine._commands.call = engine._commands.call, cannot_be_reached
         with trio.fail_after(20):
             assert (await anext(news)).event == "leave"

@@ -14,7 +14,7 @@ async def read_all(broker: Broker, after: str | None, limit: int) -> tuple[list[
     """The ids after one, page by page, and whether it was told that some are gone."""
     cursor, ids, gone = int(after or 0), [], False
     while True:
-        page = await broker._hub.engine.read(Selection(["old", "y*", "young"]), cursor, limit)
+        page = await broker.engine.read(Selection(["old", "y*", "young"]), cursor, limit)
         ids += [str(record.id) for record in page.records]
         gone = gone or bool(page.gone)
         if not page.records:

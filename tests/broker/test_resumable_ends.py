@@ -263,6 +263,12 @@ def leases_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryEngine, "shared", True)
 
 
+def running(broker: Broker) -> ResumableRun:
+    run = broker._runs.get(TOPIC)
+    assert run is not None
+    return run
+
+
 async def test_a_lease_that_lapsed_is_taken_again(
     leases_lapse: None, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -270,8 +276,7 @@ async def test_a_lease_that_lapsed_is_taken_again(
     async with open_broker() as broker:
         async with connect(Stream(broker.resumable("a", answer))) as client:
             await words(client, 1)
-            engine = broker._hub.engine
-            await engine.release(TOPIC, broker._hub.runs[TOPIC].owner)
+            await broker.engine.release(TOPIC, running(broker).owner)
             assert len(await words(client)) == 20
         assert answer.runs == 1
 
@@ -284,19 +289,19 @@ async def test_one_that_was_taken_for_dead_gives_way(
     async with open_broker() as broker:
         async with connect(Stream(broker.resumable("a", answer))) as client:
             await words(client, 1)
-        hub = broker._hub
-        await hub.engine.release(TOPIC, hub.runs[TOPIC].owner)
+        engine, runs = broker.engine, broker._runs
+        await engine.release(TOPIC, running(broker).owner)
         if next_one_holds_it:
-            await hub.engine.claim(TOPIC, "another process", 10)
+            await engine.claim(TOPIC, "another process", 10)
         else:
-            await mark_end(hub, TOPIC, "lost")
+            await mark_end(runs.publisher, TOPIC, "lost")
         await trio.sleep(5)
         assert answer.cancelled == 1
-        assert not hub.runs
-        run = await find_run(hub, TOPIC)
+        assert runs.get(TOPIC) is None
+        run = await find_run(runs.feed, TOPIC)
         if next_one_holds_it:
             assert run.end is None  # it has not ended what is another's by now
-            assert await hub.engine.holder(TOPIC) == "another process"
+            assert await engine.holder(TOPIC) == "another process"
         else:
             async with connect(Stream(broker.resumable("a", answer))) as client:
                 assert await words(client, 2) == ["word0", "word1"]
@@ -313,17 +318,16 @@ async def test_nobody_is_buried_at_the_first_look(
         connect(Stream(broker.resumable("a", answer))) as client,
     ):
         await words(client, 1)
-        hub = broker._hub
-        owner = hub.runs[TOPIC].owner
-        watcher = Resumable(hub, "a", None, None, 30)
+        engine, owner = broker.engine, running(broker).owner
+        watcher = Resumable(broker._runs, "a", None, None, 30)
 
         async def look() -> None:
             buried.append(await watcher._bury())
 
         async with trio.open_nursery() as nursery:
-            await hub.engine.release(TOPIC, owner)
+            await engine.release(TOPIC, owner)
             nursery.start_soon(look)
             await trio.sleep(0.5)
-            await hub.engine.claim(TOPIC, owner, 10)
+            await engine.claim(TOPIC, owner, 10)
         assert buried == [False]
         assert len(await words(client)) == 30

@@ -245,7 +245,7 @@ async def read_all(events: Subscription, count: int) -> None:
 @asynccontextmanager
 async def with_pragma(broker: Broker, on: str, off: str) -> AsyncIterator[None]:
     """The store's own connection, so that SQLite itself fails and not a stand-in."""
-    engine: Any = broker._hub.engine
+    engine: Any = broker.engine
     await engine._worker.call(engine._store._db.execute, on)
     yield
     await engine._worker.call(engine._store._db.execute, off)
@@ -288,7 +288,7 @@ async def test_leaving_when_nothing_can_be_written_is_a_warning_and_closes_the_f
 ) -> None:
     async with open_broker(url) as broker:
         last = await broker.publish("t", "x")
-        engine: Any = broker._hub.engine
+        engine: Any = broker.engine
         await engine._worker.call(engine._store._db.execute, "PRAGMA query_only = ON")
     [warning] = caplog.records
     assert (warning.name, warning.levelname) == ("trio_stream", "WARNING")
@@ -312,7 +312,7 @@ async def test_publishers_have_their_turn_while_something_is_looked_for(
             await broker.publish(f"t/{n}", n)
         wanted = await broker.publish("p/1", "y")
         await broker.publish("q", "the only one in memory")
-        engine: Any = broker._hub.engine
+        engine: Any = broker.engine
         read, reads = engine._store.read, 0
 
         def counting(*args: Any) -> Any:
@@ -356,7 +356,7 @@ async def test_many_publishers_share_a_transaction(url: str) -> None:
 
 async def test_a_publisher_that_is_cancelled_before_its_turn_has_not_published(url: str) -> None:
     async with open_broker(url) as broker:
-        engine: Any = broker._hub.engine
+        engine: Any = broker.engine
         async with trio.open_nursery() as nursery:
             # The thread is busy, so one batch is on its way and the next one waits.
             nursery.start_soon(engine._worker.call, time.sleep, 0.2)
@@ -391,7 +391,7 @@ async def test_each_of_many_publishers_is_told_the_ids_of_its_own(url: str) -> N
                 event = await anext(events)
                 assert (event.id, event.data) == (id, ids[id])
         # One row for each topic and transaction, not one for each event.
-        engine: Any = broker._hub.engine
+        engine: Any = broker.engine
         [rows] = await engine._worker.call(
             lambda: engine._store._db.execute("SELECT count(*) FROM blocks").fetchone()
         )
@@ -403,7 +403,7 @@ async def test_when_all_of_a_transaction_to_be_are_cancelled_the_next_one_is_wri
 ) -> None:
     monkeypatch.setattr(sqlite_engine, "_TRANSACTION", 10)
     async with open_broker(url) as broker:
-        engine: Any = broker._hub.engine
+        engine: Any = broker.engine
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine._worker.call, time.sleep, 0.1)
             await trio.testing.wait_all_tasks_blocked()

@@ -364,7 +364,7 @@ async def test_publishers_wait_while_too_much_is_to_be_handed_out(many: bool) ->
 
         async def publisher(n: int) -> None:
             await (broker.publish_many("t", [n]) if many else broker.publish("t", n))
-            waiting.append(len(broker._hub.fanout._pending))
+            waiting.append(len(broker._feed.fanout._pending))
 
         nursery.start_soon(broker.subscribe("t").run, taker)
         await settled()

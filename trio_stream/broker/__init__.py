@@ -1,8 +1,10 @@
 """Topics: a topic is a log, a subscriber is a cursor.
 
 `contract` says what an engine is, and there are three; everything else is the same for all of them.
-`log` is what a process knows by heart, `fanout` hands out what is new, `subscription` is a cursor
-that catches up from the one and is served by the other.
+`log` is what a process knows by heart, `fanout` hands out what is new, `feed` is both of them and
+the engine behind; `subscription` is a cursor that catches up from the one and is served by the
+other, `publisher` the way in. `presence` and `resumable` publish and subscribe like anybody's code,
+and `broker` puts them all together.
 """
 
 from __future__ import annotations

@@ -11,9 +11,12 @@ import trio
 from ..codec import EncodedEvent, ServerSentEvent, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
-from .hub import Hub
+from .feed import LocalFeed
+from .log import MemoryLog
+from .presence import Presence
+from .publisher import Publisher
 from .reader import Cursor
-from .resumable import Producer, Resumable, request_stop
+from .resumable import Producer, Resumable, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import Selection, check_key, check_name, check_topic
@@ -30,10 +33,25 @@ class Broker:
     """Topics: publish to a name, and whoever subscribes to it gets the event; see `open_broker`.
 
     Everything here may be called from any task, while the broker is open.
+
+    Attributes:
+      engine: numbers the events and keeps them. For tests of what else it can do: what is
+        appended there is not checked.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        engine: Engine,
+        feed: LocalFeed,
+        publisher: Publisher,
+        presence: Presence,
+        runs: Runs,
+    ) -> None:
+        self.engine = engine
+        self._feed = feed
+        self._publisher = publisher
+        self._presence = presence
+        self._runs = runs
 
     async def publish(
         self, topic: str, data: Any, *, event: str | None = None, key: str = ""
@@ -57,12 +75,11 @@ class Broker:
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
         entry = Entry(_check(topic, key), _body(data, event), key)
-        # As `Hub.publish`, whose coroutine would be one more to wake up through: 0.4 of 8 us.
-        hub = self._hub
-        hub.check_open()
-        id = (await hub.engine.append((entry,)))[0]
-        if hub.accepted(1, id):
-            await hub.wait_for_room()
+        # As `Publisher.publish`, whose coroutine would be one more to wake up through: 0.4 of 8 us.
+        self._feed.check_open()
+        id = (await self.engine.append((entry,)))[0]
+        if self._publisher.accepted(1, id):
+            await self._publisher.wait_for_room()
         return str(id)
 
     async def publish_many(
@@ -83,7 +100,7 @@ class Broker:
         if not entries:
             await self._check_open()
             return []
-        return list(map(str, await self._hub.publish(entries)))
+        return list(map(str, await self._publisher.publish(entries)))
 
     def subscribe(
         self,
@@ -121,7 +138,9 @@ class Broker:
                 check_topic(name)
         if presence is not None:
             check_name(presence, "a name to be present under")
-        return Subscription(self._hub, Selection(topics), after, overflow, presence)
+        selection = Selection(topics)
+        visit = None if presence is None else self._presence.visit(selection, presence)
+        return Subscription(self._feed, selection, after, overflow, visit)
 
     def resumable(
         self,
@@ -157,12 +176,12 @@ class Broker:
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
         if not linger >= 0:
             raise ValueError(f"linger is some seconds, not {linger}")
-        return Resumable(self._hub, key, producer, after, linger)
+        return Resumable(self._runs, key, producer, after, linger)
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""
         await self._check_open()
-        return await request_stop(self._hub, key)
+        return await self._runs.request_stop(key)
 
     @property
     def last_id(self) -> str:
@@ -171,7 +190,7 @@ class Broker:
         Read it, then load a snapshot of your data, then ``subscribe(after=...)`` it: whatever
         changes in between is in the events.
         """
-        return str(self._hub.head)
+        return str(self._feed.head)
 
     async def presence(self, topic: str) -> list[Member]:
         """Who is present on a topic, by name, in all processes that share the log.
@@ -179,32 +198,31 @@ class Broker:
         Their coming and going are events ``join`` and ``leave`` on ``presence_topic(topic)``.
         """
         await self._check_open()
-        return list(await self._hub.engine.members(check_topic(topic)))
+        return list(await self.engine.members(check_topic(topic)))
 
     async def _check_open(self) -> None:
         await trio.lowlevel.checkpoint()
-        self._hub.check_open()
+        self._feed.check_open()
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""
-        hub = self._hub
-        following = len(hub.fanout.followers())
+        feed, log = self._feed, self._feed.log
         return BrokerStatistics(
-            published=hub.published,
-            delivered=hub.fanout.delivered,
-            subscriptions=hub.subscriptions,
-            behind=hub.subscriptions - following,
-            topics=len(hub.log),
-            events=hub.log.events,
-            bytes=hub.log.bytes,
-            engine=hub.engine.statistics(),
+            published=self._publisher.published,
+            delivered=feed.fanout.delivered,
+            subscriptions=feed.subscriptions,
+            behind=feed.subscriptions - len(feed.fanout.followers()),
+            topics=len(log),
+            events=log.events,
+            bytes=log.bytes,
+            engine=self.engine.statistics(),
         )
 
     def topic_statistics(self, topic: str) -> TopicStatistics:
         """What this process knows of one topic; a snapshot."""
-        events, size, oldest, newest = self._hub.log.topic(check_topic(topic))
+        events, size, oldest, newest = self._feed.log.topic(check_topic(topic))
         return TopicStatistics(
-            subscriptions=len(self._hub.fanout.followers(topic)),
+            subscriptions=len(self._feed.fanout.followers(topic)),
             events=events,
             bytes=size,
             oldest=None if oldest is None else str(oldest),
@@ -280,29 +298,31 @@ async def open_broker(
         raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
     else:
         engine = url
-    hub = Hub(engine, retention, memory_bytes)
-    hub.presence.grace = presence_grace
+    feed = LocalFeed(engine, retention, memory_bytes)
+    publisher = Publisher(engine, feed)
+    presence = Presence(engine, publisher, presence_grace)
     with unwrapped():
         async with trio.open_nursery() as nursery:
-            hub.start(await nursery.start(engine.run, hub), nursery)
-            nursery.start_soon(hub.fanout.run)
-            nursery.start_soon(hub.presence.run)
+            runs = Runs(engine, feed, publisher, presence, nursery)
+            feed.start(await nursery.start(engine.run, feed))
+            nursery.start_soon(feed.fanout.run)
+            nursery.start_soon(presence.run)
             if engine.shared:
-                nursery.start_soon(hub.presence.keep_alive)
+                nursery.start_soon(presence.keep_alive)
             if history_age is not None:
-                nursery.start_soon(_expire, hub, history_age)
+                nursery.start_soon(_expire, feed.log, history_age)
             try:
-                yield Broker(hub)
+                yield Broker(engine, feed, publisher, presence, runs)
             finally:
                 with trio.move_on_after(_FAREWELL, shield=True):
-                    await hub.stop_runs()
-                    hub.close()
-                    await hub.presence.close()
-                hub.close()
+                    await runs.stop_all()
+                    feed.close()
+                    await presence.close()
+                feed.close()
                 nursery.cancel_scope.cancel()
 
 
-async def _expire(hub: Hub, age: float) -> None:
+async def _expire(log: MemoryLog, age: float) -> None:
     while True:
         await trio.sleep(min(age / 4, 60))
-        hub.log.expire()
+        log.expire()

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -65,6 +66,7 @@ __all__ = [
     "Record",
     "Retention",
     "joined",
+    "lease_of",
     "wire_form",
 ]
 
@@ -279,3 +281,8 @@ class Engine(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """What the engine itself counts, for logs; the keys are its own."""
+
+
+def lease_of(engine: Engine) -> float:
+    """Seconds that a process's word holds, about who is present and what it runs."""
+    return LEASE if engine.shared else inf

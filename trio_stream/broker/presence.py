@@ -13,20 +13,20 @@ has, and looks whether it is still true.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import trio
 
 from ..codec import encode
 from ..errors import BrokerError
-from .contract import LEASE, Entry
+from .contract import LEASE, Engine, Entry, lease_of
+from .publisher import Publisher
 from .topics import Selection
-
-if TYPE_CHECKING:
-    from .hub import Hub
 
 __all__ = ["Presence", "presence_topic"]
 
@@ -63,16 +63,30 @@ class _Member:
 
 @final
 class Presence:
-    """The members that are present through this process."""
+    """The members that are present through this process.
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    Args:
+      engine: knows who is present through all of them.
+      publisher: for the news.
+      grace: seconds that somebody may be away without leaving.
+    """
+
+    def __init__(self, engine: Engine, publisher: Publisher, grace: float) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._grace = grace
+        #: Tells this broker from others on the same log, and from itself in an earlier life.
+        self._owner = uuid.uuid4().hex
+        self._token = trio.lowlevel.current_trio_token()
         self._members: dict[_Key, _Member] = {}
         #: When to look after whom; valid where it is the member's own ``due``.
         self._due: list[tuple[float, _Key]] = []
         self._changed = trio.Event()
         self._closing = False
-        self.grace = 0.0
+
+    def visit(self, selection: Selection, name: str) -> Visit:
+        """What makes somebody present on these topics while a subscription of them is used."""
+        return Visit(self, selection, name)
 
     async def join(self, selection: Selection, name: str) -> None:
         """A subscription has come; the first under a name is news."""
@@ -91,8 +105,13 @@ class Presence:
             if member is not None:  # else the broker is closed, and all have gone
                 member.count -= 1
                 if not member.count:  # where nobody is told, nobody is spared either
-                    member.until = now if _is_untold(topic) else now + self.grace
+                    member.until = now if _is_untold(topic) else now + self._grace
                 self._look_after(key, now if member.count else member.until)
+
+    def leave_soon(self, selection: Selection, name: str) -> None:
+        """`leave`, from whatever thread."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self.leave, selection, name)
 
     async def run(self) -> None:
         """Until cancelled: tell who has left, and what could not be told before."""
@@ -115,7 +134,7 @@ class Presence:
             was_well, well = well, False
             try:
                 # What is said into an outage may be heard or not; what is asked does no harm.
-                await self._hub.engine.holder("")
+                await self._engine.holder("")
                 well = await self._say_again()
                 # After an outage the other processes, too, are given time to say who is present.
                 if was_well or not well:
@@ -140,7 +159,7 @@ class Presence:
         return True
 
     async def _take_lapsed(self) -> None:
-        for key in await self._hub.engine.lapsed():
+        for key in await self._engine.lapsed():
             # It is this process's now, until the `leave` is published.
             self._member(key).told = None
             self._look_after(key, trio.current_time())
@@ -205,8 +224,8 @@ class Presence:
     async def _say(self, key: _Key, member: _Member) -> tuple[int, int, int]:
         topic, name = key
         count = self._count(member)
-        hub = self._hub
-        return count, *await hub.engine.join(topic, name, hub.owner, count, hub.lease)
+        lease = lease_of(self._engine)
+        return count, *await self._engine.join(topic, name, self._owner, count, lease)
 
     def _count(self, member: _Member) -> int:
         """How many connections a member has, where one that may be back in a moment is one."""
@@ -217,7 +236,32 @@ class Presence:
     async def _publish(self, event: str, key: _Key) -> None:
         topic, name = key
         body = encode({"name": name}, event=event).data
-        await self._hub.append([Entry(presence_topic(topic), body)])
+        await self._publisher.append([Entry(presence_topic(topic), body)])
+
+
+@final
+class Visit:
+    """One subscription's presence under a name, while it is used."""
+
+    __slots__ = ("_presence", "_selection", "begun", "name")
+
+    def __init__(self, presence: Presence, selection: Selection, name: str) -> None:
+        self._presence = presence
+        self._selection = selection
+        self.name = name
+        self.begun = False
+
+    async def begin(self) -> None:
+        self.begun = True
+        await self._presence.join(self._selection, self.name)
+
+    def end(self) -> None:
+        if self.begun:
+            self.begun = False
+            self._presence.leave(self._selection, self.name)
+
+    def end_soon(self) -> None:
+        self._presence.leave_soon(self._selection, self.name)
 
 
 def _present_on(selection: Selection) -> Iterable[str]:

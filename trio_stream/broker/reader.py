@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from ..errors import GapError
 from .contract import NOTHING, Page, Record
+from .feed import LocalFeed
 from .topics import EARLIEST, Selection, parse_cursor
-
-if TYPE_CHECKING:
-    from .hub import Hub
 
 __all__ = ["Cursor", "LogReader"]
 
@@ -25,16 +23,18 @@ class LogReader:
     """What is read for one subscription, in order.
 
     Args:
-      hub: the inside of the broker.
+      feed: the broker's log, as this process has it.
       selection: the topics that are read.
       latest: whether of each key only the newest event is wanted.
       unknown: what the client brought back is no id, and it has to be told.
     """
 
-    __slots__ = ("_hub", "_latest", "_selection", "_told", "_unknown", "conflated", "gaps")
+    __slots__ = ("_feed", "_latest", "_selection", "_told", "_unknown", "conflated", "gaps")
 
-    def __init__(self, hub: Hub, selection: Selection, *, latest: bool, unknown: bool) -> None:
-        self._hub = hub
+    def __init__(
+        self, feed: LocalFeed, selection: Selection, *, latest: bool, unknown: bool
+    ) -> None:
+        self._feed = feed
         self._selection = selection
         self._latest = latest
         self._unknown = unknown
@@ -48,7 +48,7 @@ class LogReader:
         if after == "earliest":
             return EARLIEST
         self._told = NOTHING
-        cursor = self._hub.head if after is None else parse_cursor(after)
+        cursor = self._feed.head if after is None else parse_cursor(after)
         if cursor is None:
             self._unknown = True
             return EARLIEST
@@ -75,7 +75,7 @@ class LogReader:
         self._told = NOTHING
 
     async def _read_page(self, cursor: int) -> tuple[Page, bool]:
-        page = await self._hub.read(self._selection, cursor, PAGE)
+        page = await self._feed.read(self._selection, cursor, PAGE)
         gap = self._unknown
         if page.gone or self._told is None:
             told, self._told = self._told, {**(self._told or NOTHING), **page.gone}

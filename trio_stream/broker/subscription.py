@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Literal, Self, final
+from typing import TYPE_CHECKING, Literal, Protocol, Self, final
 
 import trio
 from outcome import Value
@@ -22,17 +22,35 @@ from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
 from .fanout import Taker
+from .feed import LocalFeed
 from .reader import Cursor, LogReader
 from .statistics import SubscriptionStatistics
 from .topics import Selection
 
 if TYPE_CHECKING:
     from ..stream.source.contract import Sink
-    from .hub import Hub
 
 __all__ = ["Subscription"]
 
 Overflow = Literal["all", "latest"]
+
+
+class Visit(Protocol):
+    """That somebody is present while a subscription is streamed or iterated, as it is seen here."""
+
+    #: Who.
+    name: str
+    #: Whether it has begun, and has not ended.
+    begun: bool
+
+    async def begin(self) -> None:
+        """The subscription is used."""
+
+    def end(self) -> None:
+        """It is used no longer; also when it never was."""
+
+    def end_soon(self) -> None:
+        """It was dropped, by the garbage collector perhaps: in whatever thread."""
 
 
 @final
@@ -60,16 +78,15 @@ class Subscription:
         "__weakref__",
         "_busy",
         "_cursor",
+        "_feed",
         "_fell_behind",
-        "_hub",
         "_latest",
         "_page",
-        "_presence",
-        "_present",
         "_reader",
         "_stops_at",
         "_task",
         "_used",
+        "_visit",
         "seen",
         "selection",
         "sink",
@@ -77,23 +94,22 @@ class Subscription:
 
     def __init__(
         self,
-        hub: Hub,
+        feed: LocalFeed,
         selection: Selection,
         after: Cursor,
         overflow: Overflow = "all",
-        presence: str | None = None,
+        visit: Visit | None = None,
         *,
         stops_at: Callable[[Record], bool] | None = None,
         unknown: bool = False,
     ) -> None:
         if overflow not in {"all", "latest"}:
             raise ValueError(f"overflow is 'all' or 'latest', not {overflow!r}")
-        self._hub = hub
+        self._feed = feed
         self.selection = selection
         self._latest = overflow == "latest"
-        self._presence = presence
-        self._present = False
-        self._reader = LogReader(hub, selection, latest=self._latest, unknown=unknown)
+        self._visit = visit
+        self._reader = LogReader(feed, selection, latest=self._latest, unknown=unknown)
         self._cursor = self._reader.start(after)
         self.seen: float = inf
         self.sink: Taker = _NOWHERE
@@ -134,15 +150,15 @@ class Subscription:
             while await self._catch_up(sink):
                 await self._follow()
         finally:
-            self._hub.fanout.discard(self)
-            await self._disappear()
+            self._feed.fanout.discard(self)
+            self._disappear()
 
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
         one_by_one = self._latest or self._stops_at is not None
         while True:
             page, gap = await self._reader.read(self._cursor)
-            if self._hub.closed and not page.records:
+            if self._feed.closed and not page.records:
                 return False
             if gap is not None and (wait := sink.put(self._tell(gap, page))) is not None:
                 await wait
@@ -209,8 +225,7 @@ class Subscription:
             self._use()
             await self._appear()
         while not self._page:
-            if self._hub.closed:
-                raise trio.ClosedResourceError("the broker is closed")
+            self._feed.check_open()
             page, gap = await self._reader.read(self._cursor)
             self._page = list(reversed(page.records))
             self._cursor = page.upto
@@ -220,14 +235,14 @@ class Subscription:
                 try:
                     await self._follow()
                 finally:
-                    self._hub.fanout.discard(self)
+                    self._feed.fanout.discard(self)
 
     async def aclose(self) -> None:
         """Leave, if it was iterated: the presence ends, the position is forgotten. Idempotent."""
         self._used = True
         self._page.clear()
-        self._hub.fanout.discard(self)
-        await self._disappear()
+        self._feed.fanout.discard(self)
+        self._disappear()
         await trio.lowlevel.checkpoint()
 
     def close_unawaited(self) -> bool:
@@ -249,17 +264,17 @@ class Subscription:
 
     def _go_to_head(self) -> bool:
         """Follow from here on, unless something has been appended since the last read."""
-        hub = self._hub
-        if hub.closed or self._cursor < hub.log.head:
+        feed = self._feed
+        if feed.closed or self._cursor < feed.log.head:
             return False
         self._reader.caught_up()
         self.seen = self._cursor
-        hub.fanout.add(self)
+        feed.fanout.add(self)
         return True
 
     async def _follow(self) -> None:
         """Sleep while the fan-out does the work, until it finds no room."""
-        while self.seen is not inf and not self._hub.closed:
+        while self.seen is not inf and not self._feed.closed:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
 
@@ -272,13 +287,13 @@ class Subscription:
         self._cursor = max(self._cursor, cursor)
         self.seen = inf
         self._fell_behind += 1
-        self._hub.fanout.discard(self)
+        self._feed.fanout.discard(self)
         self.wake()
 
     def end(self) -> None:
         """Called by the fan-out: its stream has ended, and will cancel its task."""
         self.seen = inf
-        self._hub.fanout.discard(self)
+        self._feed.fanout.discard(self)
 
     def wake(self) -> None:
         """Let its task look at what has become of it."""
@@ -289,25 +304,22 @@ class Subscription:
     # Its presence.
 
     async def _appear(self) -> None:
-        self._hub.opened(self)
-        if self._presence is not None:
-            self._present = True
-            await self._hub.presence.join(self.selection, self._presence)
+        self._feed.opened(self)
+        if self._visit is not None:
+            await self._visit.begin()
 
-    async def _disappear(self) -> None:
-        self._hub.left(self)
-        if self._present:
-            self._present = False
-            assert self._presence is not None
-            self._hub.presence.leave(self.selection, self._presence)
+    def _disappear(self) -> None:
+        self._feed.left(self)
+        if self._visit is not None:
+            self._visit.end()
 
     def __del__(self) -> None:
         # It is not there if `__init__` has raised; and with the broker all presence has ended.
-        if getattr(self, "_present", False) and not self._hub.closed:
-            assert self._presence is not None
-            self._hub.disappear_soon(self.selection, self._presence)
+        visit = getattr(self, "_visit", None)
+        if visit is not None and visit.begun and not self._feed.closed:
+            visit.end_soon()
             warnings.warn(
-                f"{self.selection!r} was iterated with presence={self._presence!r} and not closed: "
+                f"{self.selection!r} was iterated with presence={visit.name!r} and not closed: "
                 "use it in an `async with`",
                 ResourceWarning,
                 source=self,

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import trio
 
-from ..broker import presence_topic
+from ..broker import Subscription, presence_topic
 from ._broker_gaps import GAP_CHECKS
 from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
@@ -206,7 +206,7 @@ async def _members_come_and_go(open_broker: OpenBroker) -> None:
 
 async def _a_lease_has_one_holder(open_broker: OpenBroker) -> None:
     async with open_broker() as broker:
-        engine = broker._hub.engine
+        engine = broker.engine
         expect_same(await engine.claim("l", "me", 60), None, "who held a new lease")
         expect_same(await engine.claim("l", "you", 60), "me", "who holds the lease")
         expect_same(await engine.claim("l", "me", 60), "me", "who holds the lease that he prolongs")
@@ -221,7 +221,7 @@ async def _a_lease_has_one_holder(open_broker: OpenBroker) -> None:
 
 async def _who_changes_who_is_present_is_told(open_broker: OpenBroker) -> None:
     async with open_broker() as broker:
-        engine = broker._hub.engine
+        engine = broker.engine
 
         async def join(owner: str, count: int, seconds: float = 60) -> tuple[int, int]:
             before, now = await engine.join("r", "x", owner, count, seconds)
@@ -243,21 +243,18 @@ async def _who_changes_who_is_present_is_told(open_broker: OpenBroker) -> None:
 
 
 async def _a_closed_broker_says_so(open_broker: OpenBroker) -> None:
-    async with open_broker() as broker:
-        subscription = broker.subscribe("t")
-        failures: list[str] = []
+    failures: list[str] = []
 
-        async def reader() -> None:
-            try:
-                await anext(subscription)
-            except trio.ClosedResourceError:
-                failures.append("closed")
+    async def reader(subscription: Subscription) -> None:
+        try:
+            await anext(subscription)
+        except trio.ClosedResourceError:
+            failures.append("closed")
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(reader)
-            await trio.sleep(0.05)
-            broker._hub.close()
-        expect_same(failures, ["closed"], "what a waiting reader got")
+    async with trio.open_nursery() as nursery, open_broker() as broker:
+        nursery.start_soon(reader, broker.subscribe("t"))
+        await trio.sleep(0.05)
+    expect_same(failures, ["closed"], "what a waiting reader got")
     await expect_raises(trio.ClosedResourceError, broker.publish, "t", 1)
     await expect_raises(trio.ClosedResourceError, anext, broker.subscribe("t"))
 

@@ -10,8 +10,8 @@ whoever watches puts the missing mark at the end, and the next request may run t
 
 from __future__ import annotations
 
-from .marks import request_stop
 from .run import Producer, ResumableRun
+from .runs import Runs
 from .watch import Resumable
 
-__all__ = ["Producer", "Resumable", "ResumableRun", "request_stop"]
+__all__ = ["Producer", "Resumable", "ResumableRun", "Runs"]

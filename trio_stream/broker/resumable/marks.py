@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ...codec import encode
 from ..contract import Entry, Record
+from ..feed import LocalFeed
+from ..publisher import Publisher
 from ..topics import EARLIEST, Selection, check_name, check_topic
-
-if TYPE_CHECKING:
-    from ..hub import Hub
 
 __all__ = [
     "Ending",
@@ -20,7 +19,7 @@ __all__ = [
     "is_stop",
     "mark_end",
     "mark_start",
-    "request_stop",
+    "mark_stop",
     "topic_of",
 ]
 
@@ -67,13 +66,13 @@ class LastRun:
         return (self.start, self.end) == (other.start, other.end)
 
 
-async def find_run(hub: Hub, topic: str, after: int | None = None) -> LastRun:
+async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> LastRun:
     """Read a topic for its last run, and for a cursor in it."""
     start = end = None
     kept = known = False
     cursor, selection = EARLIEST, Selection([topic])
     trimmed = 0
-    while (page := await hub.read(selection, cursor, _PAGE)).records:
+    while (page := await feed.read(selection, cursor, _PAGE)).records:
         if cursor == EARLIEST:
             trimmed = page.gone.get(topic, 0)
         kept = True
@@ -90,31 +89,24 @@ async def find_run(hub: Hub, topic: str, after: int | None = None) -> LastRun:
     return LastRun(start, end, kept, known)
 
 
-async def mark_start(hub: Hub, topic: str) -> int:
+async def mark_start(publisher: Publisher, topic: str) -> int:
     """Returns the mark's id."""
-    [start] = await hub.append([Entry(topic, _START_BODY, _START)])
+    [start] = await publisher.append([Entry(topic, _START_BODY, _START)])
     return start
 
 
-async def mark_end(hub: Hub, topic: str, reason: Ending) -> None:
+async def mark_end(publisher: Publisher, topic: str, reason: Ending) -> None:
     """The event that all who watch get last."""
     if reason == "done":
-        await hub.append([Entry(topic, encode("", event="done").data, _END)])
+        await publisher.append([Entry(topic, encode("", event="done").data, _END)])
     else:
         body = encode({"reason": reason}, event="failed").data
-        await hub.append([Entry(topic, body, _FAILED)])
+        await publisher.append([Entry(topic, body, _FAILED)])
 
 
-async def request_stop(hub: Hub, key: str) -> bool:
-    """Ask a run to stop, whichever process it is in; whether there was one."""
-    topic = topic_of(key)
-    if (run := hub.runs.get(topic)) is not None:
-        run.stop("stopped")
-        return True
-    if await hub.engine.holder(topic) is None:
-        return False
-    await hub.append([Entry(topic, _STOP_BODY, _STOP)])
-    return True
+async def mark_stop(publisher: Publisher, topic: str) -> None:
+    """Ask the process that runs it to stop it."""
+    await publisher.append([Entry(topic, _STOP_BODY, _STOP)])
 
 
 def is_end(record: Record) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import uuid
 from collections.abc import AsyncIterable, Callable
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import outcome
 import trio
@@ -14,13 +14,12 @@ import trio
 from ...codec import encode
 from ...errors import BrokerError, GapError
 from ...stream.source.contract import close_within
-from ..contract import LEASE, Entry
+from ..contract import LEASE, Engine, Entry, lease_of
+from ..feed import LocalFeed
+from ..publisher import Publisher
 from ..subscription import Subscription
 from ..topics import Selection
 from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of
-
-if TYPE_CHECKING:
-    from ..hub import Hub
 
 __all__ = ["Producer", "ResumableRun"]
 
@@ -40,8 +39,10 @@ class ResumableRun:
       key: as given to `Broker.resumable`.
     """
 
-    def __init__(self, hub: Hub, key: str) -> None:
-        self._hub = hub
+    def __init__(self, engine: Engine, feed: LocalFeed, publisher: Publisher, key: str) -> None:
+        self._engine = engine
+        self._feed = feed
+        self._publisher = publisher
         self.key = key
         self.topic = topic_of(key)
         self.owner = uuid.uuid4().hex
@@ -58,7 +59,7 @@ class ResumableRun:
 
         Raises what `Broker.publish` does.
         """
-        [id] = await self._hub.publish([Entry(self.topic, encode(data, event=event).data)])
+        [id] = await self._publisher.publish([Entry(self.topic, encode(data, event=event).data)])
         return str(id)
 
     def stop(self, reason: Ending) -> None:
@@ -70,15 +71,13 @@ class ResumableRun:
         self, producer: Producer, linger: float, *, task_status: trio.TaskStatus[None]
     ) -> None:
         """Mark the start, run the producer beside what could end it early, mark the end."""
-        self._hub.runs[self.topic] = self
         try:
-            start = await mark_start(self._hub, self.topic)
+            start = await mark_start(self._publisher, self.topic)
             task_status.started()
             result = await outcome.acapture(self._run_guarded, producer, linger, start)
             with trio.move_on_after(LEASE, shield=True):
                 await self._mark_end(result)
         finally:
-            self._hub.runs.pop(self.topic, None)
             self.ended.set()
         if isinstance(result, outcome.Error) and not isinstance(result.error, Exception):
             raise result.error  # cancelled with the broker, or something like KeyboardInterrupt
@@ -122,18 +121,19 @@ class ResumableRun:
             self._reason = "failed"
         try:
             if not self._buried:
-                await mark_end(self._hub, self.topic, self._reason or "stopped")
-            await self._hub.engine.release(self.topic, self.owner)
+                await mark_end(self._publisher, self.topic, self._reason or "stopped")
+            await self._engine.release(self.topic, self.owner)
         except (BrokerError, trio.ClosedResourceError) as exc:
             log.warning("the end of %s could not be told, its lease will lapse: %s", self.key, exc)
 
     async def _keep_lease(self, start: int) -> None:
-        usual = self._hub.lease / 3
+        lease = lease_of(self._engine)
+        usual = lease / 3
         pause = usual
         while True:
             await trio.sleep(pause)
             try:
-                holder = await self._hub.engine.claim(self.topic, self.owner, self._hub.lease)
+                holder = await self._engine.claim(self.topic, self.owner, lease)
                 ours = holder == self.owner or (holder is None and await self._is_last(start))
             except BrokerError as exc:
                 if pause == usual:
@@ -147,11 +147,11 @@ class ResumableRun:
 
     async def _is_last(self, start: int) -> bool:
         """Whether nobody has declared it dead while its lease had lapsed."""
-        last = await find_run(self._hub, self.topic)
+        last = await find_run(self._feed, self.topic)
         return last.end is None and last.start in {start, None}
 
     async def _hear_stop(self, start: int) -> None:
-        async with Subscription(self._hub, Selection([self.topic]), start) as subscription:
+        async with Subscription(self._feed, Selection([self.topic]), start) as subscription:
             while True:
                 try:
                     record = await subscription.next_record()
@@ -167,7 +167,7 @@ class ResumableRun:
         while True:
             await trio.sleep(min(_LOOK, linger / 4))
             try:
-                watched = await self._hub.engine.members(self.topic)
+                watched = await self._engine.members(self.topic)
             except BrokerError:
                 watched = ["nobody knows"]  # type: ignore[list-item]
             now = trio.current_time()

@@ -10,15 +10,16 @@ import outcome
 import trio
 
 from ...errors import BrokerError
+from ..contract import lease_of
 from ..reader import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
 from .marks import LastRun, find_run, is_end, mark_end, topic_of
-from .run import Producer, ResumableRun
+from .run import Producer
+from .runs import Runs
 
 if TYPE_CHECKING:
     from ...stream.source.contract import Sink
-    from ..hub import Hub
 
 __all__ = ["Resumable"]
 
@@ -34,12 +35,12 @@ class Resumable:
 
     holds_headers = False
 
-    __slots__ = ("_after", "_hub", "_key", "_linger", "_producer", "_topic")
+    __slots__ = ("_after", "_key", "_linger", "_producer", "_runs", "_topic")
 
     def __init__(
-        self, hub: Hub, key: str, producer: Producer | None, after: Cursor, linger: float
+        self, runs: Runs, key: str, producer: Producer | None, after: Cursor, linger: float
     ) -> None:
-        self._hub = hub
+        self._runs = runs
         self._key = key
         self._topic = topic_of(key)
         self._producer = producer
@@ -51,8 +52,8 @@ class Resumable:
         subscription = await self._find_or_start()
         if subscription is None:
             return
-        run = self._hub.runs.get(self._topic)
-        if run is not None or not self._hub.engine.shared:
+        run = self._runs.get(self._topic)
+        if run is not None or not self._runs.engine.shared:
             try:
                 await subscription.run(sink)
             finally:
@@ -69,8 +70,8 @@ class Resumable:
         """From where to read; None when there is nothing that this client has not seen."""
         after = None if self._after is None else parse_cursor(self._after)
         silent = 0
-        while not self._hub.closed:
-            run = await find_run(self._hub, self._topic, after)
+        while not self._runs.feed.closed:
+            run = await find_run(self._runs.feed, self._topic, after)
             has_seen_end = run.end is not None and run.end.id == after
             if has_seen_end and run.is_done:
                 return None
@@ -78,7 +79,7 @@ class Resumable:
                 continue
             if run.kept and not has_seen_end and self._is_watchable(run):
                 return self._watch(run, after)
-            if not run.kept and await self._hub.engine.holder(self._topic) is not None:
+            if not run.kept and await self._runs.engine.holder(self._topic) is not None:
                 # It has just begun and will say so. Or of what it has said nothing is kept.
                 if silent == _LOOKS:
                     return self._watch(run, after)
@@ -94,12 +95,13 @@ class Resumable:
         return run.end is None or run.known or (run.is_done and whole)
 
     def _watch(self, run: LastRun, after: int | None) -> Subscription:
+        runs, selection = self._runs, Selection([self._topic])
         beginning = EARLIEST if run.start is None else run.start - 1
         return Subscription(
-            self._hub,
-            Selection([self._topic]),
+            runs.feed,
+            selection,
             after if run.known else beginning,
-            presence="watcher",
+            visit=runs.presence.visit(selection, "watcher"),
             stops_at=is_end,
             # A client that was in the middle of something else has to be told to forget it, and
             # one that can't have the beginning, that it hasn't.
@@ -109,45 +111,45 @@ class Resumable:
     async def _start(self, last: LastRun) -> bool:
         """Run the producer, unless somebody else does by now."""
         assert self._producer is not None
-        hub = self._hub
-        run = ResumableRun(hub, self._key)
-        if await hub.engine.claim(self._topic, run.owner, hub.lease) is not None:
+        engine, run = self._runs.engine, self._runs.new(self._key)
+        if await engine.claim(self._topic, run.owner, lease_of(engine)) is not None:
             await trio.sleep(_AGAIN)  # somebody has just begun, and will say so
             return True
         begun = False
         try:
-            if last.is_same(await find_run(hub, self._topic)):
-                await hub.nursery.start(run.run, self._producer, self._linger)
+            if last.is_same(await find_run(self._runs.feed, self._topic)):
+                await self._runs.start(run, self._producer, self._linger)
                 begun = True
         finally:
             if not begun:  # it was run while this one looked, or this client has gone already
                 with trio.move_on_after(1, shield=True):
-                    await hub.engine.release(self._topic, run.owner)
+                    await engine.release(self._topic, run.owner)
         return True
 
     async def _bury(self) -> bool:
         """Mark the end of a run that nobody runs; whether that was so."""
-        hub = self._hub
-        if await hub.engine.holder(self._topic) is not None:
+        engine = self._runs.engine
+        lease = lease_of(engine)
+        if await engine.holder(self._topic) is not None:
             return False
-        if hub.engine.shared:
+        if engine.shared:
             # Leases lapse in an outage, too: whoever lives takes his again when it is over.
-            await trio.sleep(hub.lease / 10)
+            await trio.sleep(lease / 10)
         undertaker = uuid.uuid4().hex
-        if await hub.engine.claim(self._topic, undertaker, hub.lease) is not None:
+        if await engine.claim(self._topic, undertaker, lease) is not None:
             return False
         try:
-            run = await find_run(hub, self._topic)
+            run = await find_run(self._runs.feed, self._topic)
             if run.kept and run.end is None:
-                await mark_end(hub, self._topic, "lost")
+                await mark_end(self._runs.publisher, self._topic, "lost")
         finally:
             with trio.move_on_after(1, shield=True):
-                await hub.engine.release(self._topic, undertaker)
+                await engine.release(self._topic, undertaker)
         return True
 
     async def _notice_death(self) -> None:
         while True:
-            await trio.sleep(self._hub.lease / 3)
+            await trio.sleep(lease_of(self._runs.engine) / 3)
             try:
                 await self._bury()
             except BrokerError as exc:

@@ -1,0 +1,101 @@
+"""What subscriptions read and follow: what the engine feeds, and behind it what the engine keeps.
+
+The newest events are in `log`, as far as memory goes; whoever has read all there is is in `fanout`,
+and gets what is new handed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, final
+from weakref import WeakSet
+
+import trio
+
+from .contract import Engine, Page, Record, Retention
+from .fanout import FanOut
+from .log import MemoryLog
+from .topics import EARLIEST, Selection
+
+__all__ = ["LocalFeed"]
+
+
+class Reader(Protocol):
+    """A subscription that is streamed or iterated, as it is seen here."""
+
+    def wake(self) -> None:
+        """Let its task look at what has become of it."""
+
+
+@final
+class LocalFeed:
+    """A broker's log, as this process has it: the `Feed` that the engine feeds."""
+
+    def __init__(self, engine: Engine, retention: Retention, max_bytes: int) -> None:
+        self._engine = engine
+        self._retention = retention
+        self._max_bytes = max_bytes
+        self.fanout = FanOut()
+        self.log: MemoryLog
+        self.closed = False
+        #: The newest id that a publisher of this process was given; it may be fed later.
+        self.acknowledged = 0
+        #: Weak, as an iterator need not be closed: who drops it has left.
+        self._readers: WeakSet[Reader] = WeakSet()
+
+    def start(self, head: int) -> None:
+        """The engine is open, and feeds what comes after this id."""
+        self.log = MemoryLog(head, self._retention, self._max_bytes, trio.current_time)
+
+    @property
+    def head(self) -> int:
+        """The newest id that this process knows: what it was fed, or has been told itself."""
+        return max(self.log.head, self.acknowledged)
+
+    async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
+        """A page from memory if it is there, else from the engine. Mostly not a checkpoint.
+
+        When the broker is closed, what only the engine has is not there any more.
+        """
+        page = self.log.read(selection, cursor, limit)
+        if (page.gone or cursor == EARLIEST) and self._engine.keeps_history:
+            if self.closed:
+                return Page((), cursor)
+            page = await self._engine.read(selection, cursor, limit)
+        return page
+
+    # The engine's side.
+
+    def records(self, records: Sequence[Record]) -> None:
+        self.log.extend(records)
+        self.fanout.push(records)
+
+    def interrupted(self, head: int) -> None:
+        last = self.log.head
+        self.log.restart(head)
+        self.fanout.interrupt(last)
+
+    # Who reads, until when.
+
+    @property
+    def subscriptions(self) -> int:
+        """How many are being streamed or iterated."""
+        return len(self._readers)
+
+    def opened(self, reader: Reader) -> None:
+        self._readers.add(reader)
+
+    def left(self, reader: Reader) -> None:
+        self._readers.discard(reader)
+
+    def check_open(self) -> None:
+        """`trio.ClosedResourceError` when it is not."""
+        if self.closed:
+            raise trio.ClosedResourceError("the broker is closed")
+
+    def close(self) -> None:
+        """No more publishing; every subscription ends."""
+        self.closed = True
+        self.fanout.close()
+        for reader in list(self._readers):
+            reader.wake()

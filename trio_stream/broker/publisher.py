@@ -1,0 +1,53 @@
+"""`Publisher`: the way into the log, for what users publish and for the library's own events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import trio
+
+from .contract import Engine, Entry
+from .feed import LocalFeed
+
+__all__ = ["Publisher"]
+
+
+@final
+class Publisher:
+    """Stores events, counts them, and holds up who publishes more than can be handed out."""
+
+    def __init__(self, engine: Engine, feed: LocalFeed) -> None:
+        self._engine = engine
+        self._feed = feed
+        self.published = 0
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        """Store; for the library's own events, which wait for nobody."""
+        ids = await self._engine.append(entries)
+        self.accepted(len(ids), ids[-1])
+        return ids
+
+    async def publish(self, entries: Sequence[Entry]) -> Sequence[int]:
+        """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
+        self._feed.check_open()
+        ids = await self._engine.append(entries)  # a checkpoint
+        if self.accepted(len(ids), ids[-1]):
+            await self.wait_for_room()
+        return ids
+
+    def accepted(self, count: int, last: int) -> bool:
+        """So many are stored, up to this id; returns whether to wait until there is room again."""
+        self.published += count
+        feed = self._feed
+        if last > feed.acknowledged:
+            feed.acknowledged = last
+        return feed.fanout.crowded
+
+    async def wait_for_room(self) -> None:
+        """Wait while there is too much to hand out, whatever is cancelled.
+
+        The events are accepted, so that `trio.Cancelled` would be a lie.
+        """
+        with trio.CancelScope(shield=True):
+            await self._feed.fanout.wait_for_room()
