@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream, StreamApp, stream_app
@@ -52,6 +53,60 @@ async def test_what_the_app_raises_comes_out_as_it_is() -> None:
     with pytest.raises(KeyError, match="no lifespan here"):
         async with lifespan(app):
             pytest.fail("entered")
+
+
+def failing(when: str) -> StreamApp:
+    @asynccontextmanager
+    async def database(app: StreamApp) -> AsyncIterator[None]:
+        if when == "startup":
+            raise ConnectionError("no database")
+        async with trio.open_nursery() as nursery:
+            if when == "while it runs":
+                nursery.start_soon(lose_it)
+            yield
+            if when == "shutdown":
+                raise ConnectionError("no database")
+
+    async def lose_it() -> None:
+        raise ConnectionError("no database")
+
+    @stream_app(lifespan=database)
+    async def app(stream: Stream) -> None:
+        await trio.sleep_forever()
+
+    return app
+
+
+@pytest.mark.parametrize("when", ["startup", "while it runs", "shutdown"])
+async def test_a_lifespan_that_fails_says_so_to_the_test(when: str) -> None:
+    # The exception itself, whichever task has its turn first.
+    with pytest.raises((ConnectionError, ExceptionGroup)) as raised:
+        async with lifespan(failing(when)):
+            await trio.testing.wait_all_tasks_blocked()
+    assert "no database" in str(raised.value) or raised.group_contains(ConnectionError)
+
+
+@pytest.mark.parametrize("when", ["startup", "while it runs", "shutdown"])
+async def test_and_to_the_server_in_the_words_of_the_protocol(when: str) -> None:
+    requests, receive = trio.open_memory_channel[dict[str, Any]](2)
+    replies, received = trio.open_memory_channel[Any](5)
+    requests.send_nowait({"type": "lifespan.startup"})
+    scope = {"type": "lifespan", "state": {}}
+
+    async def run() -> None:
+        with replies, pytest.raises((ConnectionError, ExceptionGroup)):
+            await failing(when)(scope, receive.receive, replies.send)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        if when != "startup":
+            assert await received.receive() == {"type": "lifespan.startup.complete"}
+            await trio.testing.wait_all_tasks_blocked()
+            requests.send_nowait({"type": "lifespan.shutdown"})
+        step = "startup" if when == "startup" else "shutdown"
+        assert [message async for message in received] == [
+            {"type": f"lifespan.{step}.failed", "message": "ConnectionError: no database"}
+        ]
 
 
 async def test_an_app_that_returns_without_an_answer_is_told_of() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
 from .options import StreamOptions
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
 
 __all__ = ["StreamApp", "stream_app"]
+
+log = logging.getLogger("trio_stream")
 
 Callback = Callable[[Stream], Any]
 Lifespan = Callable[["StreamApp"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
@@ -52,17 +56,29 @@ class StreamApp:
             await self._new_stream()(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()  # "lifespan.startup"; what the lifespan raises the server reports
-        if self._lifespan is None:
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        else:
-            async with self._lifespan(self) as state:
+        await receive()  # "lifespan.startup"
+        step, is_last = "startup", False
+        try:
+            async with self._lifespan(self) if self._lifespan else nullcontext() as state:
                 if state is not None:
                     scope["state"].update(state)
                 await send({"type": "lifespan.startup.complete"})
+                step = "shutdown"
                 await receive()
+                is_last = True
+        except Exception as error:  # whatever it is: the server is to stop, and to say why
+            if is_last:  # what comes so late Hypercorn 0.18 drops without a word
+                log.error("the lifespan failed while the server ended", exc_info=error)
+            await send({"type": f"lifespan.{step}.failed", "message": _reason(error)})
+            raise
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _reason(error: BaseException) -> str:
+    """In a line what happened, without the groups of nurseries on the way."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_reason(inner) for inner in error.exceptions)
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 @overload
@@ -86,7 +102,8 @@ def stream_app(
       callback: takes the stream; its ``scope`` tells the path, query and headers. A coroutine
         function, a plain function that starts tasks, or a generator function.
       lifespan: ``(app) -> async context manager``, entered before the first request and left after
-        the last; a mapping that it yields is the ``state`` of every request's scope.
+        the last; a mapping that it yields is the ``state`` of every request's scope. What it
+        raises, at any time, ends the server, which says why and exits with an error.
     """
     if callback is not None:
         return StreamApp(callback, **options)

@@ -41,6 +41,7 @@ class _LifespanServer:
         self._replied = trio.Event()
         self._reply: Message | None = None
         self._failure: BaseException | None = None
+        self._ended = trio.Event()
 
     async def run(self, app: Application) -> None:
         scope: Scope = {
@@ -51,12 +52,18 @@ class _LifespanServer:
         result = await outcome.acapture(app, scope, self._receive.receive, self._send)
         if isinstance(result, outcome.Error):
             self._failure = result.error
+        self._ended.set()
         self._replied.set()
 
     async def ask(self, step: str) -> None:
-        self._reply, self._replied = None, trio.Event()
-        await self._requests.send({"type": f"lifespan.{step}"})
-        await self._replied.wait()
+        self._reply = None
+        if not self._ended.is_set():
+            self._replied = trio.Event()
+            await self._requests.send({"type": f"lifespan.{step}"})
+            await self._replied.wait()
+        if self._reply is not None and self._reply["type"].endswith(".failed"):
+            with trio.move_on_after(1):  # most apps raise right after that what happened
+                await self._ended.wait()
         if self._failure is not None:
             raise self._failure
         if self._reply is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import hypercorn.trio
 import trio
 from hypercorn.config import Config
+from hypercorn.utils import LifespanFailureError
 
 from .middleware import StreamMiddleware
 
@@ -60,10 +61,13 @@ async def serve(
     Raises:
       TypeError: a setting that Hypercorn does not have.
       OSError: an address that cannot be bound.
+      hypercorn.utils.LifespanFailureError: the app's lifespan failed, before, while or after
+        requests were served; its own exception is the cause.
     """
     chosen = _configured(config, bind, settings)
     if not isinstance(app, StreamMiddleware):
         app = StreamMiddleware(app, direct=direct)
+    app = lifespan = _Lifespan(app)
     if shutdown_trigger is None and threading.current_thread() is threading.main_thread():
         shutdown_trigger = _wait_for_signal
     try:
@@ -75,7 +79,30 @@ async def serve(
             mode="asgi",
         )
     except BaseExceptionGroup as group:
-        raise _what_happened(group) from None
+        error = _what_happened(group)
+        raise error from error.__cause__ or error.__context__
+    if lifespan.failure is not None:
+        raise lifespan.failure from lifespan.failure.__context__
+
+
+class _Lifespan:
+    """The app, and why its lifespan failed: what fails last of all Hypercorn 0.18 drops."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.failure: LifespanFailureError | None = None
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # Not a coroutine function: that would be a frame more in each idle stream.
+        watch = self._watch if scope["type"] == "lifespan" else self._app
+        return watch(scope, receive, send)
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except LifespanFailureError as failure:
+            self.failure = failure
+            raise
 
 
 def _configured(
