@@ -35,11 +35,7 @@ def free_port() -> int:
 
 
 def _answers(port: int, *, encrypted: bool) -> bool:
-    """Whether the server begins a stream: then its lazy imports are done, too.
-
-    A silent one: on uvicorn a generator that never waits goes on for ever once its client has left,
-    and nothing else runs any more.
-    """
+    """Whether the server begins a stream, a silent one: then its lazy imports are done, too."""
     asked = connection(port, encrypted=encrypted)
     try:
         asked.request("GET", "/idle", headers={"Accept": "text/event-stream"})

@@ -1,5 +1,5 @@
 // @elysiajs/stream on Bun, in its automatic mode: a generator is handed to Stream.
-// Not its manual mode (a callback): there the whole process dies when a client disconnects.
+// Not its manual mode (a callback), in which the process does not outlive a run.
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { Elysia } from "elysia";
 import { Stream } from "@elysiajs/stream";
@@ -7,8 +7,8 @@ import { Stream } from "@elysiajs/stream";
 const TEXT = "a short string";
 const INTERVAL = 50; // ms
 
-// Stream reads its generator without any backpressure, and a generator that never waits starves
-// Bun's event loop for ever; so it must step back from time to time. Of 1, 8, 64, 256 and 1024 the last was fastest.
+// Stream reads its generator without any backpressure, so it steps back for others from time to time.
+// Of 1, 8, 64, 256 and 1024 the last was fastest.
 const BATCH = 1024;
 const stepBack = () => new Promise<void>((resolve) => setImmediate(resolve));
 

@@ -17,8 +17,8 @@ __all__ = ["Hub", "lifespan", "sleep", "sleep_forever", "until_disconnect", "wor
 
 Task = Callable[[], Coroutine[Any, Any, None]]
 
-# uvicorn's `send` waits only when the client is slower than the server, so a generator that never
-# waits starves every other connection: it must step back from time to time.
+# uvicorn's `send` waits only when the client is slower than the server, so a generator has to step
+# back for others from time to time.
 BATCH = 64
 
 

@@ -273,8 +273,7 @@ async def test_a_cancellation_at_any_moment_leaves_nothing(no_task_left: Nothing
                             received += 1
             assert source.state is ReadyState.CLOSED
             await trio.testing.wait_all_tasks_blocked()
-            # Httpcore forgets a connection that is cancelled between its opening and the request:
-            # such a one, of a client that is still in use, is closed with the client.
+            # One may be left to the client, in httpcore, and is closed with it.
             forgotten = sum("NEW" in repr(c) for c in _pool(client).connections)
             assert server.open == forgotten <= 1, f"after {turns} turns"
     assert 10 < received < 60

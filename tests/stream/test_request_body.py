@@ -47,7 +47,6 @@ async def test_also_behind_one_that_never_ends(
 async def test_a_stream_does_not_end_its_response_while_the_body_arrives(
     autojump_clock: Clock,
 ) -> None:
-    """Hypercorn's HTTP/2 breaks on a body frame that comes after the response's end."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"begin"

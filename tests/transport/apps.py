@@ -214,4 +214,14 @@ async def portable(scope: Message, receive: Receive, send: Send) -> None:
     await direct(scope, receive, own_send)
 
 
+async def deaf(scope: Message, receive: Receive, send: Send) -> None:
+    """As if Hypercorn did not notice that a client leaves."""
+    await direct(scope, receive if scope["type"] == "lifespan" else hear_nothing, send)
+
+
+async def hear_nothing() -> Message:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
 under_middleware = StreamMiddleware(portable)

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 import trio
-from hyperframe.frame import DataFrame
 
 from tests.support.hypercorn_process import Server
 
@@ -60,10 +60,6 @@ class H2Client:
         await self.flush()
         return stream_id
 
-    def send_data_regardless(self, stream_id: int, data: bytes) -> None:
-        """Put a DATA frame onto a stream that has been closed."""
-        self.connection._data_to_send += DataFrame(stream_id, data).serialize()
-
     async def flush(self) -> None:
         async with self._sending:
             await self.stream.send_all(self.connection.data_to_send())
@@ -105,7 +101,7 @@ class H2Client:
                 await self._changed.wait()
 
     async def read(self) -> None:
-        """Take what comes until the server hangs up; run by `connect_h2`."""
+        """Take what comes until the server hangs up; run by `speak_h2`."""
         try:
             while data := await self.stream.receive_some():
                 for event in self.connection.receive_data(data):
@@ -135,11 +131,17 @@ class H2Client:
 
 
 @asynccontextmanager
-async def connect_h2(
-    server: Server, *, generous: bool = True, window: int = 65_535
-) -> AsyncIterator[H2Client]:
+async def connect_h2(server: Server, **options: Any) -> AsyncIterator[H2Client]:
     """A connection that is read all the time, and closed when the block ends."""
-    stream = await server.connect("h2")
+    async with speak_h2(await server.connect("h2"), **options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def speak_h2(
+    stream: trio.abc.Stream, *, generous: bool = True, window: int = 65_535
+) -> AsyncIterator[H2Client]:
+    """The same on a connection that is there."""
     client = H2Client(stream, generous=generous, window=window)
     client.connection.initiate_connection()
     await client.flush()

@@ -15,9 +15,11 @@ from .h2_client import H2Client
 from .support import Notes, crowding, lateness, open_stream, read_what_is_left
 
 STALL = 1.0
-FLOOD = f"/flood?stall_timeout={STALL}&size=10000"
+#: 10 MB: more than every buffer on the way has room for.
+FLOOD = f"/flood?stall_timeout={STALL}&size=10000&to=1000"
 
 HUGE_WINDOW = 2**31 - 1
+SMALL_WINDOW = 20_000
 
 
 def options_for(kind: str, certificate: Certificate) -> dict[str, Any]:
@@ -27,9 +29,9 @@ def options_for(kind: str, certificate: Certificate) -> dict[str, Any]:
 
 
 async def stall_over_http2(
-    server: Server, path: str = "/flood?size=10000", *, window: int = HUGE_WINDOW
+    server: Server, path: str = "/flood?size=10000&to=1000", *, window: int = HUGE_WINDOW
 ) -> trio.abc.Stream:
-    """A client that grants so much window, and does not read its socket."""
+    """A client that does not read its socket, and has granted so much window."""
     stream = await server.connect("h2")
     client = H2Client(stream, generous=False, window=window)
     client.connection.initiate_connection()
@@ -40,7 +42,8 @@ async def stall_over_http2(
 
 async def stall(server: Server, kind: str, path: str) -> trio.abc.Stream:
     if kind.startswith("http2"):
-        return await stall_over_http2(server, path, window=0 if "window" in kind else HUGE_WINDOW)
+        window = SMALL_WINDOW if "window" in kind else HUGE_WINDOW
+        return await stall_over_http2(server, path, window=window)
     return await open_stream(server, path)
 
 
@@ -94,8 +97,8 @@ async def test_it_does_not_keep_the_server_from_ending(
         stalled = []
         for _ in range(2 * workers):  # so that each of the workers has one, or nearly always
             stalled.append(await stall_over_http2(server))
-            stalled.append(await stall_over_http2(server, window=0))
-            stalled.append(await open_stream(server, "/flood?size=10000"))
+            stalled.append(await stall_over_http2(server, window=SMALL_WINDOW))
+            stalled.append(await open_stream(server, "/flood?size=10000&to=1000"))
         await trio.sleep(0.5)  # now they are stuck; their `stall_timeout` is longer than the test
         begun = time.monotonic()
         assert await server.process.stop(signal.SIGTERM) == 0

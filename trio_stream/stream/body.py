@@ -17,12 +17,12 @@ class ResponseBody:
     """What a response of httpx or httpx2 brings: an async iterator of bytes, never of none.
 
     Memory: one piece of what arrived, 64 KiB, and one of what it stands for, 256 KiB (brotli: 512).
-    ``aiter_bytes`` would undo all that a piece stands for at once, which may be gigabytes.
+    ``aiter_bytes`` has no such bound.
 
     Args:
       response: may have been read before; its body is there then.
-      any_coding: have httpx undo a coding that is not known here, in whatever memory that takes;
-        else it is a `RemoteProtocolError` of this constructor.
+      any_coding: have httpx undo a coding that is not known here, without a bound; else it is a
+        `RemoteProtocolError` of this constructor.
     """
 
     def __init__(self, response: httpx.Response, *, any_coding: bool = False) -> None:

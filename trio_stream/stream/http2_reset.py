@@ -1,8 +1,8 @@
 """HTTP/2: telling a server that nobody reads its response any longer.
 
 httpcore closes a response that was left early without a word to the server, which goes on sending,
-and without a word to its own `h2`, which refuses the connection's hundred-and-first request. So
-this reaches into httpcore, by attributes that may not be there: then all is as it was.
+or to its own `h2`, which goes on counting it. So this reaches into httpcore, by attributes that may
+not be there: then all is as it was.
 """
 
 from __future__ import annotations

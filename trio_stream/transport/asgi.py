@@ -35,8 +35,8 @@ Send = Callable[[Message], Awaitable[None]]
 PIECE = 2**16
 
 #: A response is not ended while the request's body still arrives: Hypercorn closes HTTP/1
-#: connections then, which loses the response's end, and over HTTP/2 a DATA frame that comes after
-#: the end is a KeyError that ends the worker. So much more of a body is read, and so long.
+#: connections then, which may lose the response's end, and its HTTP/2 wants a request to be over
+#: before its response is. So much more of a body is read, and so long.
 _BODY_BYTES = 2**16
 _BODY_SECONDS = 1.0
 
@@ -45,9 +45,8 @@ class AsgiTransport:
     """Sends through ASGI's ``send``; learns of the client's leaving from ``receive`` alone.
 
     Hypercorn announces ASGI 2.1, where ``send`` after a disconnect returns silently, so
-    ``receive`` is read for the whole life of the stream. The request's body passes there too and
-    is dropped: Hypercorn queues ten messages for an application, and behind an unread body the
-    disconnect would never arrive.
+    ``receive`` is read for the whole life of the stream. The request's body passes there too,
+    before the disconnect, and is dropped.
     """
 
     __slots__ = (
@@ -130,8 +129,8 @@ class AsgiTransport:
             await self.finish()
 
     def close(self) -> None:
-        # Hypercorn's reader waits, and with it the connection, while ten messages wait for an
-        # application that has returned. Where `receive` is bare, as there, they can be taken away.
+        # Hypercorn keeps what an application has not taken, and waits for room. Where `receive` is
+        # bare, as there, it can be taken away.
         channel = getattr(self._receive, "__self__", None)
         if isinstance(channel, trio.MemoryReceiveChannel):
             with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):

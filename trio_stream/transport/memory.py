@@ -5,8 +5,8 @@ kept:
 
 * `receive` gives the request's body, then waits; ``http.disconnect`` comes once, when the client
   has gone or the response has ended, and whoever asks again waits for ever.
-* Ten messages are queued for the application. Behind a body that it does not read, the client's
-  leaving stays unseen.
+* The request's body and the client's leaving come one after the other, by a queue of ten messages:
+  who wants to hear of the one has to read the other.
 * `send` after the client has gone returns silently (ASGI 2.1); after the response's end it raises.
 * `send` returns when the socket's buffer has taken all, so a client that reads nothing stops it.
 * An application that raises or returns without a response is answered for with a 500; within a

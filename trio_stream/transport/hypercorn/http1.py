@@ -177,9 +177,8 @@ async def _wait_writable(connection: HypercornConnection) -> None:
 class _BrokenOff:
     """In place of an h11 connection whose response broke off: says nothing and takes all.
 
-    Hypercorn's reader, when it has seen a pipelined request, waits for the end of the response
-    before it. When that breaks off it waits for ever, the connection and its tasks with it. Woken,
-    it finds no request here, and goes on to see that the connection is closed.
+    Hypercorn's reader may wait for that response's end. Woken, it finds no further request here,
+    goes on to see that the connection is closed, and lets go of it.
     """
 
     our_state = their_state = h11.ERROR

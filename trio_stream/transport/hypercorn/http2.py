@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Http2Transport"]
 
-#: A frame's worth. Hypercorn accepts any number of sends, because `StreamBuffer.pop(0)` wakes the
-#: sender even when the client's window is shut, so each piece is waited for here.
+#: A frame's worth. Hypercorn's own buffer is not bounded, so each piece is waited for here.
 _PIECE = 2**14
 
 
@@ -57,8 +56,8 @@ class Http2Transport(AsgiTransport):
     async def _pass_on(self, message: Message) -> None:
         if not message.get("more_body", True):
             await self._end_stream()
-            # All is out. Hypercorn would wait for its sending task to say so, for ever if the
-            # client has left and that task has ended.
+            # All is out. Hypercorn would wait for its sending task to say so, which ends with the
+            # connection.
             empty = self._buffer()
             if empty is not None:
                 await empty.close()
@@ -73,8 +72,7 @@ class Http2Transport(AsgiTransport):
         """Say that the response is complete, before Hypercorn does.
 
         Its sending task says so only after the app has been told that it has been said. In between
-        the connection may be closed, for the server's shutdown, or a DATA frame of the request's
-        may arrive, which is a KeyError there and ends the whole worker.
+        the connection may be closed, for the server's shutdown.
         """
         connection = self._protocol.connection
         unread = self._body_is_coming()

@@ -1,7 +1,7 @@
-"""Two defects of Hypercorn 0.18 by which one client ends the worker, mended where they are met.
+"""Two defects of Hypercorn 0.18 by which one connection can end the worker.
 
-Hypercorn raises both from a connection's task, through the nursery of all connections. What is
-mended is this one connection's: nothing of Hypercorn is changed for others.
+What such a connection's task raises goes through the nursery of all connections. It is mended for a
+connection that has carried a stream: nothing of Hypercorn is changed for others.
 """
 
 from __future__ import annotations
@@ -25,12 +25,7 @@ def mend(connection: HypercornConnection) -> None:
 
 
 async def _close_in_turn(server: Any) -> None:
-    """In place of `TCPServer._close`, whose `send_eof` must not meet a write.
-
-    When both a request's reader and its application answer, the reader with a 400, the one that is
-    done first closes the connection without Hypercorn's `send_lock`. The other's `send_all`, inside
-    that lock, would raise `trio.BusyResourceError`, which nobody catches.
-    """
+    """In place of `TCPServer._close`: its `send_eof` takes Hypercorn's lock, as writes do."""
     if server.send_lock.locked():
         # In the middle of a write, perhaps of this very task, which has found the client gone.
         await server.stream.aclose()
@@ -43,25 +38,20 @@ async def _close_in_turn(server: Any) -> None:
 
 
 class _Ended:
-    """In place of a stream that has ended: takes what its client still sends."""
+    """In place of a stream that has ended: takes what is meant for that."""
 
     async def handle(self, event: object) -> None:
-        """A frame that was under way, or that waited for the reader's turn."""
+        """Drop it."""
 
 
 class _Streams(dict[int, Any]):
-    """Hypercorn's streams of a connection, without the KeyError for one that has ended.
-
-    It looks for a DATA frame's stream without a guard, and the KeyError ends the whole worker.
-    Not to end a response while h2 expects a body does not suffice: h2 is ahead of Hypercorn's
-    reader by all the frames that have come at once.
-    """
+    """Hypercorn's streams of a connection, with a stand-in for those that have ended."""
 
     def __missing__(self, stream_id: int) -> _Ended:
         return _Ended()
 
 
 def _take_late_frames(protocol: Any) -> None:
-    """Let frames for an HTTP/2 connection's ended streams do no harm from now on."""
+    """Let an HTTP/2 connection's ended streams do no harm from now on."""
     if type(protocol.streams) is dict:
         protocol.streams = _Streams(protocol.streams)
