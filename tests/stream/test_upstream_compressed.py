@@ -125,6 +125,32 @@ async def test_bytes_that_are_not_in_their_coding_break_the_stream(
     await no_task_left()
 
 
+@both
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_what_is_cut_off_breaks_the_stream_behind_what_came(module: Any, coding: str) -> None:
+    wire = CODINGS[coding](b"data: x\n\n")[:-1]
+    async with proxied(compressed(wire, coding), module) as (client, stream):
+        assert (await client.read()).removeprefix(PRIMER) in (b"data: x\n\n", b"")
+        assert client.ended == "broken"
+    assert stream.outcome == "failed"
+
+
+@both
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_an_event_may_be_compressed_by_itself(module: Any, coding: str) -> None:
+    events = [b"id: %d\ndata: x\n\n" % n for n in range(5)]
+    wire = b"".join(map(CODINGS[coding], events))
+    async with proxied(compressed(wire, coding), module) as (client, _):
+        assert await client.read() == PRIMER + b"".join(events)
+
+
+@both
+async def test_a_coding_that_nobody_here_knows_is_a_502(module: Any) -> None:
+    async with proxied(compressed(b"\x1f\x9d\x90", "compress"), module) as (client, stream):
+        assert (client.status, await client.read()) == (502, b"502 Bad Gateway\n")
+    assert stream.outcome == "failed"
+
+
 async def test_a_coding_that_only_httpx_knows_is_left_to_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

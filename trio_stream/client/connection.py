@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import trio
 
-from ..errors import RemoteProtocolError
-from ..stream.body import ResponseBody
+from ..stream.body import ResponseBody, read_excerpt
 from ..stream.foreign import close_response
 
 __all__ = ["Connection"]
@@ -19,15 +16,13 @@ class Connection:
 
     Args:
       response: of httpx or httpx2.
-      http: the module it comes from.
       idle_timeout: how many seconds the server may send nothing at all.
     """
 
-    def __init__(self, response: httpx.Response, http: Any, idle_timeout: float) -> None:
+    def __init__(self, response: httpx.Response, idle_timeout: float) -> None:
         self.url = str(response.url)
         self.had_bytes = False
         self._response = response
-        self._http = http
         self._idle_timeout = idle_timeout
         self._body: ResponseBody | None = None
 
@@ -43,8 +38,8 @@ class Connection:
         """The next bytes, at least one; none at all after a proper end.
 
         Raises:
-          httpx.RequestError: the connection broke, or the body is not in its content coding. It
-            is httpx2's when the client is.
+          httpx.RequestError: the connection broke, or the body is not in its content coding, or
+            ends before that does. It is httpx2's when the client is.
           trio.TooSlowError: the server sent nothing for ``idle_timeout`` seconds.
         """
         assert self._body is not None
@@ -55,17 +50,9 @@ class Connection:
             return piece
         raise trio.TooSlowError(f"the server sent nothing for {self._idle_timeout:g} s")
 
-    async def read_excerpt(self, size: int, seconds: float) -> str:
-        """The beginning of the body as text, as far as it arrives in time."""
-        body = b""
-        with trio.move_on_after(seconds):
-            try:
-                self.open()
-                while len(body) < size and (piece := await self.read()):
-                    body += piece
-            except (self._http.RequestError, trio.TooSlowError, RemoteProtocolError):
-                pass  # what there is says more than that there was no more
-        return body[:size].decode("utf-8", "replace")
+    async def read_excerpt(self) -> str:
+        """The beginning of the body as text, as far as it arrives in time. Closes it."""
+        return await read_excerpt(self._response)
 
     async def aclose(self) -> None:
         """Close it, however much has been read. Shielded and idempotent."""

@@ -24,9 +24,6 @@ Headers = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping
 #: As many as the Fetch standard follows.
 MAX_REDIRECTS = 20
 
-#: How many bytes of an error page are kept, and how many seconds are spent on reading them.
-_EXCERPT, _EXCERPT_SECONDS = 2048, 1.0
-
 
 def module_of_client(client: object) -> Any:
     """The module, httpx or httpx2, that an ``AsyncClient`` comes from.
@@ -181,7 +178,7 @@ class Connector:
         return response
 
     async def _examine(self, response: httpx.Response) -> Connection | None:
-        connection = Connection(response, self.http, self._idle_timeout)
+        connection = Connection(response, self._idle_timeout)
         accepted = False
         try:
             if response.status_code == 204:
@@ -198,7 +195,7 @@ class Connector:
 
 
 async def _status_error(response: httpx.Response, connection: Connection) -> UpstreamStatusError:
-    body = await connection.read_excerpt(_EXCERPT, _EXCERPT_SECONDS)
+    body = await connection.read_excerpt()
     retry_after = response.headers.get("retry-after")
     return UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
 

@@ -8,18 +8,33 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, Protocol
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["CodingError", "accepted_codings", "open_coding"]
+__all__ = ["Coding", "CodingError", "accepted_codings", "open_coding"]
 
 #: Bytes that one step may make. Brotli's may be twice that, says its documentation.
 PIECE = 2**18
 
-#: Turns the next bytes of a body into pieces of what they stand for.
-Undo = Callable[[bytes], Iterator[bytes]]
+
+class Coding(Protocol):
+    """What undoes one content coding, or several."""
+
+    def undo(self, data: bytes) -> Iterator[bytes]:
+        """Turn the next bytes of a body into pieces of what they stand for.
+
+        Raises:
+          CodingError: they are not in the coding.
+        """
+
+    def end(self) -> None:
+        """The body has ended.
+
+        Raises:
+          CodingError: the coding has not: what is missing was cut off.
+        """
 
 
 class CodingError(Exception):
@@ -31,7 +46,7 @@ def accepted_codings() -> str:
     return "gzip, deflate" if _brotli() is None else "gzip, deflate, br"
 
 
-def open_coding(content_encoding: str) -> Undo:
+def open_coding(content_encoding: str) -> Coding:
     """What undoes the codings of a ``Content-Encoding`` header.
 
     Words that are no coding at all are passed over, as browsers do: ``none`` is often sent to keep
@@ -41,88 +56,154 @@ def open_coding(content_encoding: str) -> Undo:
       RemoteProtocolError: it names a coding that cannot be undone here, or more than two.
     """
     names = [name.strip().lower() for name in content_encoding.split(",")]
-    names = [name for name in names if name in _CODINGS]
-    if len(names) > 2 or any(_CODINGS[name]() is None for name in names):
+    codings = [_CODINGS[name]() for name in reversed(names) if name in _CODINGS]
+    if len(codings) > 2 or None in codings:
         raise RemoteProtocolError(
-            f"the server sent Content-Encoding: {content_encoding[:80]}, "
-            f"though it was asked for {accepted_codings()}"
+            f"the server sent Content-Encoding: {content_encoding[:80]}; "
+            f"what can be undone here is {accepted_codings()}"
         )
-    undo: Undo = _identity
-    for name in reversed(names):
-        undo = _chain(undo, _CODINGS[name]())
-    return undo
+    return _Codings([coding for coding in codings if coding is not None])
 
 
-def _identity(data: bytes) -> Iterator[bytes]:
-    yield data
+class _Codings:
+    """Some codings, the one that was applied last first; perhaps none."""
+
+    def __init__(self, codings: list[Coding]) -> None:
+        self._codings = codings
+
+    def undo(self, data: bytes) -> Iterator[bytes]:
+        pieces = iter((data,))
+        for coding in self._codings:
+            pieces = _undo_all(coding, pieces)
+        return pieces
+
+    def end(self) -> None:
+        for coding in self._codings:
+            coding.end()
 
 
-def _chain(first: Undo, then: Undo | None) -> Undo:
-    assert then is not None
-
-    def undo(data: bytes) -> Iterator[bytes]:
-        for piece in first(data):
-            yield from then(piece)
-
-    return undo
+def _undo_all(coding: Coding, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from coding.undo(piece)
 
 
-def _zlib() -> Undo:
-    # Gzip or zlib, whichever the first bytes say. "deflate" means zlib, by RFC 9110.
-    step = zlib.decompressobj(zlib.MAX_WBITS | 32)
+class _Zlib:
+    """Gzip or zlib, whichever the first bytes say, one behind the other, as many as there are.
 
-    def undo(data: bytes) -> Iterator[bytes]:
+    "deflate" means zlib, by RFC 9110, but "some non-conformant implementations send the deflate
+    compressed data without the zlib wrapper": browsers take that, and so does this.
+    """
+
+    def __init__(self, *, bare: bool) -> None:
+        self._bare = bare
+        self._step: zlib._Decompress | None = None
+        self._head = b""  # the first byte, until there are two
+        self._tail = b""
+        self._padded = False
+
+    def undo(self, data: bytes) -> Iterator[bytes]:
+        self._tail = (self._tail + data)[-len(_FLUSHED) :]
         try:
-            while piece := step.decompress(data, PIECE):
-                yield piece
-                data = step.unconsumed_tail
+            while data:
+                if self._step is None:
+                    data = self._begin(data)
+                    if self._step is None:
+                        return
+                while piece := self._step.decompress(data, PIECE):
+                    yield piece
+                    data = self._step.unconsumed_tail
+                if not self._step.eof:
+                    return
+                data, self._step = self._step.unused_data, None
         except zlib.error as exc:
             raise CodingError(str(exc)) from exc
 
-    return undo
+    def _begin(self, data: bytes) -> bytes:
+        """Find out what begins here, as soon as there are two bytes; all that has come."""
+        data = self._head + data
+        if self._padded:
+            data = data.lstrip(b"\0")  # as of a tape: RFC 1952 does not know it, gzip does
+        self._head = b"" if len(data) > 1 else data
+        if len(data) > 1:
+            gzip, wrapped = data.startswith(b"\x1f\x8b"), _is_zlib(data)
+            if not (gzip or wrapped or self._bare):
+                raise CodingError("this is no gzip")
+            # Above 15: with a header that says which of the two it is.
+            self._step = zlib.decompressobj(32 + 15 if gzip or wrapped else -15)
+            self._padded = gzip
+        return data
+
+    def end(self) -> None:
+        # After a flush nothing that the server has written is missing, and servers that flush each
+        # event often leave it at that: browsers don't mind, either.
+        if self._head or (self._step is not None and self._tail != _FLUSHED):
+            raise CodingError("the body ends before its compressed data do")
 
 
-def _open_brotli() -> Undo | None:
-    brotli = _brotli()
-    if brotli is None:
-        return None
-    step = brotli.Decompressor()
+#: The end of what a compressor has flushed: an empty block.
+_FLUSHED = b"\x00\x00\xff\xff"
 
-    def undo(data: bytes) -> Iterator[bytes]:
+
+def _is_zlib(data: bytes) -> bool:
+    """Whether these are the first two bytes of a zlib stream.
+
+    "CMF and FLG, when viewed as a 16-bit unsigned integer [...], is a multiple of 31." (RFC 1950)
+    """
+    return data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+
+
+class _Brotli:
+    """One brotli stream, or several of which each begins with a piece of the body."""
+
+    def __init__(self, brotli: Any) -> None:
+        self._brotli = brotli
+        self._step: Any = None
+
+    def undo(self, data: bytes) -> Iterator[bytes]:
+        if not data:
+            return
+        step = self._step = self._step or self._brotli.Decompressor()
         try:
             while piece := step.process(data, output_buffer_limit=PIECE):
                 yield piece
                 data = b""
-        except brotli.error as exc:
+        except self._brotli.error as exc:
             raise CodingError(str(exc)) from exc
+        if step.is_finished():
+            self._step = None
 
-    return undo
+    def end(self) -> None:
+        if self._step is not None:
+            raise CodingError("the body ends before its compressed data do")
 
 
-def _open_zstd() -> Undo | None:
-    zstd = _zstd()
-    if zstd is None:
-        return None
-    # "decoders MUST support a Window_Size of up to 8 MB", and need no more, says RFC 9659.
-    options = {zstd.DecompressionParameter.window_log_max: 23}
-    step = zstd.ZstdDecompressor(options=options)
+class _Zstd:
+    """Frames of zstd, as many as there are."""
 
-    def undo(data: bytes) -> Iterator[bytes]:
-        nonlocal step
+    def __init__(self, zstd: Any) -> None:
+        self._zstd = zstd
+        # "decoders MUST support a Window_Size of up to 8 MB", and need no more, says RFC 9659.
+        self._options = {zstd.DecompressionParameter.window_log_max: 23}
+        self._step: Any = None
+
+    def undo(self, data: bytes) -> Iterator[bytes]:
         try:
-            while True:
-                if step.eof:  # another frame follows
-                    data, step = step.unused_data + data, zstd.ZstdDecompressor(options=options)
-                piece = step.decompress(data, PIECE)
-                if piece:
-                    yield piece
-                elif not step.eof:
-                    return
-                data = b""
-        except zstd.ZstdError as exc:
+            while data:
+                step = self._step = self._step or self._zstd.ZstdDecompressor(options=self._options)
+                while not step.eof:
+                    piece = step.decompress(data, PIECE)
+                    data = b""
+                    if piece:
+                        yield piece
+                    elif not step.eof:
+                        return
+                data, self._step = step.unused_data, None
+        except self._zstd.ZstdError as exc:
             raise CodingError(str(exc)) from exc
 
-    return undo
+    def end(self) -> None:
+        if self._step is not None:
+            raise CodingError("the body ends before its compressed data do")
 
 
 @cache
@@ -146,14 +227,24 @@ def _brotli() -> Any:
     return brotli if hasattr(brotli.Decompressor, "can_accept_more_data") else None
 
 
+def _open_brotli() -> Coding | None:
+    brotli = _brotli()
+    return None if brotli is None else _Brotli(brotli)
+
+
+def _open_zstd() -> Coding | None:
+    zstd = _zstd()
+    return None if zstd is None else _Zstd(zstd)
+
+
 def _unknown() -> None:
     return None
 
 
-_CODINGS: dict[str, Callable[[], Undo | None]] = {
-    "gzip": _zlib,
-    "x-gzip": _zlib,
-    "deflate": _zlib,
+_CODINGS: dict[str, Callable[[], Coding | None]] = {
+    "gzip": partial(_Zlib, bare=False),
+    "x-gzip": partial(_Zlib, bare=False),
+    "deflate": partial(_Zlib, bare=True),
     "br": _open_brotli,
     "zstd": _open_zstd,
     "compress": _unknown,

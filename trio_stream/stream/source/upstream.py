@@ -12,21 +12,17 @@ from typing import Any
 
 import httpx
 import msgspec
-import trio
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...errors import EventTooLargeError, UpstreamStatusError
-from ..body import ResponseBody
-from ..foreign import http_modules
+from ..body import ResponseBody, read_excerpt
+from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes, forward_text
 from .contract import Sink, close_within
 
 __all__ = ["UpstreamSource", "is_response"]
 
 log = logging.getLogger("trio_stream")
-
-#: How much of an upstream's error page goes into the log.
-_LOGGED_BODY = 2048
 
 #: The longest NDJSON line, as for the decoder of event streams: an upstream must not fill memory.
 MAX_LINE_BYTES = 16 * 2**20
@@ -38,7 +34,9 @@ def is_response(source: object) -> bool:
 
 
 class UpstreamSource:
-    """A streaming response; its status is checked before the stream's own headers go out."""
+    """A streaming response; its head is checked before the stream's own headers go out."""
+
+    holds_headers = True
 
     def __init__(self, response: httpx.Response) -> None:
         if not _is_async(response):
@@ -47,21 +45,21 @@ class UpstreamSource:
                 "and client.send(request, stream=True)"
             )
         self._response = response
-        self.holds_headers = response.status_code == 204 or not response.is_success
+        self._body: ResponseBody | None = None
 
     async def run(self, sink: Sink) -> None:
         response = self._response
-        body = ResponseBody(response, any_coding=True)
         try:
             if not response.is_success:  # a redirect that was not followed is no stream either
-                raise await self._status_error(body)
+                raise await self._status_error()
             if response.status_code == 204:
                 sink.no_content()
                 return
+            self._body = ResponseBody(response, any_coding=True)
             sink.ready()
-            await _forward(_media_type(response), response.charset_encoding, body, sink)
+            await _forward(_media_type(response), response.charset_encoding, self._body, sink)
         finally:
-            await body.aclose()
+            await (close_response(response) if self._body is None else self._body.aclose())
 
     async def aclose(self) -> None:
         await close_within(self._response, f"the response of {self._response.url}")
@@ -69,16 +67,10 @@ class UpstreamSource:
     def close_unawaited(self) -> bool:
         return self._response.is_closed
 
-    async def _status_error(self, chunks: AsyncIterator[bytes]) -> UpstreamStatusError:
+    async def _status_error(self) -> UpstreamStatusError:
         """The error for an upstream's error page; its text goes to the log, never to a client."""
-        body = b""
-        with trio.move_on_after(1.0):
-            async for chunk in chunks:
-                body += chunk
-                if len(body) >= _LOGGED_BODY:
-                    break
         response = self._response
-        text = body[:_LOGGED_BODY].decode("utf-8", "replace")
+        text = await read_excerpt(response)
         log.error("upstream %s answered %d: %s", response.url, response.status_code, text)
         return UpstreamStatusError(
             str(response.url), response.status_code, response.headers.get("retry-after")
