@@ -24,7 +24,12 @@ from trio_stream.client.reconnect import read_retry_after
 
 seconds = st.floats(0, 1e6)
 policies = st.builds(
-    ReconnectPolicy, delay=seconds, backoff=seconds, max_backoff=seconds, max_delay=seconds
+    ReconnectPolicy,
+    delay=seconds,
+    min_delay=st.floats(0, 1),
+    backoff=seconds,
+    max_backoff=seconds,
+    max_delay=st.floats(1, 1e6),
 )
 
 
@@ -33,7 +38,9 @@ def test_a_wait_is_never_shorter_than_asked_nor_longer_than_the_window(
     policy: ReconnectPolicy, failures: int, retry: int | None, retry_after: float
 ) -> None:
     wait = policy.wait(failures, retry, retry_after)
-    asked = policy.delay if retry is None else min(retry / 1000, policy.max_delay)
+    asked = policy.delay
+    if retry is not None:
+        asked = max(policy.min_delay, min(retry / 1000, policy.max_delay))
     assert wait >= max(asked, retry_after)
     window = 0 if failures == 0 else policy.max_backoff
     assert wait <= max(asked, retry_after) + window
@@ -44,6 +51,22 @@ def test_without_failures_there_is_no_chance_in_it() -> None:
     assert {ReconnectPolicy().wait(0, 1500) for _ in range(20)} == {1.5}
 
 
+@pytest.mark.parametrize("retry", [0, 1, 10, 499])
+def test_a_server_cannot_ask_for_a_busy_loop(retry: int) -> None:
+    assert ReconnectPolicy().wait(0, retry) == 0.5
+    assert ReconnectPolicy(min_delay=2).wait(0, retry) == 2
+    assert ReconnectPolicy(min_delay=0).wait(0, retry) == retry / 1000
+
+
+def test_what_the_program_itself_asks_for_has_no_floor() -> None:
+    assert ReconnectPolicy(delay=0).wait(0) == 0
+
+
+def test_the_floor_is_below_the_ceiling() -> None:
+    with pytest.raises(ValueError, match="min_delay, 5 s, is above max_delay, 2 s"):
+        ReconnectPolicy(min_delay=5, max_delay=2)
+
+
 def test_the_window_doubles_up_to_its_maximum() -> None:
     policy = ReconnectPolicy(delay=0, backoff=1, max_backoff=60)
     widest = [max(policy.wait(failures) for _ in range(2000)) for failures in range(1, 9)]
@@ -52,7 +75,7 @@ def test_the_window_doubles_up_to_its_maximum() -> None:
         assert window * 0.99 < seen <= window
 
 
-@pytest.mark.parametrize("name", ["delay", "backoff", "max_backoff", "max_delay"])
+@pytest.mark.parametrize("name", ["delay", "min_delay", "backoff", "max_backoff", "max_delay"])
 @pytest.mark.parametrize("value", [-1, nan, inf])
 def test_a_number_of_seconds_must_be_one(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} is a number of seconds"):

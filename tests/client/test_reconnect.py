@@ -195,7 +195,7 @@ async def test_waits_as_long_as_the_servers_retry_says(autojump_clock: MockClock
         no_content,
     )
     await all_data(server)
-    assert server.waits == [20, 20, 0, 0]
+    assert server.waits == [20, 20, 0.5, 0.5]
 
 
 async def test_a_retry_of_ten_to_the_thirty_is_cut_down(autojump_clock: MockClock) -> None:

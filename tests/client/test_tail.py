@@ -95,7 +95,7 @@ async def test_shows_names_ids_and_json_for_people(tail: Tail) -> None:
     )
     assert untimed(done.stderr) == (
         f"● connected to {url} (N ms)\n"
-        "○ the stream ended, 3 events; connecting again in 0.0 s\n"
+        "○ the stream ended, 3 events; connecting again in 0.5 s\n"
         "■ the server says that there is no more\n"
     )
     assert done.returncode == 0

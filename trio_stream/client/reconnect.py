@@ -16,15 +16,18 @@ __all__ = ["ReconnectPolicy", "read_retry_after"]
 class ReconnectPolicy:
     """How long an `EventSource` waits before it reconnects, and when it gives up.
 
-    It waits as long as the server asked for by ``retry`` or ``Retry-After``, and never less; after
-    failures in a row it adds a random time from a window that doubles with each of them, so that a
-    server that comes back does not meet all of its clients at once.
+    It waits as long as the server asked for by ``retry`` or ``Retry-After``; after failures in a
+    row it adds a random time from a window that doubles with each of them, so that a server that
+    comes back does not meet all of its clients at once.
 
     Raises:
-      ValueError: a negative number, or NaN.
+      ValueError: a negative number, or NaN, or a ``min_delay`` above ``max_delay``.
 
     Attributes:
       delay: seconds to wait while the server has sent no ``retry``. 3 is Chromium's.
+      min_delay: seconds, the shortest wait that a server may ask for: a shorter ``retry`` is
+        lengthened to it, so that ``retry: 0`` and a proper end make no busy loop. Browsers obey
+        that; half a second is what nobody who meant to poll misses. 0 does as they do.
       backoff: seconds, the window after the first failure in a row.
       max_backoff: seconds, the widest window.
       max_delay: seconds, the longest wait that a server may ask for. A longer ``retry`` is cut
@@ -33,15 +36,20 @@ class ReconnectPolicy:
     """
 
     delay: float = 3.0
+    min_delay: float = 0.5
     backoff: float = 1.0
     max_backoff: float = 60.0
     max_delay: float = 3600.0
     max_failures: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("delay", "backoff", "max_backoff", "max_delay"):
+        for name in ("delay", "min_delay", "backoff", "max_backoff", "max_delay"):
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name} is a number of seconds, not {getattr(self, name)}")
+        if self.min_delay > self.max_delay:
+            raise ValueError(
+                f"min_delay, {self.min_delay:g} s, is above max_delay, {self.max_delay:g} s"
+            )
         if self.max_failures is not None and self.max_failures < 1:
             raise ValueError(f"max_failures is 1 or more, or None, not {self.max_failures}")
 
@@ -53,8 +61,11 @@ class ReconnectPolicy:
           retry: the server's ``retry``, in milliseconds, if it has sent one.
           retry_after: the ``Retry-After`` of its last answer, in seconds.
         """
-        asked = self.delay if retry is None else min(retry / 1000, self.max_delay)
+        asked = self.delay if retry is None else self._bounded(retry / 1000)
         return max(asked, retry_after) + random.uniform(0, self._window(failures))
+
+    def _bounded(self, seconds: float) -> float:
+        return min(max(seconds, self.min_delay), self.max_delay)
 
     def _window(self, failures: int) -> float:
         if failures == 0:
