@@ -74,7 +74,7 @@ async def test_streams_inside_go_direct_unless_told_not_to() -> None:
     async def look(stream: Stream) -> None:
         await stream.send("first")
         await stream.wait(0.1)
-        seen.append(stream._transport is not None and stream._transport.direct)
+        seen.append(stream._state.transport is not None and stream._state.transport.direct)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def framework_send(message: object) -> None:  # as every framework wraps it

@@ -30,6 +30,15 @@ async def test_each_format_has_its_content_type(format: Any, content_type: str) 
         assert client.status == 200
 
 
+async def test_they_can_be_read_before_they_go_out() -> None:
+    stream = Stream([], headers={"X-Own": "1"}, status=201)
+    async with connect(stream) as client:
+        assert client.status == stream.status == 201
+        told = {name.decode(): value.decode() for name, value in stream.headers}
+        assert dict(client.headers) == told
+        assert told["x-own"] == "1"
+
+
 async def test_all_of_them_can_be_replaced_and_others_added() -> None:
     headers = {"Content-Type": "text/html", "Cache-Control": "no-cache", "X-Own": "1"}
     async with connect(Stream([], headers=headers, status=201)) as client:

@@ -3,6 +3,7 @@
 import gc
 import sys
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -226,6 +227,28 @@ async def test_never_served_what_can_be_closed_without_awaiting_is() -> None:
         send.send_nowait(1)
     with pytest.raises(StopIteration):
         next(generator)
+
+
+@pytest.mark.parametrize("used", ["not at all", "sent to", "closed"])
+def test_never_served_it_goes_at_once_and_not_when_garbage_is_collected(used: str) -> None:
+    def rows() -> Iterator[int]:
+        yield 1
+
+    generator = rows()
+    gc.disable()
+    try:
+        stream = Stream(generator)
+        if used == "sent to":
+            stream.send_nowait("a")
+        elif used == "closed":
+            stream.close()
+        gone = weakref.ref(stream)
+        del stream
+        assert gone() is None
+        with pytest.raises(StopIteration):
+            next(generator)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

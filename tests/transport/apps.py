@@ -91,7 +91,7 @@ async def which(stream: Stream) -> None:
     """The first event on the regular way; then whether it is direct, in as many events as that."""
     await stream.send("first")
     await trio.sleep(0.1)
-    await stream.send("direct" if stream._transport.direct else "portable")
+    await stream.send("direct" if stream._state.transport.direct else "portable")
     await stream.send("last")
 
 
@@ -157,7 +157,7 @@ def make_stream(scope: Message) -> Stream:
                 path=scope["path"],
                 outcome=stream.outcome,
                 events=stream.statistics().events,
-                transport=type(stream._transport).__name__,
+                transport=type(stream._state.transport).__name__,
             )
 
     return Stream(produce, **given)

@@ -68,10 +68,10 @@ async def reuse(stream: Stream) -> None:
     await stream.send("first")
     await trio.sleep(0.1)
     stream.send_nowait("second")
-    assert stream._transport.direct
+    assert stream._state.transport.direct
     ours, theirs = socket.socketpair()
-    number = stream._connection.socket.fileno()
-    stream._connection.socket.close()
+    number = stream._state.connection.socket.fileno()
+    stream._state.connection.socket.close()
     os.dup2(ours.fileno(), number)
     errors = []
     for send in (stream.send_nowait, stream.send_nowait):

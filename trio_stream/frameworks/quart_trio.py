@@ -48,8 +48,8 @@ class StreamResponse(Response):
     implicit_sequence_conversion = False
 
     def __init__(self, stream: Stream) -> None:
-        own = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in stream._options.headers]
-        super().__init__(_NotQuarts(), status=stream._options.status)
+        own = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in stream.headers]
+        super().__init__(_NotQuarts(), status=stream.status)
         self.headers.clear()
         self.headers.extend(own)
         self.stream = stream

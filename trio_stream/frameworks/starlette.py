@@ -40,7 +40,7 @@ class StreamResponse(Response):
     def __init__(self, stream: Stream, background: BackgroundTask | None = None) -> None:
         # Without Starlette's own constructor, which would render a body and its length.
         self.stream = stream
-        self.status_code = stream._options.status
+        self.status_code = stream.status
         self.background = background
         self.body = b""
         self.raw_headers = []

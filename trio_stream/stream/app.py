@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
-from .options import StreamOptions
+from .options import StreamKind, StreamOptions
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -39,21 +39,16 @@ class StreamApp:
                 "stream_app needs a callback that takes the stream and is called for each request, "
                 f"not a {type(callback).__name__}"
             )
-        self._callback = callback
-        self._options = StreamOptions.checked(**options)
-        self._event, self._retry = event, retry
+        self._kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)
         self._lifespan = lifespan
         self.__doc__ = callback.__doc__
-        self._new_stream()  # what is wrong with event or retry is said now, not at each request
-
-    def _new_stream(self) -> Stream:
-        return Stream._with_options(self._callback, self._options, self._event, self._retry)
+        Stream(self._kind)  # what is wrong with event or retry is said now, not at each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         else:
-            await self._new_stream()(scope, receive, send)
+            await Stream(self._kind)(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # "lifespan.startup"

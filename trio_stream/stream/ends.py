@@ -1,10 +1,17 @@
-"""The errors that meet a producer after its stream's end, and what is left of a nursery's group."""
+"""The end: errors that meet a producer after it, what is left of a nursery's group, `on_end`."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import outcome
 import trio
 
-__all__ = ["StreamBroken", "StreamClosed", "failure_in"]
+__all__ = ["StreamBroken", "StreamClosed", "call_on_end", "failure_in"]
+
+log = logging.getLogger("trio_stream")
 
 
 class StreamClosed(trio.ClosedResourceError):
@@ -41,3 +48,11 @@ def failure_in(group: BaseExceptionGroup, stream: object) -> BaseException | Non
     if failures is None:
         return None
     return failures.exceptions[0] if len(failures.exceptions) == 1 else failures
+
+
+def call_on_end(on_end: Callable[[Any], None] | None, stream: object) -> None:
+    """Tell whoever wants to know that all of ``stream`` has ended; what that raises is logged."""
+    if on_end is not None:
+        result = outcome.capture(on_end, stream)
+        if isinstance(result, outcome.Error):
+            log.error("on_end= raised", exc_info=result.error)

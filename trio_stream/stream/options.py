@@ -11,7 +11,7 @@ from typing import Any
 from ..codec import Format, ServerSentEvent, get_format
 from .limits import StreamLimits
 
-__all__ = ["ErrorEvent", "Headers", "StreamOptions"]
+__all__ = ["ErrorEvent", "Headers", "StreamKind", "StreamOptions"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
@@ -103,6 +103,19 @@ class StreamOptions:
             status=_check_status(status),
             headers=_all_headers(wire, headers),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind:
+    """What many streams have in common, the options checked already.
+
+    For the library: `Stream` takes one as its only argument.
+    """
+
+    callback: Callable[[Any], Any]
+    options: StreamOptions
+    event: str | None
+    retry: int | None
 
 
 def _refuse_event_fields(name: str, **given: object) -> None:

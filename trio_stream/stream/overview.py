@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from .lifetime import Lifetime
+from .outcome import Outcome
 from .registry import current_registry
+from .state import StreamState
+from .statistics import StreamStatistics, statistics_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .outcome import Outcome
-    from .statistics import StreamStatistics
-    from .stream import Stream
+    import trio
 
 __all__ = ["OpenStream", "open_streams", "outcome_counts"]
 
@@ -30,11 +32,11 @@ class OpenStream:
     #: The names of the tasks in its nursery, its own first.
     tasks: tuple[str, ...]
     statistics: StreamStatistics
-    _stream: Stream = field(repr=False)
+    _state: StreamState = field(repr=False)
 
     def close(self) -> None:
         """End it as `Stream.close` does."""
-        self._stream.close()
+        self._state.end(Outcome.CLOSED)
 
 
 def open_streams() -> tuple[OpenStream, ...]:
@@ -43,7 +45,8 @@ def open_streams() -> tuple[OpenStream, ...]:
     Raises:
       RuntimeError: called from outside Trio.
     """
-    streams = [_describe(cast("Stream", stream)) for stream in current_registry().streams]
+    watched = current_registry().streams
+    streams = [_describe(served.state) for served in watched if isinstance(served, Lifetime)]
     return tuple(sorted(streams, key=lambda stream: -stream.age))
 
 
@@ -56,22 +59,21 @@ def outcome_counts() -> Mapping[Outcome, int]:
     return dict(current_registry().outcomes)
 
 
-def _describe(stream: Stream) -> OpenStream:
-    scope = stream.scope or {}
+def _describe(state: StreamState) -> OpenStream:
+    scope = state.scope or {}
     client = scope.get("client")
-    statistics = stream.statistics()
+    statistics = statistics_of(state)
     return OpenStream(
         age=statistics.seconds_open,
         request=f"{scope.get('method')} {scope.get('path')}",
         client=tuple(client) if client else None,
-        tasks=_task_names(stream),
+        tasks=_task_names(state.tasks.nursery),
         statistics=statistics,
-        _stream=stream,
+        _state=state,
     )
 
 
-def _task_names(stream: Stream) -> tuple[str, ...]:
-    nursery = stream._nursery
+def _task_names(nursery: trio.Nursery | None) -> tuple[str, ...]:
     if nursery is None:
         return ()
     return (nursery.parent_task.name, *sorted(task.name for task in nursery.child_tasks))

@@ -8,58 +8,53 @@ from urllib.parse import parse_qs
 import trio
 
 from ..transport.hypercorn import choose_transport
+from .lifetime import Lifetime
+from .state import StreamState
 
 if TYPE_CHECKING:
-    from ..transport.asgi import AsgiTransport, Receive, Scope, Send
-    from ..transport.hypercorn import HypercornConnection
-    from .lifetime import Lifetime
+    from ..transport.asgi import Receive, Scope, Send
 
 __all__ = ["last_event_id", "serve_asgi"]
 
 
-async def serve_asgi(stream: Lifetime, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve ``stream`` as the answer to one request."""
-    if not trio.lowlevel.in_trio_run():
-        raise RuntimeError(
-            "trio_stream runs on Trio: start the server with hypercorn --worker-class trio"
-        )
-    if stream._used:
-        raise RuntimeError("a Stream can be served or entered once: make one for each request")
-    stream._used = True
-    if scope["type"] != "http":
-        await stream._discard()
-        raise RuntimeError(
-            f"a Stream answers HTTP requests, not a {scope['type']} scope"
-            + (": an app that serves many is made by @stream_app" * (scope["type"] == "lifespan"))
-        )
-    stream._scope = scope
-    options = stream._options
+async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a stream as the answer to one request."""
+    await _take_up(state, scope)
+    options = state.options
     transport, connection = choose_transport(scope, receive, send, options.stall_timeout)
     release = options.limits.admit(scope) if options.limits is not None else None
     if options.limits is not None and release is None:
-        await stream._discard()
+        await state.close_source()
         await options.limits.answer(transport)
         return
     try:
-        await _answer(stream, scope, transport, connection)
+        if scope["method"] == "HEAD":
+            # "The HEAD method is identical to GET except that the server MUST NOT send content"
+            # (RFC 9110, 9.3.2): the headers are known without running the producer.
+            await state.close_source()
+            await transport.answer(options.status, options.headers)
+        else:
+            await Lifetime(state).run(transport, connection)
     finally:
         if release is not None:
             release()
 
 
-async def _answer(
-    stream: Lifetime,
-    scope: Scope,
-    transport: AsgiTransport,
-    connection: HypercornConnection | None,
-) -> None:
-    if scope["method"] == "HEAD":
-        # "The HEAD method is identical to GET except that the server MUST NOT send content"
-        # (RFC 9110, 9.3.2): the headers are known without running the producer.
-        await stream._discard()
-        await transport.answer(stream._options.status, stream._options.headers)
-    else:
-        await stream._serve(transport, connection)
+async def _take_up(state: StreamState, scope: Scope) -> None:
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "trio_stream runs on Trio: start the server with hypercorn --worker-class trio"
+        )
+    if state.used:
+        raise RuntimeError("a Stream can be served or entered once: make one for each request")
+    state.used = True
+    if scope["type"] != "http":
+        await state.close_source()
+        raise RuntimeError(
+            f"a Stream answers HTTP requests, not a {scope['type']} scope"
+            + (": an app that serves many is made by @stream_app" * (scope["type"] == "lifespan"))
+        )
+    state.scope = scope
 
 
 def last_event_id(scope: Scope) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,9 +11,6 @@ from . import timers
 from .outcome import Outcome
 from .registry import current_registry
 from .state import StreamState
-
-if TYPE_CHECKING:
-    from ..transport.base import ServerConnection
 
 __all__ = ["begin", "check_drain_timeout", "cut_short", "log_failure"]
 
@@ -24,9 +20,8 @@ log = logging.getLogger("trio_stream")
 _CUT_SHORT = 0.5
 
 
-def check_drain_timeout(stream: StreamState, connection: ServerConnection) -> None:
+def check_drain_timeout(drain_timeout: float, graceful_timeout: float) -> None:
     """Report a misconfiguration at once, and not when it cuts streams off."""
-    graceful_timeout, drain_timeout = connection.graceful_timeout, stream._options.drain_timeout
     if drain_timeout > graceful_timeout:
         current_registry().warn_once(
             "drain_timeout=%g is longer than Hypercorn's graceful_timeout=%g: the server will "
@@ -37,40 +32,35 @@ def check_drain_timeout(stream: StreamState, connection: ServerConnection) -> No
         )
 
 
-def begin(stream: StreamState) -> None:
-    """Called by the registry when the server begins to shut down."""
-    assert stream._connection is not None
+def begin(state: StreamState) -> None:
+    """The server begins to shut down."""
+    assert state.connection is not None
     now = trio.current_time()
     # A stuck client must not hold the server longer than the server is willing to wait.
-    stream._stall_limit = min(
-        stream._stall_limit, max(stream._connection.graceful_timeout - _CUT_SHORT, 0)
-    )
-    stream._drained_at = now + stream._options.drain_timeout
-    if stream._draining is not None:
-        stream._draining.set()
-    if stream._options.drain_timeout == 0:
-        stream._end(Outcome.SHUTDOWN)
-    current_registry().reschedule(stream, timers.next_check(stream, now))
+    state.drain(now, stall_limit=max(state.connection.graceful_timeout - _CUT_SHORT, 0))
+    if state.options.drain_timeout == 0:
+        state.end(Outcome.SHUTDOWN)
+    state.look_again(timers.next_check(state, now))
 
 
-def cut_short(stream: StreamState) -> None:
+def cut_short(state: StreamState) -> None:
     """The ASGI call is being cancelled: what is queued gets half a second to go out.
 
     Also called at the stream's own end, when nothing is being written any longer.
     """
-    stream._end(Outcome.SHUTDOWN)
-    if stream._draining is not None and stream._outcome is Outcome.SHUTDOWN:
-        stream._draining.set()
-    if stream._writing is not None:
-        assert stream._transport is not None
+    state.end(Outcome.SHUTDOWN)
+    if state.draining is not None and state.outcome is Outcome.SHUTDOWN:
+        state.draining.set()
+    if state.writing is not None:
+        assert state.transport is not None
         now = trio.current_time()
-        stuck_since = stream._transport.stuck_since
+        stuck_since = state.transport.stuck_since
         stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
-        stream._writing.deadline = now if stuck else now + _CUT_SHORT
-        current_registry().reschedule(stream, stream._writing.deadline)
+        state.writing.deadline = now if stuck else now + _CUT_SHORT
+        state.look_again(state.writing.deadline)
 
 
-def log_failure(stream: StreamState) -> None:
+def log_failure(state: StreamState) -> None:
     """A failure that cannot be raised, because the call's `trio.Cancelled` has to be."""
-    if stream._failure is not None:
-        log.error("a stream failed while its call was cancelled", exc_info=stream._failure)
+    if state.failure is not None:
+        log.error("a stream failed while its call was cancelled", exc_info=state.failure)

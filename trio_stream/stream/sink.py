@@ -10,6 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from ..codec import EncodedEvent, ServerSentEvent
+from .sending import encode, flush_now, send_at_once, write_express
 from .state import StreamState
 
 __all__ = ["StreamSink"]
@@ -21,46 +22,46 @@ _SLICE = 0.001
 class StreamSink:
     """Where an automatic source puts its values: encodes them, and shares the processor."""
 
-    __slots__ = ("_channel", "_may_be_plain", "_offer", "_slice_end", "_stream", "format")
+    __slots__ = ("_channel", "_may_be_plain", "_offer", "_slice_end", "_state", "format")
 
-    def __init__(self, stream: StreamState) -> None:
-        self._stream = stream
-        self._channel = stream._channel
-        self._offer = stream._channel.offer
-        options = stream._options
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
+        self._channel = state.channel
+        self._offer = state.channel.offer
+        options = state.options
         self._may_be_plain = options.ids is None and options.format.has_fields
         self._slice_end = 0.0
-        self.format = stream._options.format.name
+        self.format = state.options.format.name
 
     def ready(self) -> None:
-        self._stream._release_headers()
+        self._state.release_headers()
 
     def no_content(self) -> None:
-        self._stream._no_content = True
+        self._state.no_content = True
 
     def put(self, value: Any) -> Awaitable[None] | None:
         # The fast path of every automatic source: each call saved is a tenth of an event's cost.
-        stream = self._stream
+        state = self._state
         now = perf_counter()
         if now < self._slice_end:
             # Plain text is encoded by the writer, with all that has gathered: see `join_events`.
             if not (
                 type(value) is str
                 and self._may_be_plain
-                and stream._event is None
-                and not stream._retry_due
+                and state.event is None
+                and not state.retry_due
                 and value.isascii()
                 and "\n" not in value
                 and "\r" not in value
             ):
-                value = stream._encode(value, None, None, None)
-            if self._offer(value) or (stream._flush_now() and self._offer(value)):
+                value = encode(state, value, None, None, None)
+            if self._offer(value) or (flush_now(state) and self._offer(value)):
                 return None
             return self._wait_for_room(value)
         # The first value in a while, or the last that may come without a checkpoint. A slow
         # source's every value goes straight to the connection here, a fast one's gather.
-        chunk = stream._encode(value, None, None, None)
-        if stream._express_now(chunk) or self._offer(chunk):
+        chunk = encode(state, value, None, None, None)
+        if (state.express and write_express(state, chunk, len(chunk))) or self._offer(chunk):
             return self._checkpoint()
         return self._wait_for_room(chunk)
 
@@ -75,35 +76,35 @@ class StreamSink:
         self._slice_end = perf_counter() + _SLICE
 
     def put_nowait(self, event: EncodedEvent) -> bool:
-        stream = self._stream
+        state = self._state
         try:
-            stream._send_at_once(event, stream._encode(event, None, None, None))
+            send_at_once(state, event, encode(state, event, None, None, None))
         except trio.WouldBlock:
             return False
         return True
 
     def sender(self) -> Callable[[bytes], int] | None:
-        stream = self._stream
-        transport = stream._transport
-        if transport is None or not stream._express or stream._retry_due:
+        state = self._state
+        transport = state.transport
+        if transport is None or not state.express or state.retry_due:
             return None
         return transport.sender()
 
     def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
-        stream = self._stream
+        state = self._state
         if taken < 0:
-            raise stream._found_gone()
-        if stream._transport is not None:
-            stream._transport.note_sent(event.frame, taken)
-        stream._note_express(len(event.data), count)
+            raise state.found_gone()
+        if state.transport is not None:
+            state.transport.note_sent(event.frame, taken)
+        state.note_express(len(event.data), count)
 
     def add_events(self, count: int) -> None:
         self._channel.note_sent(count)
 
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
-        stream = self._stream
-        name = event.event if stream._event is None else stream._event
-        retry = event.retry if stream._retry is None else None
+        state = self._state
+        name = event.event if state.event is None else state.event
+        retry = event.retry if state.retry is None else None
         if event.data is None:
             if retry is None and event.id is None:
                 return None

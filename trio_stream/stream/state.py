@@ -1,26 +1,29 @@
 """The state of a stream: what its parts share, and the one place that says how it ends.
 
-`Lifetime` runs the parts; the producer, the sink, the writer, the timers and the shutdown know
-this state and not each other.
+`Stream` is its handle, which users hold. The parts (producer, sink, writer, timers, shutdown and
+so on) know this state and not each other; `Lifetime` and `Entered` run them. Where more than one
+field changes together, a method says what happens.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from math import inf
-from typing import Any
+from typing import Any, final
 
 import trio
 
-from ..codec import EncodedEvent, encode_retry, join_events, unwrap
+from ..codec import encode_retry
 from ..transport.base import ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
 from .options import StreamOptions
 from .outcome import LOST, Outcome
-from .registry import current_registry
+from .registry import Watched, current_registry
 from .source import Source, is_callback, open_source
+from .tasks import StreamTasks, Task
 
 __all__ = ["DEFAULT_RETRY", "FAREWELL_WINDOW", "SHIELDED", "StreamState"]
 
@@ -36,217 +39,262 @@ FAREWELL_WINDOW = 10_000
 #: Seconds after which a producer that does not let itself be cancelled is named in the log.
 SHIELDED = 5.0
 
-Task = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
 
-
+@final
 class StreamState:
-    """What the parts of a stream know of each other, and how it ends."""
+    """What the parts of a stream know of each other, and how it ends.
+
+    Args:
+      handle: returns the `Stream`, for what users' code is given; None once nobody holds it. Not
+        the `Stream` itself: one that is dropped unserved closes its source at once, not when the
+        garbage collector finds a circle.
+    """
 
     __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_callback",
-        "_channel",
-        "_connection",
-        "_deadline",
-        "_delivered",
-        "_done",
-        "_drained_at",
-        "_draining",
-        "_ended_at",
-        "_event",
-        "_express",
-        "_expressed",
-        "_failure",
-        "_format",
-        "_had_task",
-        "_headers_held",
-        "_headers_out",
-        "_helpers",
-        "_no_content",
-        "_nursery",
-        "_opened_at",
-        "_options",
-        "_outcome",
-        "_retry",
-        "_retry_due",
-        "_scope",
-        "_source",
-        "_stall_limit",
-        "_task_added",
-        "_tasks",
-        "_transport",
-        "_used",
-        "_writing",
-        "_written",
+        "answered",
+        "callback",
+        "channel",
+        "connection",
+        "deadline",
+        "delivered",
+        "drained_at",
+        "draining",
+        "ended_at",
+        "entered",
+        "event",
+        "express",
+        "expressed",
+        "failure",
+        "format",
+        "handle",
+        "headers_held",
+        "headers_out",
+        "no_content",
+        "opened_at",
+        "options",
+        "outcome",
+        "retry",
+        "retry_due",
+        "scope",
+        "source",
+        "stall_limit",
+        "tasks",
+        "transport",
+        "used",
+        "watched",
+        "writing",
+        "written",
     )
 
-    def __init__(self, source: Any, options: StreamOptions) -> None:
-        self._options = options
-        self._callback: Callable[..., Any] | None = None
-        self._source: Source | None = None
-        if is_callback(source):
-            self._callback = source
-        elif source is not None:
-            self._source = open_source(source)
-        self._channel = EventChannel(options.buffer, options.buffer_bytes)
-        self._format = options.format
-        self._event: str | None = None
-        self._retry: int | None = None
-        self._retry_due = False
-        self._scope: Any = None
-        self._nursery: trio.Nursery | None = None
-        self._tasks: list[Task] | None = None
-        self._had_task = False
-        self._task_added: trio.Event | None = None
-        self._transport: Transport | None = None
-        self._connection: ServerConnection | None = None
-        #: Whether an event may go past the channel: the transport is direct, the writer rests, and
-        #: nothing is queued.
-        self._express = False
-        self._expressed = 0
-        self._helpers: trio.Nursery | None = None
-        self._writing: trio.CancelScope | None = None
-        self._headers_held: trio.Event | None = None
-        self._done: trio.Event | None = None
-        self._draining: trio.Event | None = None
-        #: When the producer's time after the server's shutdown is over.
-        self._drained_at = inf
-        self._stall_limit = options.stall_timeout
-        self._used = False
-        self._answered = False
-        self._headers_out = False
-        #: Whether the answer is a 204, if the headers are not out yet.
-        self._no_content = False
-        self._delivered = False
-        self._outcome: Outcome | None = None
-        self._failure: BaseException | None = None
-        self._opened_at = inf
-        self._ended_at = inf
-        self._deadline = inf
-        self._written = 0
+    def __init__(self, source: Any, options: StreamOptions, handle: Callable[[], Any]) -> None:
+        self.handle = handle
+
+        # What is configured: the options for good; event and retry may change at any time, and a
+        # new retry is due with the next event.
+        self.options = options
+        self.format = options.format
+        self.event: str | None = None
+        self.retry: int | None = None
+        self.retry_due = False
+
+        # Who produces: a callback, or a source, or tasks alone.
+        called = is_callback(source)
+        self.callback: Callable[..., Any] | None = source if called else None
+        self.source: Source | None = None if called or source is None else open_source(source)
+        self.tasks = StreamTasks()
+
+        # What waits, what has been written, and what never waited. `express`: an event may go past
+        # the channel, because the transport is direct, the writer rests, and nothing is queued.
+        self.channel = EventChannel(options.buffer, options.buffer_bytes)
+        self.express = False
+        self.expressed = 0
+        self.written = 0
+
+        # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
+        # `writing` is the running writer's; `no_content` makes a 204 of headers not yet out, and
+        # `answered` says that the response itself has told of the failure.
+        self.used = False
+        self.entered: AbstractAsyncContextManager[None] | None = None
+        self.watched: Watched | None = None
+        self.scope: Any = None
+        self.transport: Transport | None = None
+        self.connection: ServerConnection | None = None
+        self.writing: trio.CancelScope | None = None
+        self.headers_held: trio.Event | None = None
+        self.headers_out = False
+        self.no_content = False
+        self.answered = False
+
+        # How it ends, and when, on Trio's clock. `drained_at`: when the producer's time after the
+        # server's shutdown is over.
+        self.outcome: Outcome | None = None
+        self.failure: BaseException | None = None
+        self.delivered = False
+        self.draining: trio.Event | None = None
+        self.opened_at = self.deadline = self.drained_at = self.ended_at = inf
+        self.stall_limit = options.stall_timeout
+
+    # How it begins.
+
+    def open(
+        self, transport: Transport | None = None, connection: ServerConnection | None = None
+    ) -> None:
+        """It begins, and its response goes there; without a transport it has been entered."""
+        self.opened_at = trio.current_time()
+        if self.options.max_duration is not None:
+            # Plus or minus 10 %: clients that came together must not all come back together.
+            self.deadline = self.opened_at + self.options.max_duration * random.uniform(0.9, 1.1)
+        self.transport = transport
+        self.connection = connection
+        if transport is not None and self.source is not None and self.source.holds_headers:
+            self.hold_headers()
+
+    def watch(self, watched: Watched, when: float) -> None:
+        """Have the registry look at it, at ``when`` for the first time, until `unwatch`."""
+        self.watched = watched
+        current_registry().add(watched, when)
+
+    def unwatch(self) -> None:
+        """It is over."""
+        watched, self.watched = self.watched, None
+        if watched is not None:
+            current_registry().discard(watched)
+
+    def look_again(self, when: float) -> None:
+        """Have the registry look at it at ``when`` already."""
+        if self.watched is not None:
+            current_registry().reschedule(self.watched, when)
 
     # How it ends.
 
-    def _end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome) -> None:
         """End the stream for this cause, unless another came first; queued events still go out."""
-        if self._outcome is not None:
+        if self.outcome is not None:
             return
-        self._outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
+        self.outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
         self._push_farewell()
         self._close_channel()
-        if self._opened_at is not inf:
-            self._ended_at = trio.current_time()
-            current_registry().reschedule(self, self._ended_at + SHIELDED)
+        if self.opened_at is not inf:
+            self._note_end()
 
-    def _lose(self, outcome: Outcome) -> None:
+    def fail(self, failure: BaseException) -> None:
+        """End it because of this, which its call raises when all of it has ended."""
+        self.failure = failure
+        self.end(Outcome.FAILED)
+
+    def lose(self, outcome: Outcome) -> None:
         """End the stream because the client cannot be reached, whatever else was under way."""
-        if self._delivered:
+        if self.delivered:
             return
-        if self._outcome is None:
-            self._ended_at = trio.current_time()
-            current_registry().reschedule(self, self._ended_at + SHIELDED)
-        if self._outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
-            self._outcome = outcome
+        if self.outcome is None:
+            self._note_end()
+        if self.outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
+            self.outcome = outcome
         self._close_channel()
-        self._channel.discard()
-        if outcome is Outcome.STALLED and self._transport is not None:
-            self._transport.drop()
-        if self._writing is not None:
-            self._writing.cancel()
+        self.channel.discard()
+        if outcome is Outcome.STALLED and self.transport is not None:
+            self.transport.drop()
+        if self.writing is not None:
+            self.writing.cancel()
+
+    def found_gone(self) -> Exception:
+        """A write has found that the client has gone; returns what its sender is to raise."""
+        self.lose(Outcome.DISCONNECTED)
+        return self.end_error()
 
     def _push_farewell(self) -> None:
         """Tell the client when to come back: each a different time, or all would come at once."""
-        if self._outcome is Outcome.SHUTDOWN and self._options.format.has_fields:
-            base = DEFAULT_RETRY if self._retry is None else self._retry
-            self._channel.push(encode_retry(base + random.randrange(FAREWELL_WINDOW)))
+        if self.outcome is Outcome.SHUTDOWN and self.format.has_fields:
+            base = DEFAULT_RETRY if self.retry is None else self.retry
+            self.channel.push(encode_retry(base + random.randrange(FAREWELL_WINDOW)))
 
     def _close_channel(self) -> None:
-        self._express = False
-        self._channel.closed_with = self._end_error
-        self._channel.close()
-        self._release_headers()
-        if self._task_added is not None:
-            self._task_added.set()
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self.express = False
+        self.channel.closed_with = self.end_error
+        self.channel.close()
+        self.release_headers()
+        self.tasks.cancel()
 
-    def _end_error(self) -> Exception:
-        outcome = self._outcome or Outcome.CLOSED
+    def _note_end(self) -> None:
+        self.ended_at = trio.current_time()
+        self.look_again(self.ended_at + SHIELDED)
+
+    def end_error(self) -> Exception:
+        """What a send raises after the end."""
+        outcome = self.outcome or Outcome.CLOSED
         if outcome in LOST:
-            return StreamBroken(self, outcome)
-        return StreamClosed(self, outcome)
+            return StreamBroken(self.handle(), outcome)
+        return StreamClosed(self.handle(), outcome)
 
-    def _release_headers(self) -> None:
-        if self._headers_held is not None:
-            self._headers_held.set()
+    def drain(self, now: float, stall_limit: float) -> None:
+        """The server shuts down: this long the producer may go on, and a client may be stuck."""
+        self.drained_at = now + self.options.drain_timeout
+        self.stall_limit = min(self.stall_limit, stall_limit)
+        if self.draining is not None:
+            self.draining.set()
 
-    # Values to bytes.
+    def drain_event(self) -> trio.Event:
+        """What is set when the server shuts down."""
+        if self.draining is None:
+            self.draining = trio.Event()
+            if self.drained_at is not inf or self.outcome is Outcome.SHUTDOWN:
+                self.draining.set()
+        return self.draining
 
-    def _encode(
-        self, data: Any, event: str | None, id: str | int | None, retry: int | None
-    ) -> bytes:
-        """The bytes for one `send`, the stream's own event, id and pending retry included."""
-        if type(data) is EncodedEvent:
-            chunk = unwrap(data, self._format.name, event, id, retry)
-        else:
-            if event is None:
-                event = self._event
-            if id is None and self._options.ids is not None and getattr(data, "id", None) is None:
-                id = self._options.ids()
-            chunk = self._format.encode(data, event, id, retry)  # type: ignore[arg-type]
-        if self._retry_due and self._retry is not None and self._outcome is None:
-            # On its own: it cannot be added to an event that was encoded before, and must not be
-            # lost with one that finds no room.
-            self._retry_due = False
-            self._channel.push(encode_retry(self._retry))
-        return chunk
+    def raise_failure(self) -> None:
+        """Raise, once, what it failed with, unless the response has told of it."""
+        failure, self.failure = self.failure, None
+        if failure is not None and not self.answered:
+            raise failure
 
-    def _send_at_once(self, data: Any, chunk: bytes) -> None:
-        """Write to the connection if nothing waits before, else queue; or `trio.WouldBlock`."""
-        wire = data if type(data) is EncodedEvent else chunk
-        if not (self._express and self._write_express(wire, len(chunk))):
-            self._channel.send_nowait(chunk)
+    # Who produces.
 
-    def _express_now(self, chunk: bytes) -> bool:
-        """Write an event past channel and writer, where that overtakes nothing.
+    def start_soon(self, task: Task) -> None:
+        """Start a task in the stream's nursery, once there is one, unless the stream has ended."""
+        if self.outcome is not None:
+            raise self.end_error()
+        self.tasks.start_soon(task)
 
-        From the producer's own task: for an event every 50 ms to each of 500 clients the writer's
-        turn would be a third of all the work there is.
-        """
-        return self._express and self._write_express(chunk, len(chunk))
+    async def close_source(self) -> None:
+        """Close a source that will not be run."""
+        source, self.source = self.source, None
+        if source is not None:
+            await source.aclose()
 
-    def _flush_now(self) -> bool:
-        """Write all that is queued from the task that has filled the channel, where that is direct.
+    # Its response.
 
-        A fast source would otherwise take turns with the writer, which costs 0.2 us an event. What
-        the client does not take at once is the writer's, and then the source waits.
-        """
-        transport = self._transport
-        if transport is None or not transport.is_free:
-            return False
-        chunk = join_events(self._channel.take())
-        return self._write_express(chunk, len(chunk), events=0)
+    def set_retry(self, ms: int | None) -> None:
+        """The client's reconnection time from now on."""
+        if ms != self.retry:
+            # Before the stream is open it is the primer that carries it.
+            self.retry_due = self.headers_out and ms is not None
+        self.retry = ms
 
-    def _write_express(self, wire: bytes | EncodedEvent, size: int, events: int = 1) -> bool:
-        transport = self._transport
+    def hold_headers(self) -> None:
+        """The headers must not go out yet."""
+        self.headers_held = trio.Event()
+
+    def release_headers(self) -> None:
+        """The headers may go out."""
+        if self.headers_held is not None:
+            self.headers_held.set()
+
+    def begin_writing(self) -> trio.CancelScope:
+        """A writer runs, in this scope: no event goes past it. Whatever is cancelled, it is not."""
+        self.express = False
+        self.writing = trio.CancelScope(shield=True)
+        return self.writing
+
+    def end_writing(self) -> None:
+        """The writer has nothing more to write; until the end events may go past the channel."""
+        self.writing = None
+        self.express = self.outcome is None
+
+    def note_express(self, size: int, events: int) -> None:
+        """This has been written past the channel."""
+        transport = self.transport
         assert transport is not None
-        try:
-            if not transport.write_nowait(wire):
-                return False
-        except trio.BrokenResourceError:
-            raise self._found_gone() from None
-        self._note_express(size, events)
-        return True
-
-    def _found_gone(self) -> Exception:
-        self._lose(Outcome.DISCONNECTED)
-        return self._end_error()
-
-    def _note_express(self, size: int, events: int) -> None:
-        transport = self._transport
-        assert transport is not None
-        self._written += size
-        self._expressed += events
+        self.written += size
+        self.expressed += events
         if transport.stuck_since is not None:
-            self._channel.wake()  # for the writer to send the rest
+            self.channel.wake()  # for the writer to send the rest

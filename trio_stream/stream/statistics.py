@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import inf
 
-if TYPE_CHECKING:
-    from .outcome import Outcome
+import trio
 
-__all__ = ["StreamStatistics"]
+from .outcome import Outcome
+from .state import StreamState
+
+__all__ = ["StreamStatistics", "statistics_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,22 @@ class StreamStatistics:
     seconds_open: float
     #: How it ended, or None while it has not.
     outcome: Outcome | None
+
+
+def statistics_of(state: StreamState) -> StreamStatistics:
+    """What a stream has done so far; a snapshot."""
+    channel = state.channel
+    return StreamStatistics(
+        events=channel.total_events + state.expressed,
+        bytes=state.written,
+        queued=channel.queued_events,
+        peak_queued=channel.peak_events,
+        seconds_open=_seconds_open(state),
+        outcome=state.outcome,
+    )
+
+
+def _seconds_open(state: StreamState) -> float:
+    if state.opened_at is inf:
+        return 0.0
+    return min(trio.current_time(), state.ended_at) - state.opened_at

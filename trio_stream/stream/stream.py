@@ -1,20 +1,23 @@
-"""`Stream`: the public face."""
+"""`Stream`: the handle that users hold; what it handles is its `StreamState`."""
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from collections.abc import Awaitable, Callable
-from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import trio
 
 from ..codec import check_event_name, check_retry
 from .limits import StreamLimits
-from .options import ErrorEvent, Headers, StreamOptions
+from .options import ErrorEvent, Headers, StreamKind, StreamOptions
 from .outcome import Outcome
+from .sending import encode, send_at_once
 from .serving import last_event_id, serve_asgi
-from .statistics import StreamStatistics
-from .value import Enterable
+from .state import StreamState
+from .statistics import StreamStatistics, statistics_of
+from .value import Entered, StreamValue
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
@@ -23,7 +26,7 @@ __all__ = ["Stream"]
 
 
 @final
-class Stream(Enterable):
+class Stream:
     """A stream of events to one client, with a nursery and a bounded channel of its own.
 
     A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
@@ -62,7 +65,7 @@ class Stream(Enterable):
       ValueError: a keyword out of its range, or a header that the server owns.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_state")
 
     def __init__(
         self,
@@ -85,41 +88,43 @@ class Stream(Enterable):
         status: int = 200,
         headers: Headers | None = None,
     ) -> None:
-        options = StreamOptions.checked(
-            format=format,
-            ping=ping,
-            stall_timeout=stall_timeout,
-            buffer=buffer,
-            buffer_bytes=buffer_bytes,
-            max_duration=max_duration,
-            expires_at=expires_at,
-            ids=ids,
-            error_event=error_event,
-            drain_timeout=drain_timeout,
-            limits=limits,
-            on_end=on_end,
-            status=status,
-            headers=headers,
-        )
-        self._start_life(source, options, event, retry)
-
-    @classmethod
-    def _with_options(
-        cls, source: Any, options: StreamOptions, event: str | None, retry: int | None
-    ) -> Self:
-        """A stream whose options have been checked already, for many streams of one kind."""
-        stream = cls.__new__(cls)
-        stream._start_life(source, options, event, retry)
-        return stream
-
-    def _start_life(
-        self, source: Any, options: StreamOptions, event: str | None, retry: int | None
-    ) -> None:
+        if isinstance(source, StreamKind):
+            kind, source = source, source.callback
+            options, event, retry = kind.options, kind.event, kind.retry
+        else:
+            options = StreamOptions.checked(
+                format=format,
+                ping=ping,
+                stall_timeout=stall_timeout,
+                buffer=buffer,
+                buffer_bytes=buffer_bytes,
+                max_duration=max_duration,
+                expires_at=expires_at,
+                ids=ids,
+                error_event=error_event,
+                drain_timeout=drain_timeout,
+                limits=limits,
+                on_end=on_end,
+                status=status,
+                headers=headers,
+            )
         if isinstance(source, Stream):
             raise TypeError("a Stream cannot be the source of a Stream: hand over its own source")
-        super().__init__(source, options)
+        self._state = StreamState(source, options, weakref.ref(self))
         self.event = event
         self.retry = retry
+
+    def __del__(self) -> None:
+        # Also called when the constructor has raised: the slot may be empty.
+        state: StreamState | None = getattr(self, "_state", None)
+        if state is not None and state.source is not None and not state.source.close_unawaited():
+            warnings.warn(
+                f"{self!r} was never served, and its source cannot be closed without awaiting: "
+                "serve it, or enter it with `async with`",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
 
     # Sending.
 
@@ -150,13 +155,14 @@ class Stream(Enterable):
           RuntimeError: the stream has not been served yet and its buffer is full, so that waiting
             would be for ever.
         """
-        chunk = self._encode(data, event, id, retry)
+        state = self._state
+        chunk = encode(state, data, event, id, retry)
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            self._send_at_once(data, chunk)
+            send_at_once(state, data, chunk)
         except trio.WouldBlock:
             self._refuse_to_wait_unserved()
-            await self._channel.wait_for_room(chunk)
+            await state.channel.wait_for_room(chunk)
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -169,13 +175,15 @@ class Stream(Enterable):
         retry: int | None = None,
     ) -> None:
         """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
-        self._send_at_once(data, self._encode(data, event, id, retry))
+        state = self._state
+        send_at_once(state, data, encode(state, data, event, id, retry))
 
     def _refuse_to_wait_unserved(self) -> None:
-        if not self._used:
+        options = self._state.options
+        if not self._state.used:
             raise RuntimeError(
-                f"buffer={self._options.buffer} events or "
-                f"buffer_bytes={self._options.buffer_bytes} are queued and nobody takes them: "
+                f"buffer={options.buffer} events or "
+                f"buffer_bytes={options.buffer_bytes} are queued and nobody takes them: "
                 "the stream is not served yet. Make buffer= larger, or send from a task: "
                 "stream.start_soon(producer, stream)"
             )
@@ -183,32 +191,29 @@ class Stream(Enterable):
     @property
     def event(self) -> str | None:
         """The name of events sent from now on that have none of their own; may be set any time."""
-        return self._event
+        return self._state.event
 
     @event.setter
     def event(self, name: str | None) -> None:
         if name is not None:
             self._refuse_without_fields("event")
             check_event_name(name)
-        self._event = name
+        self._state.event = name
 
     @property
     def retry(self) -> int | None:
         """The client's reconnection time, in milliseconds; a new one goes with the next event."""
-        return self._retry
+        return self._state.retry
 
     @retry.setter
     def retry(self, ms: int | None) -> None:
         if ms is not None:
             self._refuse_without_fields("retry")
             check_retry(ms)
-        if ms != self._retry:
-            # Before the stream is open it is the primer that carries it.
-            self._retry_due = self._headers_out and ms is not None
-        self._retry = ms
+        self._state.set_retry(ms)
 
     def _refuse_without_fields(self, name: str) -> None:
-        wire = self._options.format
+        wire = self._state.format
         if not wire.has_fields:
             raise TypeError(f"a {wire.name} stream has no {name}: that needs format='sse'")
 
@@ -225,13 +230,7 @@ class Stream(Enterable):
         Raises:
           RuntimeError: the stream is not served or entered yet.
         """
-        if self._nursery is None:
-            raise RuntimeError(
-                "the stream has no nursery before it is served: use stream.start_soon, which waits"
-            )
-        if self._task_added is not None:
-            self._task_added.set()
-        return self._nursery
+        return self._state.tasks.opened()
 
     def start_soon(
         self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None
@@ -242,15 +241,7 @@ class Stream(Enterable):
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
         """
-        if self._outcome is not None:
-            raise self._end_error()
-        self._had_task = True
-        if self._nursery is not None:
-            self.nursery.start_soon(async_fn, *args, name=name)
-        elif self._tasks is None:
-            self._tasks = [(async_fn, args, name)]
-        else:
-            self._tasks.append((async_fn, args, name))
+        self._state.start_soon((async_fn, args, name))
 
     async def start(
         self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None
@@ -260,9 +251,7 @@ class Stream(Enterable):
         Raises:
           RuntimeError: the stream is not served or entered yet.
         """
-        nursery = self.nursery
-        self._had_task = True
-        return await nursery.start(async_fn, *args, name=name)
+        return await self._state.tasks.start((async_fn, args, name))
 
     # Its end, and what is known about it.
 
@@ -271,26 +260,32 @@ class Stream(Enterable):
 
         Idempotent, and not a checkpoint.
         """
-        self._end(Outcome.CLOSED)
+        self._state.end(Outcome.CLOSED)
 
     @property
     def draining(self) -> trio.Event:
         """Set when the server has begun to shut down: finish within ``drain_timeout`` seconds."""
-        if self._draining is None:
-            self._draining = trio.Event()
-            if self._drained_at is not inf or self._outcome is Outcome.SHUTDOWN:
-                self._draining.set()
-        return self._draining
+        return self._state.drain_event()
 
     @property
     def outcome(self) -> Outcome | None:
         """How the stream ended, or None while it has not; set before the producer is cancelled."""
-        return self._outcome
+        return self._state.outcome
+
+    @property
+    def status(self) -> int:
+        """The response's status, as it was given, or 200."""
+        return self._state.options.status
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The response's headers, its format's and those that were given; names in lower case."""
+        return self._state.options.headers
 
     @property
     def scope(self) -> Scope | None:
         """The ASGI scope of the request that it answers, or None before it is served."""
-        scope: Scope | None = self._scope
+        scope: Scope | None = self._state.scope
         return scope
 
     @property
@@ -300,19 +295,12 @@ class Stream(Enterable):
         Where there is no such header, the query parameter ``last_event_id`` or ``lastEventId``: an
         EventSource cannot set a header on its first request. Untrusted, either way.
         """
-        return None if self._scope is None else last_event_id(self._scope)
+        scope = self._state.scope
+        return None if scope is None else last_event_id(scope)
 
     def statistics(self) -> StreamStatistics:
         """Counters, for logs and metrics; a snapshot."""
-        channel = self._channel
-        return StreamStatistics(
-            events=channel.total_events + self._expressed,
-            bytes=self._written,
-            queued=channel.queued_events,
-            peak_queued=channel.peak_events,
-            seconds_open=self._seconds_open(),
-            outcome=self._outcome,
-        )
+        return statistics_of(self._state)
 
     # Being served, or entered.
 
@@ -322,8 +310,32 @@ class Stream(Enterable):
         Raises:
           RuntimeError: a second request, an entered stream, or a scope that is not HTTP.
         """
-        await serve_asgi(self, scope, receive, send)
+        await serve_asgi(self._state, scope, receive, send)
+
+    @property
+    def value(self) -> StreamValue:
+        """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
+
+        Pull only: no ping, no stall timer. The stream must have been entered.
+        """
+        if self._state.entered is None:
+            raise RuntimeError("enter the stream first: async with Stream(...) as stream")
+        return StreamValue(self._state)
+
+    async def __aenter__(self) -> Self:
+        state = self._state
+        if state.used:
+            raise RuntimeError("a Stream can be served or entered once: make one for each use")
+        state.used = True
+        state.entered = Entered(state)
+        await state.entered.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        assert self._state.entered is not None
+        await self._state.entered.__aexit__(*exc_info)
 
     def __repr__(self) -> str:
-        state = self._outcome or ("open" if self._used else "not served yet")
-        return f"<trio_stream.Stream {state} at {id(self):#x}>"
+        state = self._state
+        how = state.outcome or ("open" if state.used else "not served yet")
+        return f"<trio_stream.Stream {how} at {id(self):#x}>"

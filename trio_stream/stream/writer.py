@@ -22,7 +22,7 @@ __all__ = ["write_response"]
 log = logging.getLogger("trio_stream")
 
 
-async def write_response(stream: StreamState, transport: Transport) -> bool:
+async def write_response(state: StreamState, transport: Transport) -> bool:
     """Send headers, primer, and all that comes through the channel, then the end.
 
     Returns True when the response has ended. False when there is nothing to write and the
@@ -32,11 +32,10 @@ async def write_response(stream: StreamState, transport: Transport) -> bool:
     Raises:
       trio.BrokenResourceError: the client has gone.
     """
-    result = await outcome.acapture(_write_on, stream, transport)
+    result = await outcome.acapture(_write_on, state, transport)
     if isinstance(result, outcome.Error) and _is_servers_fault(result.error):
         # Raised by the stream's call in the end, and not in a group from this task.
-        stream._failure = result.error
-        stream._end(Outcome.FAILED)
+        state.fail(result.error)
         return True
     return result.unwrap()
 
@@ -46,69 +45,69 @@ def _is_servers_fault(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, trio.BrokenResourceError)
 
 
-async def _write_on(stream: StreamState, transport: Transport) -> bool:
-    channel = stream._channel
-    if not stream._headers_out and await _answer_instead(stream, transport):
+async def _write_on(state: StreamState, transport: Transport) -> bool:
+    channel = state.channel
+    if not state.headers_out and await _answer_instead(state, transport):
         return True
-    if not stream._headers_out:
-        await _begin(stream, transport)
+    if not state.headers_out:
+        await _begin(state, transport)
     while not channel.is_finished:
         # All that is there, in one write: this is where the speed comes from.
         data = join_events(channel.take())
         if data or transport.stuck_since is not None:
-            stream._written += len(data)
+            state.written += len(data)
             await transport.write(data)
         elif transport.direct and not channel.was_full:
             return False
         else:
             await channel.wait()
-    await (transport.abort() if stream._outcome is Outcome.FAILED else transport.finish())
+    await (transport.abort() if state.outcome is Outcome.FAILED else transport.finish())
     return True
 
 
-async def _answer_instead(stream: StreamState, transport: Transport) -> bool:
+async def _answer_instead(state: StreamState, transport: Transport) -> bool:
     """Wait until the headers may go out; answer without a stream if it has ended before."""
-    if stream._headers_held is not None:
-        await stream._headers_held.wait()
-        stream._headers_held = None
-    if stream._channel.queued_events:
+    if state.headers_held is not None:
+        await state.headers_held.wait()
+        state.headers_held = None
+    if state.channel.queued_events:
         return False
-    if stream._failure is not None:
-        await _write_failure(stream, transport, stream._failure)
+    if state.failure is not None:
+        await _write_failure(state, transport, state.failure)
         return True
-    if stream._no_content:
+    if state.no_content:
         # "HTTP 204 No Content": an EventSource stays away for good, as its upstream wants it to.
-        headers = [pair for pair in stream._options.headers if pair[0] != b"content-type"]
+        headers = [pair for pair in state.options.headers if pair[0] != b"content-type"]
         await transport.start(204, tuple(headers))
         await transport.finish()
-    return stream._no_content
+    return state.no_content
 
 
-async def _begin(stream: StreamState, transport: Transport) -> None:
-    stream._headers_out = True
-    await transport.start(stream._options.status, stream._options.headers)
-    data = _primer(stream) + join_events(stream._channel.take())
-    stream._written += len(data)
+async def _begin(state: StreamState, transport: Transport) -> None:
+    state.headers_out = True
+    await transport.start(state.options.status, state.options.headers)
+    data = _primer(state) + join_events(state.channel.take())
+    state.written += len(data)
     await transport.write(data)
 
 
-async def _write_failure(stream: StreamState, transport: Transport, failure: BaseException) -> None:
+async def _write_failure(state: StreamState, transport: Transport, failure: BaseException) -> None:
     """Answer with an error status: nothing has been sent, so the client can be told."""
     status, retry_after = failure_status(failure)
     if status != 500:
         log.error("answered %d, because the stream's upstream failed: %r", status, failure)
-        stream._answered = True
+        state.answered = True
     await transport.start(status, _plain_headers(retry_after))
     await transport.write(f"{status} {HTTPStatus(status).phrase}\n".encode())
     await transport.finish()
 
 
-def _primer(stream: StreamState) -> bytes:
+def _primer(state: StreamState) -> bytes:
     """The first bytes: with them proxies and browsers know at once that the stream is open."""
-    if not stream._options.format.has_fields:
+    if not state.options.format.has_fields:
         return b""
-    stream._retry_due = False
-    return encode_retry(DEFAULT_RETRY if stream._retry is None else stream._retry)
+    state.retry_due = False
+    return encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
 
 
 def _plain_headers(retry_after: str | None) -> Headers:
