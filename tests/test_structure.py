@@ -16,6 +16,7 @@ PACKAGE = PROJECT / "trio_stream"
 
 # Each part may import those above it. A new part must be given its place here.
 ORDER = [
+    "privacy",
     "errors",
     "codec",
     "transport",
@@ -29,6 +30,7 @@ ORDER = [
 
 # Likewise inside the broker. Nobody there but who opens a broker knows which engines there are.
 BROKER_ORDER = [
+    "privacy",
     "topics",
     "contract",
     "log",

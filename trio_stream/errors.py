@@ -8,6 +8,7 @@
     │   ├── ContentTypeError        it was asked for an event stream and sent something else
     │   └── RedirectError           its redirects lead nowhere
     ├── UpstreamStatusError         a server that was asked for a stream answered with an error
+    ├── InvalidRequestError         a request cannot be sent as it is; it is a ValueError, too
     ├── GapError                    a topic's history no longer reaches back to the cursor
     ├── BrokerError                 a broker's engine failed
     │   ├── BrokerUnavailableError  its server cannot be reached, or answers with errors
@@ -18,13 +19,16 @@
 Misuse by the caller stays what Python calls it: `TypeError`, `ValueError`, `RuntimeError`, with a
 message that says what to write instead. The ends of a stream keep Trio's names:
 `trio.ClosedResourceError` (you closed it), `trio.BrokenResourceError` (the client left or stalled).
+
+Each URL in a message or an attribute is without its credentials, query and fragment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
-from urllib.parse import urlsplit
+
+from .privacy import shown_url
 
 __all__ = [
     "BrokerError",
@@ -35,11 +39,11 @@ __all__ = [
     "ContentTypeError",
     "EventTooLargeError",
     "GapError",
+    "InvalidRequestError",
     "RedirectError",
     "RemoteProtocolError",
     "TrioStreamError",
     "UpstreamStatusError",
-    "shown_url",
 ]
 
 
@@ -75,32 +79,35 @@ class ContentTypeError(RemoteProtocolError):
     """The server was asked for an event stream and answered with something else.
 
     Attributes:
-      url: what was asked, after redirects.
+      url: what was asked, after redirects, as `UpstreamStatusError.url` is.
       content_type: its ``Content-Type`` header as it was, ``""`` when there was none.
+      body: the beginning of what it said, where it was read. Never shown to a client of a proxy.
     """
 
-    def __init__(self, url: str, content_type: str) -> None:
-        what = f"answered with {content_type!r}" if content_type else "named no content type"
-        super().__init__(f"{shown_url(url)} {what}; an event stream is 'text/event-stream'")
-        self.url = url
+    def __init__(self, url: str, content_type: str, body: str = "") -> None:
+        self.url = shown_url(url)
+        what = f"answered with {content_type[:80]!r}" if content_type else "named no content type"
+        super().__init__(f"{self.url} {what}; an event stream is 'text/event-stream'")
         self.content_type = content_type
+        self.body = body
 
-    def __reduce__(self) -> tuple[type[ContentTypeError], tuple[str, str]]:
-        return (type(self), (self.url, self.content_type))
+    def __reduce__(self) -> tuple[type[ContentTypeError], tuple[str, str, str]]:
+        return (type(self), (self.url, self.content_type, self.body))
 
 
 class RedirectError(RemoteProtocolError):
     """The server's redirects go in a circle, never end, or lead to what is no HTTP address.
 
     Attributes:
-      urls: the addresses in the order in which they were met, the one first asked for included.
+      urls: the addresses in the order in which they were met, the one first asked for included,
+        as `UpstreamStatusError.url` is.
     """
 
     def __init__(self, urls: Sequence[str], reason: str) -> None:
+        self.urls = tuple(map(shown_url, urls))
         # A circle of many addresses is told by its first round.
-        shown = [*map(shown_url, urls[:5]), "..."] if len(urls) > 6 else map(shown_url, urls)
+        shown = [*self.urls[:5], "..."] if len(urls) > 6 else self.urls
         super().__init__(f"{reason}: {' -> '.join(shown)}")
-        self.urls = tuple(urls)
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[RedirectError], tuple[Sequence[str], str]]:
@@ -111,7 +118,7 @@ class UpstreamStatusError(TrioStreamError):
     """A server that was asked for a stream answered with another status, which is its own word.
 
     Attributes:
-      url: what was asked.
+      url: what was asked, without credentials, query and fragment.
       status: the status it answered.
       retry_after: its ``Retry-After`` header as it was, or None.
       body: the beginning of what it said, where it was read. Never shown to a client of a proxy.
@@ -120,14 +127,18 @@ class UpstreamStatusError(TrioStreamError):
     def __init__(
         self, url: str, status: int, retry_after: str | None = None, body: str = ""
     ) -> None:
-        super().__init__(f"{shown_url(url)} answered {status}")
-        self.url = url
+        self.url = shown_url(url)
+        super().__init__(f"{self.url} answered {status}")
         self.status = status
         self.retry_after = retry_after
         self.body = body
 
     def __reduce__(self) -> tuple[type[UpstreamStatusError], tuple[str, int, str | None, str]]:
         return (type(self), (self.url, self.status, self.retry_after, self.body))
+
+
+class InvalidRequestError(TrioStreamError, ValueError):
+    """A request cannot be sent as it is: its URL or a header, which are the program's own."""
 
 
 class GapError(TrioStreamError):
@@ -178,27 +189,16 @@ class ConnectionLostError(TrioStreamError):
     server said nothing for too long.
 
     Attributes:
-      url: what was asked.
+      url: what was asked, as `UpstreamStatusError.url` is.
       failures: how many attempts in a row have failed.
     """
 
     def __init__(self, url: str, failures: int, reason: str) -> None:
         times = "" if failures == 1 else f" after {failures} failures in a row"
-        super().__init__(f"no connection to {shown_url(url)}{times}: {reason}")
-        self.url = url
+        self.url = shown_url(url)
+        super().__init__(f"no connection to {self.url}{times}: {reason}")
         self.failures = failures
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ConnectionLostError], tuple[str, int, str]]:
         return (type(self), (self.url, self.failures, self.reason))
-
-
-def shown_url(url: str) -> str:
-    """A URL as messages and logs may show it: without the places where secrets are kept."""
-    try:
-        parts = urlsplit(url)
-        return parts._replace(
-            netloc=parts.netloc.rpartition("@")[2], query="", fragment=""
-        ).geturl()
-    except ValueError:
-        return "a malformed URL"

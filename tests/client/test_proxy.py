@@ -159,15 +159,44 @@ async def test_giving_up_is_told_before_the_headers(
             assert browser.status == answer
 
 
-async def test_the_upstreams_words_go_to_the_log_and_not_to_the_client(
-    autojump_clock: MockClock,
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://h/", "http://h:x/"])
+async def test_a_url_that_is_none_is_a_502(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with connect(Stream(EventSource(url))) as browser:
+        assert browser.status == 502
+    assert "a URL is http:// or https://" in caplog.text
+
+
+async def test_so_is_an_environment_that_cannot_be_obeyed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with over_memory(ScriptedServer(status("403 No", b"the reason why"))) as client:
-        with caplog.at_level(logging.ERROR, "trio_stream"):
-            async with connect(Stream(EventSource(URL, client=client))) as browser:
-                assert b"the reason why" not in await browser.read()
-    assert "the reason why" in caplog.text
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
+    async with connect(Stream(EventSource(URL))) as browser:
+        assert browser.status == 502
+    assert "mend SSL_CERT_FILE" in caplog.text
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+@pytest.mark.parametrize(
+    "script", [status("403 No", b"the reason why"), status("200 OK", b"the reason why")]
+)
+async def test_the_upstreams_words_go_to_the_log_where_that_is_asked_for(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, script: Script, asked_for: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "trio_stream")
+    if asked_for:
+        caplog.set_level(logging.INFO, "trio_stream.excerpts")
+    url = "http://user:secret@example.org/events?key=secret#secret"
+    async with (
+        over_memory(ScriptedServer(script)) as client,
+        connect(Stream(EventSource(url, client=client))) as browser,
+    ):
+        assert browser.status == 502
+        assert b"the reason why" not in await browser.read()
+    ours = "\n".join(record.getMessage() for record in caplog.records if "trio" in record.name)
+    assert ("the reason why" in ours) == asked_for
+    assert "http://example.org/events" in ours
+    assert "secret" not in ours
 
 
 async def test_the_streams_own_event_and_retry_replace_the_upstreams(

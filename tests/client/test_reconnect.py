@@ -426,7 +426,10 @@ async def test_a_post_is_repeated_when_told_to(autojump_clock: MockClock) -> Non
 async def test_an_observer_sees_each_attempt(autojump_clock: MockClock) -> None:
     records: list[AttemptOpened | AttemptEnded] = []
     server = ScriptedServer(
-        redirect(302, "/there"), events(b"id: 1\n" + ONE * 2), status("503 No"), no_content
+        redirect(302, "/there?key=secret#secret"),
+        events(b"id: 1\n" + ONE * 2),
+        status("503 No"),
+        no_content,
     )
     await all_data(server, observer=records.append)
     opened, ended, refused, over = records

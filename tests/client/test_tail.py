@@ -315,10 +315,39 @@ async def test_misuse_is_told_with_the_usage(tail: Tail, arguments: list[str]) -
     assert "Traceback" not in done.stderr
 
 
-async def test_a_url_that_is_none_is_told(tail: Tail) -> None:
-    done = await tail("ftp://example.org/")
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://h/", "http://", "http://[::1", "http://u:secret@h:x/?key=secret", "http://xn--/", ""],
+)
+async def test_a_url_that_is_none_is_told(tail: Tail, url: str) -> None:
+    done = await tail(url)
     assert done.returncode == 1
-    assert done.stderr.startswith("✗ the request cannot be sent")
+    assert done.stderr.startswith("✗ ")
+    assert "URL" in done.stderr
+    assert "secret" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "what_to_do"),
+    [
+        ({"ALL_PROXY": "socks5h://u:secret@127.0.0.1:9"}, "pip install httpx[socks]"),
+        ({"ALL_PROXY": "ftp://u:secret@127.0.0.1:9"}, "mend or unset HTTP_PROXY"),
+        ({"HTTPS_PROXY": "http://u:secret@h:x"}, "mend or unset HTTP_PROXY"),
+        ({"ALL_PROXY": "http://127.0.0.1:9", "NO_PROXY": "[::1]x"}, "mend or unset HTTP_PROXY"),
+        ({"SSL_CERT_FILE": "/nonexistent.pem"}, "mend SSL_CERT_FILE, or unset it"),
+        ({"SSL_CERT_FILE": __file__}, "mend SSL_CERT_FILE, or unset it"),
+    ],
+    ids=["no socks", "no such proxy", "no port", "NO_PROXY", "no certificates", "no certificate"],
+)
+async def test_an_environment_that_cannot_be_obeyed_is_told(
+    tail: Tail, env: dict[str, str], what_to_do: str
+) -> None:
+    done = await tail("http://127.0.0.1:9/", **env)
+    assert done.returncode == 1
+    assert done.stderr.startswith("✗ no connection to http://127.0.0.1:9/: ")
+    assert what_to_do in done.stderr
+    assert "secret" not in done.stderr
     assert done.stderr.count("\n") == 1
 
 

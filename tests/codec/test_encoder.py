@@ -284,7 +284,8 @@ def test_server_sent_event_is_a_value() -> None:
 
 def test_json_of_an_event_is_the_senders_business() -> None:
     assert ServerSentEvent('{"a": [1]}').json() == {"a": [1]}
-    with pytest.raises(ValueError, match=r"the sender's data is not JSON: '\[DONE\]'"):
+    with pytest.raises(ValueError, match=r"the sender's data is not JSON: .*byte"):
         ServerSentEvent("[DONE]").json()
-    with pytest.raises(ValueError, match=r"'x{60}'"):
-        ServerSentEvent("x" * 1000).json()
+    with pytest.raises(ValueError, match="not JSON") as raised:
+        ServerSentEvent("secret").json()
+    assert "secret" not in str(raised.value)

@@ -9,7 +9,8 @@ from math import inf
 
 import trio
 
-from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError, shown_url
+from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError
+from ..privacy import shown_text, shown_url
 from .reconnect import ReconnectPolicy, read_retry_after
 
 __all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "describe"]
@@ -23,7 +24,7 @@ class AttemptOpened:
 
     Attributes:
       number: which attempt of this event source it is, from 1.
-      url: where the answer came from, after redirects.
+      url: where the answer came from, after redirects, without credentials, query and fragment.
       last_event_id: what was sent as ``Last-Event-ID``, None if nothing was.
       seconds: how long it took.
     """
@@ -41,6 +42,7 @@ class AttemptEnded:
     Attributes:
       number: which attempt of this event source it was, from 1.
       url: where the answer came from, after redirects; where it was to go when there was none.
+        Without credentials, query and fragment.
       opened: whether there was an event stream.
       error: why it ended; None for a proper end, or when the program itself ended it.
       events: how many events it brought.
@@ -73,7 +75,7 @@ class Attempts:
     def __init__(
         self, url: str, *, repeat: bool, policy: ReconnectPolicy, observer: Observer | None
     ) -> None:
-        self._asked_url = self._url = url
+        self._asked_url = self._url = shown_url(url)
         self.repeat = repeat
         self._policy = policy
         self._observer = observer
@@ -96,11 +98,11 @@ class Attempts:
 
     def opened(self, url: str, last_event_id: str | None) -> None:
         self._opened = True
-        self._url = url
+        self._url = shown_url(url)
         if self._observer is not None:
             record = AttemptOpened(
                 number=self._number,
-                url=url,
+                url=self._url,
                 last_event_id=last_event_id,
                 seconds=trio.current_time() - self._began_at,
             )
@@ -168,8 +170,8 @@ class Attempts:
 
     def _log(self, error: Exception | None, delay: float) -> None:
         level = logging.INFO if error is None else logging.WARNING
-        url, reason = shown_url(self._url), describe(error)
-        log.log(level, "event source %s: %s; connecting again in %.3g s", url, reason, delay)
+        reason = describe(error)
+        log.log(level, "event source %s: %s; connecting again in %.3g s", self._url, reason, delay)
 
 
 def _may_pass(status: int) -> bool:
@@ -183,4 +185,4 @@ def describe(error: Exception | None) -> str:
     if isinstance(error, TrioStreamError):
         return str(error)  # which names who answered, and what
     # Many errors of httpx are raised without a word.
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return shown_text(f"{type(error).__name__}: {error}".removesuffix(": "))

@@ -12,7 +12,13 @@ import trio
 
 from ..codec import to_json
 from ..codec.content_coding import accepted_codings
-from ..errors import ContentTypeError, RedirectError, UpstreamStatusError
+from ..errors import (
+    ContentTypeError,
+    InvalidRequestError,
+    RedirectError,
+    UpstreamStatusError,
+)
+from ..privacy import shown_url
 from ..stream.foreign import close_response, http_modules
 from .connection import Connection
 
@@ -90,7 +96,7 @@ class Connector:
         """Send the request; None when the server says 204: there is no more, do not come back.
 
         Raises:
-          ValueError: the request cannot be sent as it is: its URL, or a header.
+          InvalidRequestError: the request cannot be sent as it is: its URL, or a header.
           httpx.RequestError: there was no answer. It is httpx2's when the client is.
           trio.TooSlowError: there was none within ``idle_timeout`` seconds.
           UpstreamStatusError: its status is not 200.
@@ -100,11 +106,20 @@ class Connector:
         """
         http = self.http
         with trio.move_on_after(self._idle_timeout):
-            headers = await self._request_headers(last_event_id)
+            # Without what httpx says: it shows the half of a URL or header that it cannot read.
             try:
+                headers = await self._request_headers(last_event_id)
                 response = await self._follow(self._build(headers))
-            except (http.InvalidURL, http.UnsupportedProtocol, http.LocalProtocolError) as exc:
-                raise ValueError(f"the request cannot be sent as it is: {exc}") from exc
+            except (http.InvalidURL, http.UnsupportedProtocol):
+                raise InvalidRequestError(
+                    f"{shown_url(self._url)} cannot be asked for; a URL is http:// or https://, "
+                    "a host and a path"
+                ) from None
+            except (http.LocalProtocolError, UnicodeError):
+                raise InvalidRequestError(
+                    f"the request to {shown_url(self._url)} cannot be sent: its URL or a header of "
+                    "it holds characters that none can carry"
+                ) from None
             return await self._examine(response)
         raise trio.TooSlowError(f"the server did not answer for {self._idle_timeout:g} s")
 
@@ -185,7 +200,8 @@ class Connector:
                 return None
             if response.status_code != 200:
                 raise await _status_error(response, connection)
-            _check_content_type(response)
+            if not _is_event_stream(response):
+                raise await _content_type_error(response, connection)
             connection.open()
             accepted = True
             return connection
@@ -200,11 +216,15 @@ async def _status_error(response: httpx.Response, connection: Connection) -> Ups
     return UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
 
 
-def _check_content_type(response: httpx.Response) -> None:
-    content_type = response.headers.get("content-type", "")
+async def _content_type_error(response: httpx.Response, connection: Connection) -> ContentTypeError:
+    body = await connection.read_excerpt()
+    return ContentTypeError(str(response.url), response.headers.get("content-type", ""), body)
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
     # Parameters say nothing: "Event streams in this format must always be encoded as UTF-8."
-    if content_type.partition(";")[0].strip().lower() != "text/event-stream":
-        raise ContentTypeError(str(response.url), content_type)
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _check_redirects(urls: list[str], scheme: str) -> None:

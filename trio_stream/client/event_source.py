@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Self, final
@@ -12,21 +11,21 @@ import trio
 
 from ..codec import EventStreamDecoder, ServerSentEvent
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
-from ..errors import TrioStreamError, UpstreamStatusError, shown_url
+from ..errors import ContentTypeError, TrioStreamError, UpstreamStatusError
+from ..privacy import log_excerpt, shown_url
 from ..stream.source import Sink
 from ..stream.source.contract import close_within
 from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
 from .connection import Connection
 from .connector import Connector, Headers, make_body, module_of_client
+from .http_client import make_client
 from .last_event_id import check_last_event_id, to_header
 from .ready_state import ReadyState
 from .receiver import OneReceiver
 from .reconnect import ReconnectPolicy
 
 __all__ = ["EventSource"]
-
-log = logging.getLogger("trio_stream")
 
 #: Five minutes of silence, twenty of the comments that the standard asks servers for "every 15
 #: seconds or so". Other clients of endless streams wait as long.
@@ -180,7 +179,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
             policy has given up.
           trio.ClosedResourceError: it was closed, here or in another task, or has raised before.
           trio.BusyResourceError: another task is receiving.
-          ValueError: the request cannot be sent as it is: a header's value, or the URL.
+          InvalidRequestError: the request cannot be sent as it is: a header's value, or the URL.
         """
         await trio.lowlevel.checkpoint()
         if not self._events:
@@ -260,7 +259,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     def _get_connector(self) -> Connector:
         if self._connector is None:
             if self._client is None:
-                self._client = self._own_client = httpx.AsyncClient()
+                self._client = self._own_client = make_client(self._url)
             self._connector = Connector(
                 self._client,
                 self._method,
@@ -333,9 +332,9 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
                 return
             sink.ready()
             await relay_events(self, sink)
-        except UpstreamStatusError as exc:
+        except (UpstreamStatusError, ContentTypeError) as exc:
             # For whoever runs the proxy; a client is never shown what an upstream says.
-            log.error("upstream %s answered %d: %s", exc.url, exc.status, exc.body)
+            log_excerpt(f"{exc.url} said", exc.body)
             raise
         finally:
             await self.aclose()

@@ -35,6 +35,6 @@ def to_header(event_id: str | None) -> str | None:
     if not value:
         return None
     if _CONTROL.search(value) or len(value.encode()) > MAX_BYTES:
-        log.warning("reconnecting without Last-Event-ID: no header can carry %.40r", value)
+        log.warning("reconnecting without Last-Event-ID: no header can carry it")
         return None
     return value

@@ -21,7 +21,7 @@ class ReconnectPolicy:
     comes back does not meet all of its clients at once.
 
     Raises:
-      ValueError: a negative number, or NaN, or a ``min_delay`` above ``max_delay``.
+      ValueError: a negative number, or NaN.
 
     Attributes:
       delay: seconds to wait while the server has sent no ``retry``. 3 is Chromium's.
@@ -31,7 +31,8 @@ class ReconnectPolicy:
       backoff: seconds, the window after the first failure in a row.
       max_backoff: seconds, the widest window.
       max_delay: seconds, the longest wait that a server may ask for. A longer ``retry`` is cut
-        down to it; a longer ``Retry-After`` ends the event source with its status error.
+        down to it, also where that is below ``min_delay``; a longer ``Retry-After`` ends the event
+        source with its status error.
       max_failures: how many failures in a row end the event source; None, as in browsers, is never.
     """
 
@@ -46,10 +47,6 @@ class ReconnectPolicy:
         for name in ("delay", "min_delay", "backoff", "max_backoff", "max_delay"):
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name} is a number of seconds, not {getattr(self, name)}")
-        if self.min_delay > self.max_delay:
-            raise ValueError(
-                f"min_delay, {self.min_delay:g} s, is above max_delay, {self.max_delay:g} s"
-            )
         if self.max_failures is not None and self.max_failures < 1:
             raise ValueError(f"max_failures is 1 or more, or None, not {self.max_failures}")
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Protocol, TextIO
 from zlib import crc32
 
-import httpx
 import msgspec
 import trio
 from rich.console import Console
@@ -18,9 +17,10 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from ..codec import ServerSentEvent
-from ..errors import TrioStreamError, UpstreamStatusError
+from ..errors import ContentTypeError, TrioStreamError, UpstreamStatusError
 from .attempts import AttemptEnded, AttemptOpened, describe
 from .event_source import EventSource
+from .http_client import make_client
 
 __all__ = ["Options", "run"]
 
@@ -77,7 +77,7 @@ def run(options: Options) -> int:
 
 async def _tail(options: Options, view: View, notes: Notes) -> None:
     async with (
-        httpx.AsyncClient(verify=options.verify) as client,
+        make_client(options.url, verify=options.verify) as client,
         EventSource(
             options.url,
             client=client,
@@ -190,7 +190,7 @@ class Notes:
 
     def failure(self, error: Exception) -> None:
         self._note("✗", str(error), "bold red")
-        if isinstance(error, UpstreamStatusError) and error.body:
+        if isinstance(error, UpstreamStatusError | ContentTypeError) and error.body:
             self._console.print(_text(error.body.rstrip("\n")))
 
     def _note(self, sign: str, text: str, style: str) -> None:

@@ -46,13 +46,13 @@ class ServerSentEvent(_Data, frozen=True, kw_only=True):
         """Parse the event's data as JSON.
 
         Raises:
-          ValueError: the data is not JSON, which is the sender's fault. The message shows the
-            first 60 characters.
+          ValueError: the data is not JSON, which is the sender's fault. The message says at which
+            byte, and nothing of the data.
         """
         try:
             return msgspec.json.decode(self.data)
         except msgspec.DecodeError as exc:
-            raise ValueError(f"the sender's data is not JSON: {self.data[:60]!r} ({exc})") from exc
+            raise ValueError(f"the sender's data is not JSON: {exc}") from exc
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,12 @@ from typing import Any
 import httpx
 import trio
 
-from ..errors import ConnectionLostError, RemoteProtocolError, UpstreamStatusError
+from ..errors import (
+    ConnectionLostError,
+    InvalidRequestError,
+    RemoteProtocolError,
+    UpstreamStatusError,
+)
 from .http2_reset import reset_stream
 
 __all__ = ["close_response", "failure_status", "http_modules"]
@@ -40,7 +45,7 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
     while cause is not None:
         if isinstance(cause, UpstreamStatusError):
             return 502, cause.retry_after
-        if isinstance(cause, RemoteProtocolError):
+        if isinstance(cause, RemoteProtocolError | InvalidRequestError):
             return 502, None
         if isinstance(cause, ConnectionLostError):
             slow = (trio.TooSlowError, *(module.TimeoutException for module in http_modules()))
@@ -51,7 +56,7 @@ def failure_status(error: BaseException) -> tuple[int, str | None]:
             answer = getattr(cause, "response", None)
             if isinstance(answer, module.Response) and answer.status_code >= 400:
                 return 502, answer.headers.get("retry-after")
-            if isinstance(cause, module.HTTPError):
+            if isinstance(cause, module.HTTPError | module.InvalidURL):
                 return 502, None
         cause = cause.__cause__
     return 500, None

@@ -6,7 +6,6 @@ are this stream's own business; NDJSON goes line by line, anything else chunk by
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,14 +14,13 @@ import msgspec
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...errors import EventTooLargeError, UpstreamStatusError
+from ...privacy import log_excerpt, shown_url
 from ..body import ResponseBody, read_excerpt
 from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes, forward_text
 from .contract import Sink, close_within
 
 __all__ = ["UpstreamSource", "is_response"]
-
-log = logging.getLogger("trio_stream")
 
 #: The longest NDJSON line, as for the decoder of event streams: an upstream must not fill memory.
 MAX_LINE_BYTES = 16 * 2**20
@@ -62,19 +60,19 @@ class UpstreamSource:
             await (close_response(response) if self._body is None else self._body.aclose())
 
     async def aclose(self) -> None:
-        await close_within(self._response, f"the response of {self._response.url}")
+        await close_within(self._response, f"the response of {shown_url(str(self._response.url))}")
 
     def close_unawaited(self) -> bool:
         return self._response.is_closed
 
     async def _status_error(self) -> UpstreamStatusError:
-        """The error for an upstream's error page; its text goes to the log, never to a client."""
+        """The error for an upstream's error page, whose text is never shown to a client."""
         response = self._response
-        text = await read_excerpt(response)
-        log.error("upstream %s answered %d: %s", response.url, response.status_code, text)
-        return UpstreamStatusError(
-            str(response.url), response.status_code, response.headers.get("retry-after")
-        )
+        retry_after = response.headers.get("retry-after")
+        body = await read_excerpt(response)
+        error = UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
+        log_excerpt(f"{error.url} said", body)
+        return error
 
 
 def _is_async(response: httpx.Response) -> bool:
