@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trio_stream import Stream
 from trio_stream.testing import connect
 from trio_stream.testing.client import Client
+from trio_stream.transport.base import LARGE
 
 Clock = trio.testing.MockClock
 
@@ -157,6 +158,25 @@ async def test_it_goes_on_as_the_client_reads() -> None:
 async def test_whatever_the_sizes_nothing_is_lost_or_reordered(
     sizes: list[int], senders: int, buffer: int, buffer_bytes: int, socket_buffer: int
 ) -> None:
+    await send_all(sizes, senders, buffer, buffer_bytes, socket_buffer)
+
+
+@settings(max_examples=30)
+@given(
+    sizes=st.lists(st.sampled_from([0, 100, LARGE - 100, LARGE]), max_size=12),
+    senders=st.integers(1, 3),
+    buffer=st.integers(1, 6),
+    buffer_bytes=st.sampled_from([200, 2 * LARGE, 2**20]),
+)
+async def test_nor_are_those_that_go_alone(
+    sizes: list[int], senders: int, buffer: int, buffer_bytes: int
+) -> None:
+    await send_all(sizes, senders, buffer, buffer_bytes, LARGE)
+
+
+async def send_all(
+    sizes: list[int], senders: int, buffer: int, buffer_bytes: int, socket_buffer: int
+) -> None:
     async def send(stream: Stream, sender: int) -> None:
         for number, size in enumerate(sizes):
             await stream.send([sender, number, "x" * size])
@@ -171,6 +191,7 @@ async def test_whatever_the_sizes_nothing_is_lost_or_reordered(
             seen[sender].append((number, len(text)))
             assert stream.statistics().queued <= buffer
         assert client.ended == "complete"
+    assert stream.statistics().events == senders * len(sizes)
     assert all(got == list(enumerate(sizes)) for got in seen.values())
 
 

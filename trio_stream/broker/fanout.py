@@ -19,6 +19,7 @@ import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
+from ..transport.base import LARGE
 from .contract import Record, joined
 from .topics import Selection, compile_patterns, is_pattern
 
@@ -34,6 +35,10 @@ _PENDING = 1024
 
 #: Bytes that are joined into one write.
 _JOINED_BYTES = 2**16
+
+#: Bytes of which a frame is made for all, to be written in one go. What is larger is left to each
+#: client's transport, which writes it in parts, as it is: the frame would be another copy of it.
+_FRAMED_BYTES = 2**20
 
 #: Topics of which it is remembered which patterns match them.
 _ROUTES = 10_000
@@ -193,6 +198,8 @@ class FanOut:
                 following.topic == oldest.topic or _are(self._route(following.topic), route)
             ):
                 break
+            if len(following.data) > LARGE:
+                break  # it is not copied
             run.append(following)
             size += len(following.data)
             waiting.popleft()
@@ -217,13 +224,15 @@ class FanOut:
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         whole = joined(run)
-        followers = tuple(group)
+        followers: Sequence[Follower] = tuple(group)
         done = 0
         while done < len(followers):
             turn = followers[done : done + self._turn]
             self._turn -= len(turn)
             done += len(turn)
-            self._hand_one_by_one(self._write_to_all(turn, run, whole), run, whole)
+            if len(whole.data) <= _FRAMED_BYTES:
+                turn = self._write_to_all(turn, run, whole)
+            self._hand_one_by_one(turn, run, whole)
             if self._turn <= 0:
                 self._turn = _TURN
                 await trio.lowlevel.checkpoint()

@@ -13,6 +13,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import final
 
+from ..transport.base import LARGE
 from .contract import Page, Record, Retention
 from .topics import EARLIEST, Selection
 
@@ -175,7 +176,8 @@ class MemoryLog:
         for count, record in enumerate(islice(found, limit), 1):
             size += len(record.data)
             if size > _PAGE_BYTES:
-                limit = count
+                # A large one is alone on its page, because it would be copied to be joined.
+                limit = count - 1 if count > 1 and len(record.data) > LARGE else count
                 break
         if len(found) >= limit:
             found = found[:limit]

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, final
 import trio
 from outcome import Error, Value
 
+from ..transport.base import LARGE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -181,18 +183,28 @@ class EventChannel:
         """Take all that waits, which may be nothing, and as much again of waiting senders'.
 
         Their events go along at once: left in the channel, the first would be a write of its own.
+        A `LARGE` event comes alone, because it would be copied to be joined with others.
         """
         chunks = self._take_queued()
-        self._peak = max(self._peak, len(chunks))
         self.was_full = bool(self._senders)
         if self.was_full:
             self._admit()
-            chunks += self._take_queued()
+            if not self._holds_large and (len(chunks) != 1 or len(chunks[0]) <= LARGE):
+                chunks += self._take_queued()
         return chunks
+
+    @property
+    def _holds_large(self) -> bool:
+        return self.queued_bytes > LARGE and max(map(len, self._chunks)) > LARGE
 
     def _take_queued(self) -> list[bytes | str]:
         chunks, self._chunks = self._chunks, []
-        self.queued_bytes = 0
+        size, self.queued_bytes = self.queued_bytes, 0
+        self._peak = max(self._peak, len(chunks))
+        if size > LARGE and len(chunks) > 1:
+            large = next((n for n, chunk in enumerate(chunks) if len(chunk) > LARGE), len(chunks))
+            chunks, self._chunks = chunks[: large or 1], chunks[large or 1 :]
+            self.queued_bytes = sum(map(len, self._chunks))
         self._taken += len(chunks)
         return chunks
 
@@ -213,7 +225,10 @@ class EventChannel:
 
     def discard(self) -> int:
         """Drop what waits, because nobody will take it; returns how many events that was."""
-        return len(self.take())
+        self._taken += (count := len(self._chunks))
+        self._chunks = []
+        self.queued_bytes = 0
+        return count
 
     def _admit(self) -> None:
         """Let waiting senders in, first come first served, as far as there is room."""

@@ -10,6 +10,7 @@ import outcome
 import trio
 
 from ..codec import encode_retry, join_events
+from ..transport.base import LARGE
 from .foreign import failure_status
 from .outcome import Outcome
 from .state import DEFAULT_RETRY, StreamState
@@ -52,7 +53,7 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
     if not state.headers_out:
         await _begin(state, transport)
     while not channel.is_finished:
-        # All that is there, in one write: this is where the speed comes from.
+        # All that is there, mostly, in one write: this is where the speed comes from.
         data = join_events(channel.take())
         if data or transport.stuck_since is not None:
             state.written += len(data)
@@ -86,9 +87,13 @@ async def _answer_instead(state: StreamState, transport: Transport) -> bool:
 async def _begin(state: StreamState, transport: Transport) -> None:
     state.headers_out = True
     await transport.start(state.options.status, state.options.headers)
-    data = _primer(state) + join_events(state.channel.take())
-    state.written += len(data)
-    await transport.write(data)
+    primer = _primer(state)
+    data = join_events(state.channel.take())
+    state.written += len(primer) + len(data)
+    if len(data) > LARGE:  # to join them would copy it
+        await transport.write(primer)
+        primer = b""
+    await transport.write(primer + data)
 
 
 async def _write_failure(state: StreamState, transport: Transport, failure: BaseException) -> None:

@@ -87,11 +87,7 @@ class AsgiTransport:
             {"type": "http.response.start", "status": status, "headers": list(headers)}
         )
 
-    async def write(self, data: bytes) -> None:
-        if len(data) <= PIECE:
-            if data:
-                await self._deliver(body_message(data, more=True))
-            return
+    async def write(self, data: bytes | memoryview) -> None:
         for piece in pieces(data, PIECE):
             await self._deliver(body_message(piece, more=True))
 
@@ -197,7 +193,7 @@ def body_message(data: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-def pieces(data: bytes, size: int) -> Iterator[bytes]:
-    """``data`` cut into pieces of ``size`` bytes."""
+def pieces(data: bytes | memoryview, size: int) -> Iterator[bytes]:
+    """``data`` cut into pieces of ``size`` bytes, each made when it is asked for."""
     for start in range(0, len(data), size):
-        yield data[start : start + size]
+        yield bytes(data[start : start + size])

@@ -7,9 +7,13 @@ from typing import Any, Protocol
 
 from ..codec import EncodedEvent
 
-__all__ = ["Headers", "ServerConnection", "Transport"]
+__all__ = ["LARGE", "Headers", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+
+#: Bytes. What is larger is not copied on its way to a client, as it may be on its way to thousands
+#: who do not read. What is smaller is joined with what comes before and after it.
+LARGE = 2**16
 
 
 class Transport(Protocol):
@@ -54,7 +58,10 @@ class Transport(Protocol):
         """
 
     def note_sent(self, frame: bytes, taken: int) -> None:
-        """The socket was offered this by `sender`, and took so many bytes of it."""
+        """The socket was offered this by `sender`, and took so many bytes of it.
+
+        What it did not take is kept as a view of ``frame``.
+        """
 
     async def finish(self) -> None:
         """End the response properly."""

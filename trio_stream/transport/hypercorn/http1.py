@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h11
@@ -9,6 +10,7 @@ import trio
 
 from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE, AsgiTransport
+from ..base import LARGE
 from .connection import KERNEL_MARGIN, Write, sender, write_nowait
 from .proof import is_transparent
 
@@ -51,23 +53,24 @@ class Http1Transport(AsgiTransport):
         self._sender = sender(connection.socket)
         self._clock = trio.lowlevel.current_clock()
         self._send_lock = connection.server.send_lock
-        #: Wire bytes of a chunk whose beginning the kernel has taken; nothing may go before them.
-        self._rest = b""
+        #: Of a chunk whose beginning the kernel has taken, the rest; nothing may go before it. As a
+        #: view, because the chunk is mostly one for many clients.
+        self._rest: tuple[bytes | memoryview, ...] = ()
         self._finished = False
         self.direct = False
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
         self._may_be_direct = not connection.tls and self._http_version == "1.1"
         connection.limit_silence(stall_timeout + KERNEL_MARGIN)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
             if data or self._rest:
                 await self._write_direct(data)
         elif data and self._may_be_direct:
             self._may_be_direct = False
-            first, rest = data[:PIECE], data[PIECE:]
+            first = bytes(data[:PIECE])
             self.direct = await is_transparent(self._connection, self._deliver, first)
-            await self.write(rest)
+            await self.write(memoryview(data)[PIECE:])
         else:
             await super().write(data)
 
@@ -85,21 +88,32 @@ class Http1Transport(AsgiTransport):
         # `is_free`, without a call more for each of thousands of clients.
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
             return False
-        frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
-        self.note_sent(frame, write_nowait(self._sender, frame))
+        body = data.data if isinstance(data, EncodedEvent) else data
+        if len(body) > LARGE:
+            self._write_parts_nowait(_frame_parts(body))
+        else:
+            frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
+            self.note_sent(frame, write_nowait(self._sender, frame))
         return True
 
     def sender(self) -> Write | None:
         return self._sender if self.is_free else None
 
-    def note_sent(self, frame: bytes, taken: int) -> None:
+    def note_sent(self, frame: bytes | memoryview, taken: int) -> None:
         self.last_write = self._clock.current_time()
         if taken < len(frame):
-            self._rest = frame[taken:]
+            self._rest = (memoryview(frame)[taken:],)
             self.stuck_since = self.last_write
 
-    async def _write_direct(self, data: bytes) -> None:
-        frame = self._rest + to_chunk(data)
+    def _write_parts_nowait(self, parts: Sequence[bytes | memoryview]) -> None:
+        for number, part in enumerate(parts, 1):
+            self.note_sent(part, write_nowait(self._sender, part))
+            if self._rest:
+                self._rest += (*parts[number:],)
+                break
+
+    async def _write_direct(self, data: bytes | memoryview) -> None:
+        parts = (*self._rest, *_frame_parts(data))
         # Hypercorn writes too, an error response or a "100 Continue": never in the middle of ours.
         lock = self._send_lock
         try:
@@ -107,30 +121,32 @@ class Http1Transport(AsgiTransport):
         except trio.WouldBlock:
             await lock.acquire()
         try:
-            await self._write_all(memoryview(frame))
+            await self._write_all(parts)
         finally:
             lock.release()
 
-    async def _write_all(self, rest: memoryview) -> None:
-        connection = self._connection
+    async def _write_all(self, parts: Sequence[bytes | memoryview]) -> None:
         try:
-            while True:
-                taken = write_nowait(self._sender, rest)
-                rest = rest[taken:]
-                self.last_write = trio.current_time()
-                if not rest:
-                    break
-                if taken or self.stuck_since is None:
-                    self.stuck_since = self.last_write
-                await _wait_writable(connection)
+            for part in parts:
+                await self._write_part(memoryview(part))
         except trio.Cancelled:
             # Half a chunk is out and nobody will send the other half.
-            connection.reset()
+            self._connection.reset()
             raise
         finally:
             self.stuck_since = None
-            self._rest = b""
+            self._rest = ()
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _write_part(self, rest: memoryview) -> None:
+        while rest:
+            taken = write_nowait(self._sender, rest)
+            rest = rest[taken:]
+            self.last_write = trio.current_time()
+            if taken or self.stuck_since is None:
+                self.stuck_since = self.last_write
+            if rest:
+                await _wait_writable(self._connection)
 
     def _body_is_coming(self) -> bool:
         # The endpoint may have read the body, so that no message says whether it was all.
@@ -165,6 +181,13 @@ class Http1Transport(AsgiTransport):
 
     def is_gone(self) -> bool:
         return self._connection.peer_has_closed()
+
+
+def _frame_parts(data: bytes | memoryview) -> Sequence[bytes | memoryview]:
+    """``data`` as one chunk, in parts if it is large: it may be many clients' and is not copied."""
+    if len(data) > LARGE:
+        return b"%x\r\n" % len(data), data, b"\r\n"
+    return (to_chunk(bytes(data)),)
 
 
 async def _wait_writable(connection: HypercornConnection) -> None:

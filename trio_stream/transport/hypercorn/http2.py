@@ -49,7 +49,7 @@ class Http2Transport(AsgiTransport):
         buffer: StreamBuffer | None = self._protocol.stream_buffers.get(self._stream_id)
         return buffer
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         for piece in pieces(data, _PIECE):
             await self._deliver(body_message(piece, more=True))
 
