@@ -304,7 +304,7 @@ async def open_broker(
     with unwrapped():
         async with trio.open_nursery() as nursery:
             runs = Runs(engine, feed, publisher, presence, nursery)
-            feed.start(await nursery.start(engine.run, feed))
+            await nursery.start(feed.run)
             nursery.start_soon(feed.fanout.run)
             nursery.start_soon(presence.run)
             if engine.shared:

@@ -27,6 +27,19 @@ class Reader(Protocol):
         """Let its task look at what has become of it."""
 
 
+class _Opening:
+    """What an engine says ``started`` to: it may feed before anybody else has a turn."""
+
+    def __init__(self, feed: LocalFeed, task_status: trio.TaskStatus[None]) -> None:
+        self._feed = feed
+        self._task_status = task_status
+
+    def started(self, head: int | None = None) -> None:
+        assert head is not None, "an engine starts with the largest id that has been given so far"
+        self._feed.open(head)
+        self._task_status.started()
+
+
 @final
 class LocalFeed:
     """A broker's log, as this process has it: the `Feed` that the engine feeds."""
@@ -43,7 +56,11 @@ class LocalFeed:
         #: Weak, as an iterator need not be closed: who drops it has left.
         self._readers: WeakSet[Reader] = WeakSet()
 
-    def start(self, head: int) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run the engine; started once it is open."""
+        await self._engine.run(self, task_status=_Opening(self, task_status))
+
+    def open(self, head: int) -> None:
         """The engine is open, and feeds what comes after this id."""
         self.log = MemoryLog(head, self._retention, self._max_bytes, trio.current_time)
 
