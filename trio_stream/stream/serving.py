@@ -45,9 +45,7 @@ async def _take_up(state: StreamState, scope: Scope) -> None:
         raise RuntimeError(
             "trio_stream runs on Trio: start the server with hypercorn --worker-class trio"
         )
-    if state.used:
-        raise RuntimeError("a Stream can be served or entered once: make one for each request")
-    state.used = True
+    state.use_once("request")
     if scope["type"] != "http":
         await state.close_source()
         raise RuntimeError(

@@ -136,6 +136,12 @@ class StreamState:
 
     # How it begins.
 
+    def use_once(self, what: str) -> None:
+        """It is served or entered from now on; a second time is an error, which names the use."""
+        if self.used:
+            raise RuntimeError(f"a Stream can be served or entered once: make one for each {what}")
+        self.used = True
+
     def open(
         self, transport: Transport | None = None, connection: ServerConnection | None = None
     ) -> None:

@@ -324,9 +324,7 @@ class Stream:
 
     async def __aenter__(self) -> Self:
         state = self._state
-        if state.used:
-            raise RuntimeError("a Stream can be served or entered once: make one for each use")
-        state.used = True
+        state.use_once("use")
         state.entered = Entered(state)
         await state.entered.__aenter__()
         return self
