@@ -61,15 +61,20 @@ class EventTooLargeError(RemoteProtocolError):
     Attributes:
       what: which of the two was too large, ``"line"`` or ``"event"``.
       limit: the bound that it passed, in bytes.
+      last_event_id: the id in force, that of the event itself if it came before what was too
+        large: who goes on from it gets past the event.
     """
 
-    def __init__(self, what: Literal["line", "event"], limit: int) -> None:
+    def __init__(
+        self, what: Literal["line", "event"], limit: int, last_event_id: str | None = None
+    ) -> None:
         super().__init__(f"the peer sent {_ARTICLE[what]} {what} of more than {limit} bytes")
         self.what: Literal["line", "event"] = what
         self.limit = limit
+        self.last_event_id = last_event_id
 
-    def __reduce__(self) -> tuple[type[EventTooLargeError], tuple[str, int]]:
-        return (type(self), (self.what, self.limit))
+    def __reduce__(self) -> tuple[type[EventTooLargeError], tuple[str, int, str | None]]:
+        return (type(self), (self.what, self.limit, self.last_event_id))
 
 
 _ARTICLE = {"line": "a", "event": "an"}

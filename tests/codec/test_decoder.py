@@ -225,24 +225,80 @@ def test_default_limit_is_16_mib() -> None:
         decoder.feed(b"x")
 
 
-def test_decoder_stays_broken_until_reset() -> None:
-    decoder = EventStreamDecoder(max_line_bytes=10)
-    with pytest.raises(EventTooLargeError):
-        decoder.feed(b"x" * 11)
-    for data in (b"\n\ndata: x\n\n", b""):
-        with pytest.raises(EventTooLargeError, match="a line of more than 10 bytes"):
-            decoder.feed(data)
-    decoder.reset()
-    assert len(decoder.feed(b"data: x\n\n")) == 1
-
-
 def test_events_before_the_one_too_large_are_given_first() -> None:
     decoder = EventStreamDecoder(max_line_bytes=10)
     events = decoder.feed(b"data: a\n\nid: 1\ndata: b\n\ndata: too long\n\ndata: c\n\n")
     assert [event.data for event in events] == ["a", "b"]
     assert decoder.last_event_id == "1"
     with pytest.raises(EventTooLargeError):
-        decoder.feed(b"")
+        decoder.feed(b"data: d\n\n")
+    assert [event.data for event in decoder.feed(b"")] == ["c", "d"]
+
+
+TOO_LARGE = {
+    "a line of data": b"id: 2\ndata: 12345678901\ndata: more\n\n",
+    "many lines": b"id: 2\n" + b"data: 123\n" * 10 + b"\n",
+    "its id comes last": b"data: 12345678901\nid: 2\n\n",
+    "twice": b"id: 2\ndata: 12345678901\n:12345678901\n\n",
+    "a comment": b"id: 2\n:123456789012\n\n",
+    "CRLF": b"id: 2\r\ndata: 12345678901\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("wire", TOO_LARGE.values(), ids=TOO_LARGE)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_it_gets_past_what_is_too_large_and_tells_once(wire: bytes, size: int) -> None:
+    decoder = EventStreamDecoder(max_line_bytes=12, max_event_bytes=20, last_event_id="1")
+    wire = b"data: a\n\n" + wire + b"data: b\n\n"
+    pieces = [wire[start : start + size] for start in range(0, len(wire), size)]
+    assert all_through(decoder, pieces) == ["a", "line or event", "b"]
+    assert decoder.last_event_id == "2"
+
+
+def test_who_comes_back_after_one_that_is_too_large_has_its_id() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=12)
+    with pytest.raises(EventTooLargeError) as caught:
+        decoder.feed(b"id: 7\ndata: 12345678901")
+    assert caught.value.last_event_id == decoder.last_event_id == "7"
+
+
+def test_a_line_without_end_takes_no_more_memory() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=1000)
+    told = 0
+    for _ in range(100):
+        try:
+            assert decoder.feed(b"x" * 1000) == []
+        except EventTooLargeError:
+            told += 1
+        assert len(decoder._partial) + len(decoder._behind) <= 1000
+    assert told == 1
+    assert len(decoder.feed(b"\n\ndata: x\n\n")) == 1
+
+
+def test_reset_forgets_what_was_too_large() -> None:
+    decoder = EventStreamDecoder(max_line_bytes=10)
+    decoder.feed(b"data: a\n\ndata: too long")
+    decoder.reset()
+    assert len(decoder.feed(b"data: x\n\n")) == 1
+
+
+def all_through(decoder: EventStreamDecoder, pieces: Iterable[bytes]) -> list[str]:
+    """The data of all events, and in their midst each error."""
+    seen: list[str] = []
+    for piece in [*pieces, b""]:
+        left: bytes | None = piece
+        while left is not None:
+            try:
+                seen += [event.data for event in decoder.feed(left)]
+                left = None
+            except EventTooLargeError:
+                seen.append("line or event")
+                left = b""
+    try:
+        decoder.feed(b"")  # it tells of the last one when it is fed again
+    except EventTooLargeError:
+        seen.append("line or event")
+    return seen + [event.data for event in decoder.feed(b"")]
 
 
 def until_too_large(
@@ -277,6 +333,11 @@ def test_limits_mean_the_same_in_any_pieces(
     bytewise = [stream[i : i + 1] for i in range(len(stream))]
     pieces = data.draw(pieces_of(stream))
     assert until_too_large(first, pieces) == until_too_large(second, bytewise)
+    first.reset()
+    second.reset()
+    assert all_through(first, pieces) == all_through(second, bytewise)
+    assert first.dropped == second.dropped
+    assert first.last_event_id == second.last_event_id
 
 
 def test_error_names_the_peer_and_survives_pickling() -> None:
@@ -305,3 +366,67 @@ def test_large_event_in_small_pieces_costs_no_more_for_each_byte(line: bytes) ->
     # Eight times the bytes: eight times the time if linear, 64 times if quadratic.
     once = fastest(b"data: " + line[: len(line) // 8] + b"\n\n", 64)
     assert fastest(b"data: " + line + b"\n\n", 64) < 24 * once
+
+
+Dropped = tuple[int, int, bool]  # unknown fields, stray lines, whether the last event is unfinished
+
+DROPPED: list[tuple[str, bytes, Dropped]] = [
+    ("nothing", b":\nretry: 5\nid: 1\nevent: x\ndata: x\n\nid: 2\n\n: comment", (0, 0, False)),
+    ("an empty stream", b"", (0, 0, False)),
+    ("blanks at the end", b"data: x\n\n  ", (0, 0, False)),
+    ("an unknown field", b"data: x\ndatum: y\n\n", (1, 0, False)),
+    ("one without a colon", b"ping\n\ndata: x\n\n", (1, 0, False)),
+    ("ten thousand", b"foo: bar\n" * 10_000 + b"\n", (10_000, 0, False)),
+    ("another case", b"Data: x\n\n", (1, 0, False)),
+    ("JSON between events", b'data: x\n\n{"error": 1}\n\ndata: y\n\n', (0, 1, False)),
+    ("HTML", b"<html>\n<p>Bad Gateway</p>\n</html>\n\n", (0, 3, False)),
+    ("plain text", b"data: x\n\nInternal Server Error\n\n", (0, 1, False)),
+    ("a blank before the colon", b"data : x\n\n", (0, 1, False)),
+    ("no blank line", b"data: x\n\ndata: y\n", (0, 0, True)),
+    ("no line end", b"data: x\n\ndata: y", (0, 0, True)),
+    ("half a name", b"data: x\n\nda", (0, 0, True)),
+    ("only a name", b"event: x\n", (0, 0, True)),
+    ("only an id", b"id: 5\n", (0, 0, True)),
+    ("JSON at the end", b'data: x\n\n{\n"error": 1\n}\n', (0, 3, True)),
+    ("a comment behind the data", b"data: y\n:", (0, 0, True)),
+    ("one line end of CRLF", b"data: x\r\n\r\ndata: y\r\n", (0, 0, True)),
+    ("one CR", b"data: x\r\rdata: y\r", (0, 0, True)),
+]
+
+
+@pytest.mark.parametrize(("name", "wire", "dropped"), DROPPED, ids=[row[0] for row in DROPPED])
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_what_is_dropped_is_counted(name: str, wire: bytes, dropped: Dropped, size: int) -> None:
+    decoder = EventStreamDecoder()
+    for start in range(0, len(wire), size):
+        decoder.feed(wire[start : start + size])
+    told = decoder.dropped
+    assert (told.unknown_fields, told.stray_lines, told.unfinished) == dropped
+    assert bool(told) == any(dropped)
+    decoder.reset()
+    assert not decoder.dropped
+
+
+def test_of_what_is_dropped_the_beginning_is_kept() -> None:
+    decoder = EventStreamDecoder()
+    decoder.feed(b"data: x\n\n" + b"{" * 1000 + b"\n}\n\n")
+    assert decoder.drops.first_stray == "{" * 200
+
+
+@pytest.mark.parametrize("event", [b"data: y\n\n", b"id: 1\nevent: e\ndata: y\n\n", b"data:y\n\n"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_whether_the_stream_ends_astray(event: bytes, size: int) -> None:
+    decoder = EventStreamDecoder()
+
+    def feed(wire: bytes) -> bool:
+        for start in range(0, len(wire), size):
+            decoder.feed(wire[start : start + size])
+        return decoder.dropped.ends_astray
+
+    assert not feed(b"data: x\n\n" + event)
+    assert feed(event + b'{"error": 1}\n\n')
+    assert feed(b":\n\n")
+    assert not feed(event)
+    assert not feed(event * 3)
+    assert not feed(b"{}\n\n" + event)
+    assert feed(b"{}\n")

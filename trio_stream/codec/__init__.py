@@ -7,6 +7,7 @@ the WHATWG's HTML standard; `formats` is the table of all formats a stream can h
 from __future__ import annotations
 
 from .decoder import EventStreamDecoder
+from .dropped import DroppedInput
 from .encoder import (
     PING,
     check_event_name,
@@ -26,6 +27,7 @@ from .jsonable import to_json
 __all__ = [
     "FORMATS",
     "PING",
+    "DroppedInput",
     "EncodedEvent",
     "EventStreamDecoder",
     "Format",

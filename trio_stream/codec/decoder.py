@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from ..errors import EventTooLargeError
+from .dropped import DropCounter, DroppedInput
 from .encoder import MAX_RETRY
 from .event import ServerSentEvent
 
@@ -41,7 +42,7 @@ class EventStreamDecoder:
 
     What it holds between two calls is at most one unfinished line and the data of one unfinished
     event: ``max_line_bytes + max_event_bytes``, with the defaults 32 MiB, and an eighth more
-    while they grow.
+    while they grow; and after an `EventTooLargeError`, until it is fed again, what came behind.
 
     Args:
       max_event_bytes: how much data one event may have, in bytes of its data lines.
@@ -53,6 +54,7 @@ class EventStreamDecoder:
       retry: the last reconnection time that the peer asked for, in milliseconds.
       last_event_id: what to hand back as ``Last-Event-ID``: `None` while the peer has set none,
         ``""`` after it reset it.
+      drops: what was dropped since the last `reset`, as it is counted; `dropped` is a snapshot.
     """
 
     def __init__(
@@ -67,8 +69,6 @@ class EventStreamDecoder:
         self.last_event_id = last_event_id
         self._max_event_bytes = max_event_bytes
         self._max_line_bytes = max_event_bytes if max_line_bytes is None else max_line_bytes
-        # In so few bytes of UTF-8, nothing can pass a limit.
-        self._harmless_bytes = min(self._max_event_bytes, self._max_line_bytes)
         self._on_comment = on_comment
         self.reset()
 
@@ -91,7 +91,33 @@ class EventStreamDecoder:
         # at the first event after a reconnection; browsers carry it over, and so does this.
         self._id = self.last_event_id
         self._block_retry: int | None = None
-        self._failed: tuple[Literal["line", "event"], int] | None = None
+        # In so few bytes of UTF-8, nothing can pass a limit.
+        self._harmless_bytes = min(self._max_event_bytes, self._max_line_bytes)
+        # The rest of a block that is too large is skipped, but for its id, and of a line that is
+        # too long all is.
+        self._skips_block = self._skips_line = False
+        # What is to be raised at the next call, and what was fed behind it.
+        self._error: EventTooLargeError | None = None
+        self._behind = b""
+        # Whether any of these says that bytes cannot simply be added to the unfinished line.
+        self._careful = False
+        self.drops = DropCounter()
+
+    @property
+    def dropped(self) -> DroppedInput:
+        """What has come since the last `reset` and is in no event."""
+        return DroppedInput(
+            unknown_fields=self.drops.unknown_fields,
+            stray_lines=self.drops.stray_lines,
+            unfinished=self._is_unfinished(),
+            ends_astray=self.drops.ends_astray,
+        )
+
+    def _is_unfinished(self) -> bool:
+        if self._data or self._event or self._id != self.last_event_id or self.drops.in_block:
+            return True
+        rest = self._partial.strip()
+        return bool(rest) and not rest.startswith(b":")
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
         """Take the next bytes; give the events that they complete.
@@ -102,8 +128,8 @@ class EventStreamDecoder:
         Raises:
           TypeError: it is no bytes-like object.
           EventTooLargeError: the peer sent more than this decoder holds. Events that came before
-            in the same bytes are given first; the next call raises. So does each one after it,
-            until `reset`.
+            in the same bytes are given first; the next call raises. The one after that goes on
+            behind the event: feed nothing, to get what is there already.
         """
         if type(data) is not bytes:
             data = memoryview(data).tobytes()
@@ -111,7 +137,7 @@ class EventStreamDecoder:
             data = self._with_lf(data)
         if self._in_block:
             fits = len(self._partial) + len(data) <= self._max_line_bytes
-            if 10 in data or not fits or self._failed is not None:
+            if 10 in data or not fits or self._careful:
                 return self._read_pieces(data)
             # Part of a line, as most pieces of a large event are.
             self._partial += data
@@ -133,6 +159,8 @@ class EventStreamDecoder:
             return [ServerSentEvent(line, event=event or "message", id=self._id)]
         events: list[ServerSentEvent] = []
         self._read_blocks(text, events)
+        if self.drops.stray_lines:
+            self.drops.fed(len(events))
         return events
 
     def _with_lf(self, data: bytes) -> bytes:
@@ -149,26 +177,40 @@ class EventStreamDecoder:
 
     def _read_pieces(self, data: bytes) -> list[ServerSentEvent]:
         """Process bytes that may begin and end inside of a block."""
-        if self._failed is not None:
-            raise EventTooLargeError(*self._failed)
+        if self._error is not None:
+            error, self._error = self._error, None
+            self._behind += data
+            raise error
+        data, self._behind = self._behind + data, b""
         events: list[ServerSentEvent] = []
         try:
-            if self._in_block:
-                begun, blank, data = data.partition(b"\n\n")
-                self._read_lines(begun + blank, events)
-            end = data.rfind(b"\n\n") + 2
-            # A third, because a byte that is not UTF-8 becomes U+FFFD, which takes three.
-            if 2 <= end <= self._harmless_bytes // 3:
-                self._read_blocks(data[:end].decode("utf-8", "replace"), events)
-                data = data[end:]
-            if data:
-                self._read_lines(data, events)
+            self._read(data, events)
+            self._careful = self._skips_line
         except EventTooLargeError as exc:
-            self._failed = (exc.what, exc.limit)
-            self._in_block = True
+            self._in_block = self._careful = True
             if not events:
                 raise
+            self._error = exc
+        finally:
+            if self.drops.stray_lines:
+                self.drops.fed(len(events))
         return events
+
+    def _read(self, data: bytes, events: list[ServerSentEvent]) -> None:
+        if self._in_block:
+            begun, blank, data = data.partition(b"\n\n")
+            try:
+                self._read_lines(begun + blank, events)
+            except EventTooLargeError:
+                self._behind += data
+                raise
+        end = data.rfind(b"\n\n") + 2
+        # A third, because a byte that is not UTF-8 becomes U+FFFD, which takes three.
+        if 2 <= end <= self._harmless_bytes // 3:
+            self._read_blocks(data[:end].decode("utf-8", "replace"), events)
+            data = data[end:]
+        if data:
+            self._read_lines(data, events)
 
     def _read_blocks(self, text: str, events: list[ServerSentEvent]) -> None:
         """Process whole blocks: what `_read_line` would do, at C's speed."""
@@ -204,24 +246,48 @@ class EventStreamDecoder:
 
     def _read_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
         """Process the lines that end in these bytes, and keep the rest."""
+        if self._skips_line:
+            _, end, data = data.partition(b"\n")
+            self._skips_line = not end
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = bytes(self._partial) + lines[0]
             self._partial.clear()
-            for line in lines:
-                if len(line) > self._max_line_bytes:
-                    raise EventTooLargeError("line", self._max_line_bytes)
-                text = line.decode("utf-8", "replace")
-                if self._at_first_line:
-                    self._at_first_line = False
-                    text = text.removeprefix("\ufeff")
-                self._read_line(text, events)
             self._in_block = bool(lines[-1])
-        if rest:
+            left = iter(lines)
+            try:
+                for line in left:
+                    self._read_whole_line(line, events)
+            except EventTooLargeError:
+                self._behind = b"\n".join([*left, rest])
+                raise
+        if rest and not self._skips_line:
             self._in_block = True
             self._partial += rest
             if len(self._partial) > self._max_line_bytes:
-                raise EventTooLargeError("line", self._max_line_bytes)
+                self._partial.clear()
+                self._skips_line = True
+                self._skip_block("line", self._max_line_bytes)
+
+    def _read_whole_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        if len(line) > self._max_line_bytes:
+            self._skip_block("line", self._max_line_bytes)
+            return
+        text = line.decode("utf-8", "replace")
+        if self._at_first_line:
+            self._at_first_line = False
+            text = text.removeprefix("\ufeff")
+        self._read_line(text, events)
+
+    def _skip_block(self, what: Literal["line", "event"], limit: int) -> None:
+        """Leave the rest of this block out, and say so, once for each block."""
+        self._data.clear()
+        self._at_first_line = False
+        if not self._skips_block:
+            self._skips_block = True
+            # Whoever comes back must get past it.
+            self.last_event_id = self._id
+            raise EventTooLargeError(what, limit, self._id)
 
     def _read_line(self, line: str, events: list[ServerSentEvent]) -> None:
         name, _, value = line.partition(":")
@@ -229,9 +295,11 @@ class EventStreamDecoder:
         if value[:1] == " ":
             value = value[1:]
         if name == "data":
+            if self._skips_block:
+                return
             self._data += f"{value}\n".encode()
             if len(self._data) > self._max_event_bytes:
-                raise EventTooLargeError("event", self._max_event_bytes)
+                self._skip_block("event", self._max_event_bytes)
         elif name == "event":
             self._event = value
         elif name == "id":
@@ -244,7 +312,12 @@ class EventStreamDecoder:
                 self.retry = self._block_retry = _read_retry(value)
         elif not line:
             self._dispatch(events)
-        elif not name and self._on_comment is not None:
+        elif name:
+            self.drops.drop(line, name, len(events))
+            if self.drops.stray_lines:
+                # From now on it matters what comes last, so all is read line by line.
+                self._harmless_bytes = 0
+        elif self._on_comment is not None:
             self._on_comment(value)
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
@@ -262,6 +335,7 @@ class EventStreamDecoder:
             )
         self._event = ""
         self._block_retry = None
+        self._skips_block = self.drops.in_block = False
 
 
 def _read_retry(digits: str) -> int:
