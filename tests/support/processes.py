@@ -96,6 +96,10 @@ class Process:
         """Send a signal to the program itself (what it started hears nothing of it)."""
         self._process.send_signal(signum)
 
+    def send_signal_to_group(self, signum: signal.Signals) -> None:
+        """Send a signal to the program and all that it started, as supervisors and shells do."""
+        os.killpg(self.pid, signum)
+
     def pause(self) -> None:
         """Stop the whole process group, like a machine that hangs; `resume` ends that."""
         os.killpg(self.pid, signal.SIGSTOP)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, overload
 
+from ..transport.hypercorn import listen_in_worker
 from .options import StreamKind, StreamOptions
 from .stream import Stream
 
@@ -59,6 +60,7 @@ class StreamApp:
                     scope["state"].update(state)
                 await send({"type": "lifespan.startup.complete"})
                 step = "shutdown"
+                listen_in_worker()
                 await receive()
                 is_last = True
         except Exception as error:  # whatever it is: the server is to stop, and to say why

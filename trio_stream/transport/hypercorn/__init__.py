@@ -11,17 +11,25 @@ from .http2 import Http2Transport
 from .mending import mend
 from .middleware import CONNECTION, StreamMiddleware
 from .serve import serve
+from .signals import listen_in_worker
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
 
-__all__ = ["HypercornConnection", "StreamMiddleware", "choose_transport", "serve"]
+__all__ = [
+    "HypercornConnection",
+    "StreamMiddleware",
+    "choose_transport",
+    "listen_in_worker",
+    "serve",
+]
 
 
 def choose_transport(
     scope: Scope, receive: Receive, send: Send, stall_timeout: float
 ) -> tuple[AsgiTransport, HypercornConnection | None]:
     """The best transport for a request, and Hypercorn's connection where it was found."""
+    listen_in_worker()
     connection = find_connection(send) or scope.get("extensions", {}).get(CONNECTION)
     if not isinstance(connection, HypercornConnection):
         return AsgiTransport(scope, receive, send), None

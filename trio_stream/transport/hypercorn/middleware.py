@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .connection import find_connection
 from .mending import mend
 from .proof import Proof
+from .signals import listen_in_worker
 
 if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
@@ -38,6 +39,9 @@ class StreamMiddleware:
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, _listening(send))
+            return
         connection = find_connection(send) if scope["type"] == "http" else None
         if connection is None:
             await self._app(scope, receive, send)
@@ -51,3 +55,14 @@ class StreamMiddleware:
             await send(message)
 
         await self._app(scope, receive, watched_send)
+
+
+def _listening(send: Send) -> Send:
+    """A lifespan's ``send`` that has the worker hear signals once the app has started up."""
+
+    async def send_on(message: Message) -> None:
+        await send(message)
+        if message["type"] == "lifespan.startup.complete":
+            listen_in_worker()
+
+    return send_on

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import hypercorn.trio
@@ -13,6 +13,7 @@ from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
 from .middleware import StreamMiddleware
+from .signals import stopping
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
@@ -45,8 +46,9 @@ async def serve(
 
     ``trio.run(serve, app)`` is a whole server; ``await nursery.start(serve, app)`` one inside a
     larger program, and returns the addresses it is bound to, such as ``["http://127.0.0.1:8000"]``.
-    SIGTERM and SIGINT end it gracefully when it runs in the main thread, unless
-    ``shutdown_trigger`` is given.
+    SIGTERM, SIGINT and SIGHUP end it gracefully when it runs in the main thread, unless
+    ``shutdown_trigger`` is given, or the program has set a handler of its own for that signal. A
+    second SIGTERM or SIGINT does what it would have done before, which ends the program at once.
 
     Args:
       app: the ASGI app; wrapped in `StreamMiddleware` unless it is one already.
@@ -68,16 +70,23 @@ async def serve(
     if not isinstance(app, StreamMiddleware):
         app = StreamMiddleware(app, direct=direct)
     app = lifespan = _Lifespan(app)
+    told, until_served = trio.Event(), ExitStack()
+
+    async def wait_for_signal() -> None:
+        until_served.enter_context(stopping(told.set))
+        await told.wait()
+
     if shutdown_trigger is None and threading.current_thread() is threading.main_thread():
-        shutdown_trigger = _wait_for_signal
+        shutdown_trigger = wait_for_signal
     try:
-        await hypercorn.trio.serve(
-            app,  # type: ignore[arg-type]
-            chosen,
-            shutdown_trigger=shutdown_trigger,
-            task_status=task_status,
-            mode="asgi",
-        )
+        with until_served:
+            await hypercorn.trio.serve(
+                app,  # type: ignore[arg-type]
+                chosen,
+                shutdown_trigger=shutdown_trigger,
+                task_status=task_status,
+                mode="asgi",
+            )
     except BaseExceptionGroup as group:
         error = _what_happened(group)
         raise error from error.__cause__ or error.__context__
@@ -127,9 +136,3 @@ def _what_happened(group: BaseExceptionGroup) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-async def _wait_for_signal() -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
