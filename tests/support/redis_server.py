@@ -20,9 +20,7 @@ class RedisServer:
         self.process: Process
         self._logfile = folder / "log"
         self._command = [program, "--bind", "127.0.0.1", "--port", str(self.port)]
-        self._command += ["--dir", str(folder)]
-        for name, value in options.items():
-            self._command += [f"--{name.replace('_', '-')}", *value.split(" ")]
+        self._command += ["--dir", str(folder), *_arguments(options)]
 
     @property
     def url(self) -> str:
@@ -33,9 +31,13 @@ class RedisServer:
         self.process = await Process.start(self._command, self._logfile)
         await self.process.wait_for_log("Ready to accept connections")
 
-    async def restart(self) -> None:
-        """End it in order (it saves what it is configured to save) and start it again."""
+    async def restart(self, **options: str) -> None:
+        """End it in order (it saves what it is configured to save) and start it again.
+
+        What is given here is how it is configured from then on.
+        """
         await self.process.stop()
+        self._command += _arguments(options)
         await self.start()
 
     async def crash(self) -> None:
@@ -77,6 +79,14 @@ async def redis_server(**options: str) -> AsyncIterator[RedisServer]:
             yield server
         finally:
             await server.process.kill()  # which needs no `resume`: nothing withstands it
+
+
+def _arguments(options: dict[str, str]) -> list[str]:
+    return [
+        word
+        for name, value in options.items()
+        for word in (f"--{name.replace('_', '-')}", *value.split(" "))
+    ]
 
 
 def _free_port() -> int:

@@ -7,33 +7,21 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, final
 
-import coredis.exceptions
 import trio
-from coredis.connection import BaseConnection
 
 from ...errors import BrokerUnavailableError
 from ..unwrapped import unwrapped
-from .places import PATIENCE, NewConnection, hold
-from .scripts import Script
+from .places import NewWire
+from .script import Script
+from .troubles import WRITING, Troubles
+from .wire import PATIENCE, RefusedError, UnreachableError, Wire
 
-__all__ = ["Link", "UnreachableError"]
+__all__ = ["Link"]
 
 log = logging.getLogger("trio_stream")
 
 #: Seconds before the second attempt to connect, doubled up to the third number.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
-
-#: What is over when Redis can be reached again, has started, or another one has taken over.
-_PASSING = (
-    coredis.exceptions.ConnectionError,
-    coredis.exceptions.ReadOnlyError,
-    coredis.exceptions.RedisClusterError,
-    TimeoutError,
-)
-
-
-class UnreachableError(BrokerUnavailableError):
-    """The connection was lost, or nothing came over it: what was asked may have been done."""
 
 
 @final
@@ -41,15 +29,31 @@ class Link:
     """One connection, made again whenever it is lost, and requests on it.
 
     Args:
+      what: it is for, when troubles are told.
       connect: makes a connection.
-      greet: called with the link for every new connection, before anybody else may use it.
+      greet: called with every new connection, before anybody else sees it; says which run of Redis
+        it is.
+      troubles: is told when there is no connection, and when there is one again.
+
+    Attributes:
+      redis_run: what ``greet`` said.
+      connects: how many connections there were.
     """
 
-    def __init__(self, connect: NewConnection, greet: Callable[[Link], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        what: str,
+        connect: NewWire,
+        greet: Callable[[Wire], Awaitable[str]],
+        troubles: Troubles,
+    ) -> None:
+        self._what = what
         self._connect = connect
         self._greet = greet
-        self._connection: BaseConnection | None = None
+        self._troubles = troubles
+        self._wire: Wire | None = None
         self._up = trio.Event()
+        self.redis_run = ""
         self.connects = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -58,46 +62,43 @@ class Link:
         while True:
             before = self.connects
             failure = await self._session(task_status)
-            if not self.connects:
-                raise failure or BrokerUnavailableError("Redis hung up")
+            if failure is None and self.connects == before:
+                failure = UnreachableError("Redis hung up")
+            if failure is not None and not self.connects:
+                raise failure
             if self.connects > before:
                 wait = _FIRST_WAIT
-            log.info("the connection to Redis is lost: %s", failure)
+            log.info("the connection to Redis is lost: %s", failure or "it was closed")
+            if failure is not None:  # else it is mostly there again at once
+                self._troubles.begin(self._what, failure)
             await trio.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def _session(self, task_status: trio.TaskStatus[None]) -> Exception | None:
-        """One connection, from its making to its loss."""
+    async def _session(self, task_status: trio.TaskStatus[None]) -> BrokerUnavailableError | None:
+        """One connection, from its making to its loss; returns why it was not made, or given up."""
         try:
-            connection = await self._connect()
+            wire = await self._connect()
             with unwrapped():
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self._hold, connection, nursery.cancel_scope)
-                    self._connection = connection
-                    await self._greet(self)
+                    await nursery.start(self._hold, wire, nursery.cancel_scope)
+                    self.redis_run = await self._greet(wire)
+                    self._wire = wire
                     self.connects += 1
                     self._up.set()
+                    self._troubles.end(self._what)
                     if self.connects == 1:
                         task_status.started()
-        except coredis.exceptions.RedisError as exc:
-            failure = BrokerUnavailableError(f"Redis cannot be reached: {exc}")
-            failure.__cause__ = exc
-            return failure
         except BrokerUnavailableError as exc:
             return exc
-        return None
+        return wire.failure
 
     async def _hold(
-        self,
-        connection: BaseConnection,
-        scope: trio.CancelScope,
-        *,
-        task_status: trio.TaskStatus[None],
+        self, wire: Wire, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
     ) -> None:
         try:
-            await hold(connection, task_status=task_status)
+            await wire.run(task_status=task_status)
         finally:
-            self._connection = None
+            self._wire = None
             if self._up.is_set():
                 self._up = trio.Event()
             scope.cancel()
@@ -112,38 +113,24 @@ class Link:
         """Whether there is a connection now, as far as is known."""
         return self._up.is_set()
 
-    def drop(self) -> None:
-        """Give the connection up, which says nothing any more."""
-        if self._connection is not None:
-            self._connection.invalidate()
-
     async def request(self, command: bytes, *args: Any, timeout: float = PATIENCE) -> Any:
-        """Ask Redis, and return its answer as bytes and lists.
-
-        Raises:
-          UnreachableError: there is no answer.
-          BrokerUnavailableError: the answer is an error.
-        """
-        connection = self._connection
-        if connection is None:
-            raise UnreachableError("there is no connection to Redis")
-        try:
-            return await connection.create_request(
-                command, *args, decode=False, timeout=timeout, disconnect_on_cancellation=False
-            )
-        except _PASSING as exc:
-            # Without an answer it is not known what the next one would answer; and a Redis that
-            # starts, or follows another, is not the one to talk to.
-            connection.invalidate()
-            raise UnreachableError(f"Redis does not answer: {exc}") from exc
-        except coredis.exceptions.RedisError as exc:
-            raise BrokerUnavailableError(f"Redis answered: {exc}") from exc
+        """As `Wire.request`; a connection is not waited for."""
+        return await self._there().request(command, *args, timeout=timeout)
 
     async def call(self, script: Script, keys: list[str], *args: Any) -> Any:
-        """Run a script that Redis has or has not got yet."""
+        """As `Wire.call`; a connection is not waited for."""
+        wire = self._there()
         try:
-            return await self.request(b"EVALSHA", script.sha, len(keys), *keys, *args)
-        except BrokerUnavailableError as exc:
-            if not isinstance(exc.__cause__, coredis.exceptions.NoScriptError):
-                raise
-        return await self.request(b"EVAL", script.text, len(keys), *keys, *args)
+            return await wire.call(script, keys, *args)
+        except RefusedError as exc:
+            if exc.is_for_all and not script.reads:
+                self._troubles.begin(WRITING, exc)
+            if exc.code == "READONLY":  # another one may be the primary by now
+                wire.give_up(exc)
+            raise
+
+    def _there(self) -> Wire:
+        if self._wire is None:
+            reason = self._troubles.reason(self._what)
+            raise UnreachableError(reason or "there is no connection to Redis")
+        return self._wire

@@ -1,16 +1,19 @@
-"""What Redis does by itself: each script is one step that nobody sees half of.
+"""What Redis does with the log: each script is one step that nobody sees half of.
 
 The keys, all in one slot of a cluster (``P`` is the prefix):
 
 * ``{P}:log`` a hash: ``last`` and ``base``, the newest id and the one before the first; ``live``,
   the newest id in the stream below; ``run``, the run of Redis that wrote it; ``lost``, up to where
-  events were lost; ``forgotten``, up to where topics were.
+  events were lost; ``forgotten``, up to where topics were; ``options``, those of who opened it
+  last; ``marks`` and ``bytes``, how much lies in the stream below, up to some ids and after them.
 * ``{P}:live`` a stream of everything, not for long: what each process reads, on one connection.
 * ``{P}:t:TOPIC`` a stream for each topic: its history.
 * ``{P}:heads`` a sorted set: the newest id of each topic.
 * ``{P}:cuts`` a sorted set: ranges of ids that may have been given before a restart and be lost.
-* ``{P}:a:TOKEN`` the ids of a publish that was done, in case its publisher did not hear of it.
-* ``{P}:l:NAME`` a lease; ``{P}:m:TOPIC`` and ``{P}:members`` who is present.
+* ``{P}:a:OWNER`` the last batch that a process published, and its first id, in case it did not hear
+  of it.
+
+Leases and who is present are in `lease_scripts`.
 
 Every entry of a topic's stream says which entry was before it. So a reader can tell that something
 is missing, whoever took it away: trimming, eviction, or a crash.
@@ -20,23 +23,9 @@ Ids are numbers of microseconds at first, and below 2**53 until the year 2255: e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha1
+from .script import reading, writing
 
-__all__ = ["APPEND", "CLAIM", "ENTER", "JOIN", "LAPSED", "MEMBERS", "NEWER", "READ", "RELEASE"]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name that Redis gives it."""
-
-    text: str
-    sha: str
-
-
-def _script(text: str) -> Script:
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
-
+__all__ = ["APPEND", "ENTER", "LOOK", "NEWER", "READ"]
 
 _COMMON = """
 local function text(n) return string.format('%.0f', n) end
@@ -46,22 +35,54 @@ local function now_us()
 end
 """
 
-#: KEYS log live cuts; ARGV floor. Called for each new connection, before anything else is: the
-#: first one after a restart of Redis starts a new range of ids, so that none is given twice even if
-#: the newest were lost. ``floor`` is the newest id that the process knows: if it is in a range that
-#: Redis has no more, something was lost, and everybody is told.
-ENTER = _script(
+#: KEYS log live cuts; ARGV floor. What a new connection is greeted with: `LOOK` writes nothing, and
+#: says whether `ENTER` has to. ``floor`` is the newest id that the process knows: if it is in a
+#: range that Redis has no more, something was lost.
+_ENTRANCE = (
     _COMMON
     + """
 local log, live, cuts = KEYS[1], KEYS[2], KEYS[3]
-local floor, now = tonumber(ARGV[1]), now_us()
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local state = redis.call('HMGET', log, 'last', 'run', 'live', 'lost')
-local last = tonumber(state[1])
+local floor = tonumber(ARGV[1])
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+if not run then
+  return redis.error_reply('NOINFO a script has to ask INFO for the run_id, by which a restart ' ..
+                           'is known, and gets: ' .. (info.err or 'none'))
+end
+local state = redis.call('HMGET', log, 'last', 'run', 'live', 'lost', 'base', 'options')
+local function is_lost()
+  for _, cut in ipairs(redis.call('ZRANGE', cuts, 0, -1)) do
+    local from, to = string.match(cut, '(%d+):(%d+)')
+    if tonumber(from) < floor and floor < tonumber(to) and floor > (tonumber(state[4]) or 0) then
+      return true
+    end
+  end
+end
+"""
+)
+
+#: Returns the run of Redis, the newest id and the one before the first, whether all is as it should
+#: be, and the options of who opened this log last.
+LOOK = reading(
+    _ENTRANCE
+    + """
+local well = state[2] == run and not is_lost()
+return {run, state[1] or '0', state[5] or '0', well and 1 or 0, state[6] or ''}
+"""
+)
+
+#: ARGV also options. The first one after a restart of Redis starts a new range of ids, so that none
+#: is given twice even if the newest were lost. What was lost is told to everybody. Returns the run
+#: of Redis, the newest id and the one before the first.
+ENTER = writing(
+    _ENTRANCE
+    + """
+local now, last = now_us(), tonumber(state[1])
 if not last then
   last = math.max(now, floor)
-  redis.call('HSET', log, 'last', text(last), 'base', text(last), 'live', text(last), 'run', run)
-  return {text(last), text(last)}
+  redis.call('HSET', log, 'last', text(last), 'base', text(last), 'live', text(last), 'run', run,
+             'options', ARGV[2])
+  return {run, text(last), text(last)}
 end
 if state[2] ~= run then
   local from = last
@@ -70,38 +91,42 @@ if state[2] ~= run then
   redis.call('ZREMRANGEBYRANK', cuts, 0, -65)
   redis.call('HSET', log, 'last', text(last), 'run', run)
 end
-for _, cut in ipairs(redis.call('ZRANGE', cuts, 0, -1)) do
-  local from, to = string.match(cut, '(%d+):(%d+)')
-  if tonumber(from) < floor and floor < tonumber(to) and floor > (tonumber(state[4]) or 0) then
-    last = last + 1
-    redis.call('XADD', live, text(last) .. '-0', 'p', state[3] or '0', 'lost', '1')
-    redis.call('HSET', log, 'last', text(last), 'live', text(last), 'lost', text(last))
-    break
-  end
+if is_lost() then
+  last = last + 1
+  redis.call('XADD', live, text(last) .. '-0', 'p', state[3] or '0', 'lost', '1')
+  redis.call('HSET', log, 'last', text(last), 'live', text(last), 'lost', text(last))
 end
-return {text(last), redis.call('HGET', log, 'base')}
+redis.call('HSET', log, 'options', ARGV[2])
+return {run, text(last), redis.call('HGET', log, 'base')}
 """
 )
 
-#: KEYS log live heads token topic...; ARGV floor events bytes age-in-ms live-events topics
-#: token-seconds prefix count name..., then for each entry: its topic's number, key and body.
-#: Returns the first id; the others follow it.
-APPEND = _script(
+#: KEYS log live heads token topic...; ARGV floor run batch events bytes age-in-ms live-events
+#: live-bytes topics token-seconds prefix count name..., then for each entry: its topic's number,
+#: key and body. Returns the first id; the others follow it.
+#:
+#: The token says which of its owner's batches was done last: one that comes twice, whenever that
+#: is, is not done twice. Of the live stream it is only known how many bytes lie up to some ids, the
+#: ``marks``: it is cut there.
+APPEND = writing(
     _COMMON
     + """
 local log, live, heads, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local done = redis.call('GET', token)
-if done then return done end
-local floor, max_events, max_bytes = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local age, live_events, max_topics = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
-local count, now = tonumber(ARGV[9]), now_us()
+local floor, run, batch = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local max_events, max_bytes, age = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local live_events, live_bytes, max_topics = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local count, now = tonumber(ARGV[12]), now_us()
 local now_ms = math.floor(now / 1000)
+local done, begin = string.match(redis.call('GET', token) or '', '(%d+):(%d+)')
+if done and tonumber(done) == batch then return begin end
+if done and tonumber(done) > batch then return redis.error_reply('OUTDATED a newer one is done') end
 -- A key that is not what it should be fails one of these calls, before anything is written.
 redis.call('XLEN', live)
-local state = redis.call('HMGET', log, 'last', 'base', 'live', 'forgotten')
+local state = redis.call('HMGET', log, 'last', 'base', 'live', 'forgotten', 'run', 'bytes')
+if state[1] and state[5] ~= run then return redis.error_reply('NOTENTERED it has restarted') end
 local topics, known = {}, floor
 for i = 1, count do
-  local name, stream = ARGV[9 + i], KEYS[4 + i]
+  local name, stream = ARGV[12 + i], KEYS[4 + i]
   local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local offset = entry and string.match(entry[2][6], ':(%d+):') or '0'
   local before = redis.call('ZSCORE', heads, name)
@@ -113,15 +138,15 @@ local last, base, newest = tonumber(state[1]), tonumber(state[2]), state[3]
 if not last then  -- deleted, or evicted: to every reader, all that was before is gone
   last = math.max(now, known)
   base, newest = last, text(last)
-  redis.call('HSET', log, 'base', text(base))
+  redis.call('HSET', log, 'base', text(base), 'run', run)
 elseif not base or redis.call('EXISTS', heads) == 0 and last > base then
   redis.call('HSET', log, 'lost', text(last))
 end
 last = math.max(last, known)
 local unknown = text(math.max(base or last, tonumber(state[4]) or 0))
 for _, topic in ipairs(topics) do topic.before = topic.before or unknown end
-local first = text(last + 1)
-for p = 10 + count, #ARGV, 3 do
+local first, unmarked, marks = text(last + 1), tonumber(state[6]) or 0, {}
+for p = 13 + count, #ARGV, 3 do
   last = last + 1
   local id, topic, key, body = text(last), topics[tonumber(ARGV[p])], ARGV[p + 1], ARGV[p + 2]
   topic.offset = topic.offset + #body + 26
@@ -130,6 +155,11 @@ for p = 10 + count, #ARGV, 3 do
   redis.call('XADD', live, 'MAXLEN', '~', live_events, id .. '-0', 'p', newest, 't', topic.name,
              'k', key, 'e', body)
   topic.before, newest = id, id
+  unmarked = unmarked + #body + #topic.name + 50
+  if unmarked * 8 >= live_bytes then
+    marks[#marks + 1] = id .. ':' .. text(unmarked)
+    unmarked = 0
+  end
 end
 for _, topic in ipairs(topics) do
   redis.call('ZADD', heads, topic.before, topic.name)
@@ -149,14 +179,31 @@ for _, topic in ipairs(topics) do
     if cut then redis.call('XTRIM', topic.stream, 'MINID', text(tonumber(cut) + 1)) end
     look = dropped == look and 64 or 0
   end
-  if age > 0 then redis.call('PEXPIRE', topic.stream, age + 60000) end
+  if age > 0 then redis.call('PEXPIRE', topic.stream, age + 60000)
+  else redis.call('PERSIST', topic.stream) end
 end
-redis.call('HSET', log, 'last', text(last), 'live', newest)
-redis.call('SET', token, first, 'EX', ARGV[7])
+if #marks > 0 then
+  local all, size = {}, unmarked
+  local before = redis.call('HGET', log, 'marks') or ''
+  for mark in string.gmatch(before .. ' ' .. table.concat(marks, ' '), '%S+') do
+    all[#all + 1] = mark
+  end
+  local old = #all
+  while old > 0 and size < live_bytes do
+    size = size + tonumber(string.match(all[old], ':(%d+)'))
+    old = old - 1
+  end
+  if old > 0 then
+    redis.call('XTRIM', live, 'MINID', text(tonumber(string.match(all[old], '%d+')) + 1))
+  end
+  redis.call('HSET', log, 'marks', table.concat(all, ' ', old + 1))
+end
+redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
+redis.call('SET', token, ARGV[3] .. ':' .. first, 'EX', ARGV[10])
 local many = redis.call('ZCARD', heads) - max_topics
 if many > 0 then
   local oldest = redis.call('ZPOPMIN', heads, many)
-  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[8] .. oldest[i]) end
+  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[11] .. oldest[i]) end
   redis.call('HSET', log, 'forgotten', text(tonumber(oldest[#oldest])))
 end
 return first
@@ -164,7 +211,7 @@ return first
 )
 
 #: KEYS log heads cuts topic...; ARGV after limit name...
-READ = _script(
+READ = reading(
     """
 local state = redis.call('HMGET', KEYS[1], 'last', 'base', 'lost', 'forgotten')
 local found = {}
@@ -180,97 +227,9 @@ return {state, redis.call('ZRANGE', KEYS[3], 0, -1), now_ms, found}
 )
 
 #: KEYS log heads; ARGV after. The names of all topics that have something newer.
-NEWER = _script(
+NEWER = reading(
     """
 return {redis.call('HGET', KEYS[1], 'last'),
         redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf')}
-"""
-)
-
-#: KEYS lease; ARGV owner milliseconds. Who held it.
-CLAIM = _script(
-    """
-local holder = redis.call('GET', KEYS[1])
-if not holder or holder == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-return holder
-"""
-)
-
-#: KEYS lease; ARGV owner.
-RELEASE = _script(
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-)
-
-#: Who is present on a topic is a hash: by name, the owners with how many they have and until when.
-_PRESENCE = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-local function owners_of(key, name)
-  local owners = redis.call('HGET', key, name)
-  return owners and cjson.decode(owners) or {}
-end
-local function write(key, name, owners)
-  if next(owners) then redis.call('HSET', key, name, cjson.encode(owners))
-  else redis.call('HDEL', key, name) end
-end
-local function connections(owners, since)
-  local found = 0
-  for _, lease in pairs(owners) do
-    local count, till = string.match(lease, '(%d+):(%d+)')
-    if tonumber(till) > since then found = found + tonumber(count) end
-  end
-  return found
-end
-"""
-
-#: KEYS present members; ARGV topic owner name count milliseconds. How many there were under this
-#: name, and how many there are now, lapsed ones that `LAPSED` has not told included.
-JOIN = _script(
-    _PRESENCE
-    + """
-local topic, owner, name, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local owners, member = owners_of(KEYS[1], name), cjson.encode({topic, owner, name})
-local before = connections(owners, 0)
-if count == '0' then
-  owners[owner] = nil
-  redis.call('ZREM', KEYS[2], member)
-else
-  local till = string.format('%.0f', now + tonumber(ARGV[5]))
-  owners[owner] = count .. ':' .. till
-  redis.call('ZADD', KEYS[2], till, member)
-end
-write(KEYS[1], name, owners)
-return {before, connections(owners, 0)}
-"""
-)
-
-#: KEYS present. Names and counts.
-MEMBERS = _script(
-    _PRESENCE
-    + """
-local found, all = {}, redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local count = connections(cjson.decode(all[i + 1]), now)
-  if count > 0 then found[#found + 1] = {all[i], count} end
-end
-return found
-"""
-)
-
-#: KEYS members; ARGV prefix-of-present. Topics and names whose last process is silent.
-LAPSED = _script(
-    _PRESENCE
-    + """
-local gone = {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1000)) do
-  local topic, owner, name = unpack(cjson.decode(member))
-  local key = ARGV[1] .. topic
-  local owners = owners_of(key, name)
-  owners[owner] = nil
-  write(key, name, owners)
-  redis.call('ZREM', KEYS[1], member)
-  if not next(owners) then gone[#gone + 1] = {topic, name} end
-end
-return gone
 """
 )

@@ -22,6 +22,7 @@ from ..contract import Entry, Feed, Page, Record, Retention, wire_form
 from ..leases import LocalLeases
 from ..topics import Selection
 from ..unwrapped import unwrapped
+from ..urls import shown_url
 from .store import SqliteStore, Synchronous
 from .worker import Worker
 
@@ -138,8 +139,11 @@ class SqliteEngine(LocalLeases):
         if synchronous not in {"full", "normal", "off"}:
             raise ValueError(f"synchronous is 'full', 'normal' or 'off', not {synchronous!r}")
         self.path = unquote(url.removeprefix("sqlite:///"))
-        if not url.startswith("sqlite:///") or not self.path:
-            raise ValueError(f"an SQLite URL is sqlite:///path/to/file, not {url!r}")
+        if not url.startswith("sqlite:///") or not self.path or "?" in url:
+            raise ValueError(
+                f"an SQLite URL is sqlite:///path/to/file, not {shown_url(url)!r}; options are "
+                "open_broker's, and a ? in a file's name is %3F"
+            )
         if self.path == ":memory:":
             raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
         if max_topics < 1:

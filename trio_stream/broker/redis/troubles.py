@@ -1,0 +1,48 @@
+"""What is wrong with Redis: said once, and once that it is over."""
+
+from __future__ import annotations
+
+import logging
+from typing import final
+
+import trio
+
+__all__ = ["WRITING", "Troubles"]
+
+log = logging.getLogger("trio_stream")
+
+#: What does not work when Redis answers, and takes nothing.
+WRITING = "writing"
+
+
+@final
+class Troubles:
+    """What does not work now, by what it is, and why.
+
+    One outage is met in many places and in many tries: each reason is a warning once.
+    """
+
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+        self._told: set[str] = set()
+        self._since = 0.0
+
+    def begin(self, what: str, why: object) -> None:
+        """This does not work."""
+        if not self._now:
+            self._since = trio.current_time()
+        self._now[what] = reason = str(why)
+        if reason not in self._told:
+            self._told.add(reason)
+            log.warning("%s", reason)
+
+    def end(self, what: str) -> None:
+        """This works."""
+        if self._now.pop(what, None) is not None and not self._now:
+            self._told.clear()
+            seconds = trio.current_time() - self._since
+            log.warning("Redis works again, after %.1f s", seconds)
+
+    def reason(self, what: str) -> str:
+        """Why this does not work, or ``""``."""
+        return self._now.get(what, "")
