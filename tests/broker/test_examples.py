@@ -52,14 +52,14 @@ async def test_two_pages_of_a_chat_room_see_each_other_and_a_reload_misses_nothi
         wanted = ["hello, bob", "hello, ann", *(f"line {n}" for n in range(8))]
         talks = []
         for browser in (ann, bob):
-            await browser.wait_until(f"{TALK}.length >= {len(wanted)}", within=15)
+            await browser.wait_until(f"{TALK}.length >= {len(wanted)}")
             talks.append(await browser.run(f"return {TALK}"))
         # One order for everybody; which it is depends on whose request was faster.
         assert talks[0] == talks[1]
         assert sorted(talks[0]) == sorted(wanted)
         await picture(ann, "chat_room")
         await bob.open("about:blank")
-        await ann.wait_until("document.body.innerText.includes('bob left')", within=15)
+        await ann.wait_until("document.body.innerText.includes('bob left')")
 
 
 @pytest.mark.parametrize("room", ["*", "**"])
@@ -110,7 +110,7 @@ async def test_an_answer_survives_a_reload_and_is_watched_twice() -> None:
         assert (await browser.run(f"return {text}")).startswith(before)
         await other.open(await browser.run("return location.href"))
         for page in (browser, other):
-            await page.wait_until(f"{text}.length && state.textContent == 'done'", within=30)
+            await page.wait_until(f"{text}.length && state.textContent == 'done'")
         whole = await browser.run(f"return {text}")
         assert len(whole.split()) > 120
         assert await other.run(f"return {text}") == whole

@@ -18,7 +18,7 @@ POLICY = ReconnectPolicy(delay=0.02, backoff=0, max_failures=3)
 
 async def left(server: Server, count: int) -> None:
     """Wait until the server has noticed that this many clients left."""
-    await server.process.wait_for_log("LEFT disconnected", count=count, within=10)
+    await server.process.wait_for_log("LEFT disconnected", count=count)
 
 
 @pytest.mark.parametrize("http", [httpx, httpx2], ids=lambda module: module.__name__)

@@ -36,7 +36,7 @@ async def record(browser: Browser, url: str, *names: str) -> None:
 async def seen(browser: Browser, count: int, type: str) -> list[dict[str, Any]]:
     """The first `count` events of this type."""
     chosen = f"seen.filter(event => event.type == '{type}')"
-    await browser.wait_until(f"{chosen}.length >= {count}", within=15)
+    await browser.wait_until(f"{chosen}.length >= {count}")
     events: list[dict[str, Any]] = await browser.run(f"return {chosen}.slice(0, {count})")
     return events
 
@@ -51,15 +51,15 @@ async def test_the_demo_page_shows_all_four_streams_live_and_lets_go_of_them() -
         await browser.run("form = document.querySelector('#value form')")
         await browser.run("form.text.value = '<b>hello</b>'; form.requestSubmit()")
         await browser.wait_until(f"{text_of('#said li')} == '<b>hello</b>'")
-        await browser.wait_until("document.querySelector('#automatic .state.done')", within=20)
+        await browser.wait_until("document.querySelector('#automatic .state.done')")
         typed = await browser.run(f"return {text_of('#typed')}")
         assert typed.endswith("nobody has to clean up.")
         assert "data: that was all" in await browser.text()
         # The callback ends after ten events; the browser returns, and it goes on where it was.
         reconnecting = "document.querySelector('#callback .state.reconnecting')"
-        await browser.wait_until(reconnecting, within=20)
+        await browser.wait_until(reconnecting)
         note = f"{text_of('#callback .note')}.includes('with Last-Event-ID: 10')"
-        await browser.wait_until(note, within=10)
+        await browser.wait_until(note)
         await browser.wait_until(f"{text_of('#callback .wire')}.includes('id: 11 ')")
         # Of the four, and the upstream of the fourth, the automatic one has ended by itself.
         await browser.wait_until(f"{text_of('#open-streams')} == 4")
@@ -88,7 +88,7 @@ async def test_it_returns_after_retry_with_the_last_id_and_stays_away_after_204(
         assert [event["id"] for event in events] == ["1", "2", "3", "4", "5", "6"]
         # `retry: 200` alone in its line, in front of the first event, was obeyed at once.
         assert events[3]["at"] - events[2]["at"] < 1500
-        await browser.wait_until("source.readyState == EventSource.CLOSED", within=10)
+        await browser.wait_until("source.readyState == EventSource.CLOSED")
         assert len(await browser.run("return seen.filter(event => event.type == 'count')")) == 6
 
 
@@ -114,7 +114,7 @@ async def test_closing_the_page_ends_its_streams() -> None:
         await record(browser, "/pinged")
         await seen(browser, 1, "message")
         await browser.open("about:blank")
-        await server.process.wait_for_log("/pinged ended: disconnected", within=10)
+        await server.process.wait_for_log("/pinged ended: disconnected")
 
 
 async def test_curl_prints_events_as_they_come(tmp_path: Any) -> None:

@@ -23,8 +23,6 @@ from tests.support.raw import read_to_end, read_until, send_request
 from trio_stream import Stream, StreamMiddleware, serve, stream_app
 from trio_stream.transport.asgi import Receive, Scope, Send
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @stream_app
 async def hello(stream: Stream) -> None:

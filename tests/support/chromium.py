@@ -66,7 +66,7 @@ class Browser:
         """
         return await self._post("execute/sync", script=script, args=arguments)
 
-    async def wait_until(self, expression: str, *, within: float = 10) -> Any:
+    async def wait_until(self, expression: str, *, within: float = 30) -> Any:
         """Wait until a JavaScript expression is truthy, asking every 50 ms; its value."""
         deadline = time.monotonic() + within
         while not (value := await self.run(f"return {expression}")):

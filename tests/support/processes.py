@@ -83,14 +83,16 @@ class Process:
             return self._last_log
         return self._logfile.read_text(errors="replace")
 
-    async def wait_for_log(self, pattern: str, *, count: int = 1, within: float = 20) -> list[str]:
+    async def wait_for_log(self, pattern: str, *, count: int = 1, within: float = 30) -> list[str]:
         """Wait until `pattern` (a regular expression) is `count` times in the log; all matches."""
         deadline = time.monotonic() + within
-        while len(found := re.findall(pattern, self.log())) < count:
-            assert self.returncode is None, f"exited with {self.returncode}:\n{self.log()}"
+        while True:
+            has_ended = self.returncode is not None  # before its last words are read
+            if len(found := re.findall(pattern, self.log())) >= count:
+                return found
+            assert not has_ended, f"exited with {self.returncode}:\n{self.log()}"
             assert time.monotonic() < deadline, f"no {pattern!r} in {within} s:\n{self.log()}"
             await trio.sleep(0.02)
-        return found
 
     def send_signal(self, signum: signal.Signals) -> None:
         """Send a signal to the program itself (what it started hears nothing of it)."""
@@ -118,7 +120,7 @@ class Process:
         assert self.pid not in _started, f"its children outlived it by {within} s:\n{self.log()}"
         return self.returncode
 
-    async def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 10) -> int:
+    async def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 30) -> int:
         """Send a signal and wait for the end; the exit code. Also after it has exited."""
         if self.returncode is None:
             self.send_signal(signum)
@@ -128,5 +130,5 @@ class Process:
         """End it and what it started, as a crash or a power cut would."""
         _kill_group(self.pid)
         with trio.CancelScope(shield=True):
-            await self.wait(within=10)
+            await self.wait(within=30)
         self._last_log = self.log()

@@ -82,9 +82,13 @@ async def last_words(stream: Stream) -> None:
     await stream.send("last words")
 
 
-async def shielded(stream: Stream, seconds: float = 1) -> None:
+LET_GO = trio.Event()
+
+
+async def held(stream: Stream) -> None:
+    """Ignores its cancellation until somebody asks for /release."""
     with trio.CancelScope(shield=True):
-        await trio.sleep(seconds)
+        await LET_GO.wait()
 
 
 async def which(stream: Stream) -> None:
@@ -115,7 +119,7 @@ async def mixture(stream: Stream, events: int = 1000) -> None:
 PRODUCERS: dict[str, Callable[..., Awaitable[None]]] = {
     f"/{producer.__name__}": producer
     for producer in (
-        flood, ticks, quiet, count, fail, burst, last_words, shielded, which, mixture
+        flood, ticks, quiet, count, fail, burst, last_words, held, which, mixture
     )
 }  # fmt: skip
 
@@ -193,6 +197,9 @@ async def direct(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["path"] == "/state":
+        await state(send)
+    elif scope["path"] == "/release":
+        LET_GO.set()
         await state(send)
     else:
         if scope["path"].startswith("/late/"):  # an endpoint that has something to do before

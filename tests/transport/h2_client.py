@@ -69,28 +69,28 @@ class H2Client:
         self.connection.increment_flow_control_window(size, stream_id)
         await self.flush()
 
-    async def until(self, stream_id: int, wanted: bytes, *, within: float = 10) -> Response:
+    async def until(self, stream_id: int, wanted: bytes, *, within: float = 30) -> Response:
         """Wait for something in a response's body; with `wanted` empty, for its headers."""
         response = self.responses[stream_id]
         await self._wait(lambda: bool(response.headers) and wanted in response.body, within)
         return response
 
-    async def until_ended(self, stream_id: int, *, within: float = 10) -> Response:
+    async def until_ended(self, stream_id: int, *, within: float = 30) -> Response:
         """Wait until a response has ended, in order or by a reset."""
         response = self.responses[stream_id]
         await self._wait(lambda: response.ended or response.reset is not None, within)
         return response
 
-    async def until_reset(self, stream_id: int, *, within: float = 10) -> None:
+    async def until_reset(self, stream_id: int, *, within: float = 30) -> None:
         await self._wait(lambda: self.responses[stream_id].reset is not None, within)
 
-    async def until_more(self, stream_id: int, *, within: float = 10) -> None:
+    async def until_more(self, stream_id: int, *, within: float = 30) -> None:
         """Wait for more of a body, which shows that the stream goes on."""
         response = self.responses[stream_id]
         so_far = len(response.body)
         await self._wait(lambda: len(response.body) > so_far, within)
 
-    async def until_goaway(self, *, within: float = 10) -> None:
+    async def until_goaway(self, *, within: float = 30) -> None:
         await self._wait(lambda: self.goaway, within)
 
     async def _wait(self, condition: Callable[[], bool], within: float) -> None:

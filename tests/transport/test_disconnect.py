@@ -23,9 +23,9 @@ from .h2_client import connect_h2
 from .support import (
     Notes,
     body_of,
-    crowding,
     events_of,
     every_transport,
+    in_time,
     nothing_left,
     open_stream,
     read_what_is_left,
@@ -70,16 +70,19 @@ async def test_producer_and_upstream_are_told_in_milliseconds_with_500_other_str
         notes.serve(transport, backlog=1000) as server,
         open_streams(server, "/ticks?every=1", 500),
     ):
-        took = []
+        took, opening = [], []
         for number in range(30):
+            begun = time.monotonic()
             stream = await open_stream(server, "/quiet")
-            await trio.sleep(0.01)
+            opening.append(time.monotonic() - begun)
             left = await leave(stream, "FIN" if number % 2 else "RST")
             note = (await notes.wait("finally", "/quiet", count=number + 1))[-1]
             assert note["outcome"] == "disconnected"
             took.append(note["at"] - left)
-        assert statistics.median(took) < 0.005 * crowding()
-        assert statistics.median(await upstream_is_told(server)) < 0.005 * crowding()
+        # No later than a machine as busy as this one opens such a stream, or in 5 ms.
+        limit = max(0.005, 2 * statistics.median(opening))
+        assert statistics.median(took) < limit
+        assert statistics.median(await upstream_is_told(server)) < limit
 
 
 async def upstream_is_told(server: Server) -> list[float]:
@@ -105,7 +108,7 @@ async def upstream_is_told(server: Server) -> list[float]:
             await send_request(stream, f"/proxy?port={port}")
             await read_until(stream, b"data: from upstream")
             left = await leave(stream, "FIN" if number % 2 else "RST")
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while len(told) == number:
                     await trio.sleep(0.001)
             took.append(told[-1] - left)
@@ -131,7 +134,7 @@ async def test_one_of_whom_the_server_does_not_tell_is_noticed_by_the_ping(
         left = time.monotonic()
         ends = await notes.wait("finally", "/quiet", count=3)
         assert all(end["outcome"] == "disconnected" for end in ends)
-        assert all(end["at"] - left < PING + 0.5 * crowding() for end in ends)
+        assert all(end["at"] - left < in_time(PING) for end in ends)
         await nothing_left(server, before)
 
 
@@ -146,7 +149,7 @@ async def test_to_hypercorn_a_client_that_half_closes_has_left(
         await stream.send_eof()
         [end] = await notes.wait("returned")
         assert end["outcome"] == "disconnected"
-        assert end["at"] - left < 0.5 * crowding()
+        assert end["at"] - left < in_time(0)
         assert not (await read_what_is_left(stream)).endswith(b"0\r\n\r\n")
 
 
@@ -160,7 +163,7 @@ async def test_pipelined_requests_get_their_responses_in_order(
             last = ["connection: close"] * (number == 3)
             await send_request(stream, f"/count?to={number}&every=0.05", *last)
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while piece := await stream.receive_some():
                 received += piece
         heads = received.split(b"HTTP/1.1 200")[1:]
@@ -182,15 +185,15 @@ async def test_a_body_may_arrive_while_the_stream_runs(transport: str, notes: No
         for _ in range(5):
             await stream.send_all(bytes(1000))
             await trio.sleep(0.02)
-        response = await read_until(stream, b"0\r\n\r\n", within=3)
+        response = await read_until(stream, b"0\r\n\r\n")
         body, complete = body_of(response)
         assert complete
         assert events_of(body) == [str(number) for number in range(20)]
         await stream.aclose()
+        begun = time.monotonic()
         unfinished = await server.connect()
         await send_request(unfinished, "/count", "content-length: 1000", method="POST")
-        begun = time.monotonic()
-        body, complete = body_of(await read_what_is_left(unfinished, within=3))
+        body, complete = body_of(await read_what_is_left(unfinished))
         if transport == "direct":  # which knows that all of the body is still to come
             assert time.monotonic() - begun > 0.9
         assert (events_of(body), complete) == (["0", "1", "2"], True)
@@ -200,7 +203,7 @@ async def test_a_body_may_arrive_while_the_stream_runs(transport: str, notes: No
         await send_request(polite, "/count?every=0.1", *expecting, method="POST")
         head = await read_until(polite, b"HTTP/1.1 100 \r\n")
         await polite.send_all(b"hello")
-        response = head + await read_until(polite, b"0\r\n\r\n", within=3)
+        response = head + await read_until(polite, b"0\r\n\r\n")
         _, _, response = response.partition(b"\r\n\r\n")
         assert events_of(body_of(response)[0]) == ["0", "1", "2"]
         await polite.aclose()
@@ -239,7 +242,7 @@ async def test_one_who_vanishes_without_a_word_is_gone_in_time(version: str, not
             begun = time.monotonic()
             [end] = await notes.wait("returned")
             assert end["outcome"] == "disconnected"
-            assert end["at"] - begun < 1.5 + PING + 1 * crowding()
+            assert end["at"] - begun < in_time(1.5 + PING)
         if version == "1.1":
             await trio.aclose_forcefully(stream)
 
@@ -249,16 +252,17 @@ async def test_a_producer_that_ignores_its_cancellation_is_named_and_holds_up_no
 ) -> None:
     async with notes.serve("direct") as server:
         other = await open_stream(server, "/ticks")
-        stream = await open_stream(server, "/shielded?seconds=5.5")
+        stream = await open_stream(server, "/held")
         await leave(stream, "FIN")
-        received = b""
-        with trio.move_on_after(5.2):
-            while True:
-                received = await read_until(other, b"data: ", within=0.5)
-        assert received
-        assert notes.all("finally") == []
-        [warning] = re.findall(r".*held open by a task.*", server.process.log())
+        [warning] = await server.process.wait_for_log(r".*held open by a task.*")
         assert "test_disconnect" not in warning
-        [end] = await notes.wait("finally", "/shielded")
+        assert notes.all("finally") == []
+        now, tick = time.monotonic(), 0.0
+        while tick < now:  # what has come meanwhile is read first
+            [*_, last] = re.findall(rb"data: ([\d.]+)\n", await read_until(other, b"\n\n"))
+            tick = float(last)
+        async with server.client() as client:
+            await client.get("/release")
+        [end] = await notes.wait("finally", "/held")
         assert end["outcome"] == "disconnected"
         await other.aclose()

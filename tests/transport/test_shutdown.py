@@ -12,7 +12,7 @@ from tests.support.hypercorn_process import Server
 from tests.support.raw import send_request
 
 from .h2_client import connect_h2
-from .support import Notes, body_of, crowding, events_of, every_transport
+from .support import Notes, body_of, events_of, every_transport, in_time
 
 WINDOW = 10_000  # milliseconds, after the stream's own `retry`
 
@@ -43,16 +43,16 @@ def farewell(body: bytes) -> int:
 async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: Notes) -> None:
     ticks: list[Body] = []
     bursts: list[Body] = []
-    async with notes.serve("direct") as server:
+    async with notes.serve("direct", graceful_timeout=30) as server:
         async with trio.open_nursery() as nursery:
             for _ in range(250):
                 await nursery.start(read_all, server, "/ticks?every=0.1&retry=2000", ticks)
                 await nursery.start(read_all, server, "/burst?to=20&retry=2000", bursts)
             begun = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
-            assert await server.process.wait(within=5) == 0
+            assert await server.process.wait(within=60) == 0
             took = time.monotonic() - begun
-        assert took < 1.5 * crowding()  # the server, and what the client takes of the processors
+        assert took < in_time(1)
     bodies = ticks + bursts
     assert len(bodies) == 500
     assert all(complete for _, complete in bodies)
@@ -69,13 +69,17 @@ async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: 
     # Only then the app's own shutdown.
     [shutdown] = notes.all("lifespan.shutdown")
     assert shutdown["at"] >= max(note["at"] for note in returned)
-    assert shutdown["at"] - begun < 1 * crowding()
+    assert shutdown["at"] - begun < in_time(0)
 
 
 @every_transport
 async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> None:
     bodies: list[Body] = []
-    async with notes.serve(transport, graceful_timeout=1) as server, trio.open_nursery() as nursery:
+    graceful = 30 if transport == "direct" else 1
+    async with (
+        notes.serve(transport, graceful_timeout=graceful) as server,
+        trio.open_nursery() as nursery,
+    ):
         for _ in range(5):
             await nursery.start(read_all, server, "/flood?size=100", bodies)
         begun = time.monotonic()
@@ -89,7 +93,7 @@ async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> N
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
     # The portable transport hears of it only when Hypercorn cancels what still runs.
     told = min(end["at"] for end in notes.all("finally")) - begun
-    assert (told < 0.9) == (transport == "direct")
+    assert told < in_time(0) if transport == "direct" else told > 0.9
 
 
 async def test_over_http2_and_tls_and_under_the_middleware_too(
@@ -97,7 +101,7 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
 ) -> None:
     bodies: list[Body] = []
     async with (
-        notes.serve("under_middleware", certificate=certificate) as server,
+        notes.serve("under_middleware", certificate=certificate, graceful_timeout=30) as server,
         connect_h2(server) as client,
         trio.open_nursery() as nursery,
     ):
@@ -109,8 +113,8 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
         response = await client.until_ended(stream)
         assert (response.ended, response.reset) == (True, None)
         farewell(response.body)
-        assert await server.process.wait(within=5) == 0
-        assert time.monotonic() - begun < 1 * crowding()
+        assert await server.process.wait(within=60) == 0
+        assert time.monotonic() - begun < in_time(0)
     assert len(notes.all("lifespan.shutdown")) == 1
     [(body, complete)] = bodies
     assert complete
@@ -119,12 +123,15 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
 
 async def test_a_producer_may_take_its_drain_timeout_to_finish(notes: Notes) -> None:
     bodies: list[Body] = []
-    async with notes.serve("direct") as server, trio.open_nursery() as nursery:
-        await nursery.start(read_all, server, "/last_words?drain_timeout=2", bodies)
+    async with (
+        notes.serve("direct", graceful_timeout=30) as server,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(read_all, server, "/last_words?drain_timeout=20", bodies)
         await nursery.start(read_all, server, "/ticks?drain_timeout=0.5", bodies)
         begun = time.monotonic()
         assert await server.process.stop() == 0
-        assert 0.5 < time.monotonic() - begun < 0.5 + 1 * crowding()
+        assert 0.5 < time.monotonic() - begun < in_time(0.5)
     [last_words, ticks] = bodies
     assert last_words[1]
     assert events_of(last_words[0]) == ["last words"]
@@ -139,11 +146,11 @@ async def test_a_drain_timeout_that_the_server_will_not_wait_for_is_said_once(no
     bodies: list[Body] = []
     async with notes.serve("direct", graceful_timeout=1) as server, trio.open_nursery() as nursery:
         for _ in range(3):
-            await nursery.start(read_all, server, "/ticks?drain_timeout=5", bodies)
+            await nursery.start(read_all, server, "/ticks?drain_timeout=60", bodies)
         [warning] = re.findall(r".*drain_timeout.*", server.process.log())
-        assert "drain_timeout=5 is longer than Hypercorn's graceful_timeout=1" in warning
+        assert "drain_timeout=60 is longer than Hypercorn's graceful_timeout=1" in warning
         begun = time.monotonic()
         assert await server.process.stop() == 0
-        assert 1 < time.monotonic() - begun < 1 + 1 * crowding()
+        assert 1 < time.monotonic() - begun < in_time(1)
     assert all(complete for _, complete in bodies)
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}

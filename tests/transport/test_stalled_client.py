@@ -12,7 +12,7 @@ from tests.support.hypercorn_process import Server
 from tests.support.raw import send_request
 
 from .h2_client import H2Client
-from .support import Notes, crowding, lateness, open_stream, read_what_is_left
+from .support import Notes, crowding, in_time, lateness, open_stream, read_what_is_left
 
 STALL = 1.0
 #: 10 MB: more than every buffer on the way has room for.
@@ -60,10 +60,10 @@ async def test_it_is_cut_off_within_its_time_and_others_notice_nothing(
         for what in ("finally", "returned"):
             [note] = await notes.wait(what)
             assert note["outcome"] == "stalled"
-            assert STALL - 0.5 < note["at"] - begun < STALL + 1 * crowding()
-        # A few milliseconds, as before, whatever else this machine does.
-        assert late < late_before + 0.02 * crowding()
-        assert silence < silence_before + 0.15 * crowding()
+            assert STALL - 0.5 < note["at"] - begun < in_time(STALL)
+        # As before, whatever else this machine does; the server did not wait with the stalled one.
+        assert late < late_before + 0.05 * crowding()
+        assert silence < silence_before + 0.5 * STALL * crowding()
         await other.aclose()
         await notes.wait("returned", count=2)
         if "window" in kind:  # of this connection only the stream has been reset
@@ -102,7 +102,7 @@ async def test_it_does_not_keep_the_server_from_ending(
         await trio.sleep(0.5)  # now they are stuck; their `stall_timeout` is longer than the test
         begun = time.monotonic()
         assert await server.process.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 1 + 1 * crowding()
+        assert time.monotonic() - begun < in_time(1)
         for stream in stalled:
             await trio.aclose_forcefully(stream)
     assert len(notes.all("lifespan.shutdown")) == workers
@@ -116,11 +116,11 @@ async def test_the_portable_transport_cancels_the_producer_and_leaves_the_rest_t
     async with notes.serve("portable") as server:
         stalled = await open_stream(server, FLOOD)
         begun = time.monotonic()
-        [note] = await notes.wait("finally", within=STALL + 2)
+        [note] = await notes.wait("finally")
         assert note["outcome"] == "stalled"
-        assert STALL - 0.5 < note["at"] - begun < STALL + 1 * crowding()
+        assert STALL - 0.5 < note["at"] - begun < in_time(STALL)
         await trio.sleep(0.2)
         assert notes.all("returned") == []
         await stalled.aclose()
-        [note] = await notes.wait("returned", within=1)
+        [note] = await notes.wait("returned")
         assert note["outcome"] == "stalled"
