@@ -12,7 +12,7 @@ import trio
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.need import need
 from tests.support.processes import Process
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, need_tls, redis_server
 from trio_stream.broker import Broker, open_broker
 from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import check_broker
@@ -57,6 +57,7 @@ def certificate(tmp_path: Path) -> Certificate:
 
 @pytest.fixture
 async def tls_port(certificate: Certificate) -> AsyncIterator[int]:
+    need_tls()
     port = free_port()
     async with redis_server(
         tls_port=str(port),
@@ -187,14 +188,13 @@ async def test_a_password_is_escaped_as_in_any_url() -> None:
 async def cluster() -> AsyncIterator[tuple[RedisServer, RedisServer]]:
     """Two nodes, each with half of the slots."""
 
-    def options() -> dict[str, str]:
-        return {"cluster_enabled": "yes", "cluster_port": str(free_port())}
-
-    one, two = options(), options()
-    async with redis_server(**one) as a, redis_server(**two) as b:
-        await a.command("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
-        await b.command("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
-        await a.command("CLUSTER", "MEET", "127.0.0.1", str(b.port), two["cluster_port"])
+    async with (
+        redis_server(cluster_enabled="yes") as a,
+        redis_server(cluster_enabled="yes") as b,
+    ):
+        await a.command("CLUSTER", "ADDSLOTS", *map(str, range(8192)))
+        await b.command("CLUSTER", "ADDSLOTS", *map(str, range(8192, 16384)))
+        await a.command("CLUSTER", "MEET", "127.0.0.1", str(b.port))
         with trio.fail_after(20):
             for node in (a, b):
                 while b"cluster_state:ok" not in await node.command("CLUSTER", "INFO"):

@@ -1,6 +1,8 @@
 """Debian's `redis-server`, on a port and in a folder of its own. Never a mock."""
 
+import re
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from tests.support.need import need
+from tests.support.need import need, unavailable
 from tests.support.processes import Process
 
 
@@ -16,8 +18,10 @@ class RedisServer:
     """One Redis, which keeps its port and its files over any number of crashes and restarts."""
 
     def __init__(self, program: str, folder: Path, options: dict[str, str]) -> None:
-        self.port = _free_port()
+        # The nodes of a cluster speak to each other at a port that is 10,000 above theirs.
+        self.port = _free_port(10_000 if "cluster_enabled" in options else 0)
         self.process: Process
+        self._program = program
         self._logfile = folder / "log"
         self._command = [program, "--bind", "127.0.0.1", "--port", str(self.port)]
         self._command += ["--dir", str(folder), *_arguments(options)]
@@ -25,6 +29,14 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of Redis, or of what is in its place: (7, 0, 15)."""
+        shown = subprocess.run([self._program, "--version"], capture_output=True, check=True).stdout
+        found = re.search(rb"v=([0-9.]+)", shown)
+        assert found, shown
+        return tuple(map(int, found[1].split(b".")))
 
     async def start(self) -> None:
         self._logfile.unlink(missing_ok=True)
@@ -89,12 +101,35 @@ def _arguments(options: dict[str, str]) -> list[str]:
     ]
 
 
-def _free_port() -> int:
+def _free_port(beside: int = 0) -> int:
     """A port that was free just now: Redis takes no 0, and must come back on the same one.
 
-    The kernel hands such ports out in no order, so that nobody else gets this one soon.
+    The kernel hands such ports out in no order, so that nobody else gets this one soon. With
+    `beside`, the port that is so far above it is free, too.
     """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if not beside or _is_free(port + beside):
+                return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+def need_tls() -> None:
+    """Skip the test (in CI: fail it) when redis-server was built without TLS."""
+    [program] = need("redis-server")
+    # With TLS or without, it ends with the first option that it does not take.
+    refused = subprocess.run(
+        [program, "--tls-cluster", "no", "--port", "none"], capture_output=True, check=False
+    )
+    if b"tls-cluster" in refused.stdout + refused.stderr:
+        unavailable("redis-server was built without TLS")

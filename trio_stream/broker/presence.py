@@ -141,7 +141,9 @@ class Presence:
                     await self._take_lapsed()
             except BrokerError as exc:
                 well = False
-                log.warning("could not say who is present: %s", exc)
+                # Of nobody who is present nothing is missed; and once is enough.
+                level = logging.WARNING if was_well and self._members else logging.DEBUG
+                log.log(level, "could not say who is present: %s", exc)
 
     async def close(self) -> None:
         """Everybody who is present through this process is gone."""

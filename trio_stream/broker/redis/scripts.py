@@ -47,7 +47,7 @@ local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
 if not run then
   return redis.error_reply('NOINFO a script has to ask INFO for the run_id, by which a restart ' ..
-                           'is known, and gets: ' .. (info.err or 'none'))
+                           'is known, and gets: ' .. tostring(info.err or 'none'))
 end
 local state = redis.call('HMGET', log, 'last', 'run', 'live', 'lost', 'base', 'options')
 local function is_lost()
