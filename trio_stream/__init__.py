@@ -29,6 +29,7 @@ from .errors import (
     InvalidRequestError,
     RedirectError,
     RemoteProtocolError,
+    RunFailedError,
     TrioStreamError,
     UpstreamStatusError,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "RemoteProtocolError",
     "Resumable",
     "ResumableRun",
+    "RunFailedError",
     "ServerSentEvent",
     "Stream",
     "StreamApp",

@@ -42,6 +42,7 @@ __all__ = [
     "InvalidRequestError",
     "RedirectError",
     "RemoteProtocolError",
+    "RunFailedError",
     "TrioStreamError",
     "UpstreamStatusError",
 ]
@@ -166,6 +167,24 @@ class GapError(TrioStreamError):
 
     def __reduce__(self) -> tuple[type[GapError], tuple[Sequence[str], str | None, str | None]]:
         return (type(self), (self.topics, self.after, self.next))
+
+
+class RunFailedError(TrioStreamError):
+    """A resumable run ended, and its producer has not returned.
+
+    Attributes:
+      key: as given to `Broker.resumable`.
+      reason: ``"failed"``, it raised, and the log of its process says what; ``"stopped"``,
+        ``"abandoned"`` or ``"lost"``.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"the run {key} ended early: {reason}")
+        self.key = key
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[RunFailedError], tuple[str, str]]:
+        return (type(self), (self.key, self.reason))
 
 
 class BrokerError(TrioStreamError):

@@ -11,7 +11,6 @@ from tests.broker.test_resumable import WHOLE, Answer, words
 from trio_stream import Broker, ResumableRun, Stream, open_broker
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.broker.resumable.marks import find_run, mark_end, topic_of
-from trio_stream.broker.resumable.watch import Resumable
 from trio_stream.testing import connect
 
 TOPIC = topic_of("a")
@@ -319,7 +318,7 @@ async def test_nobody_is_buried_at_the_first_look(
     ):
         await words(client, 1)
         engine, owner = broker.engine, running(broker).owner
-        watcher = Resumable(broker._runs, "a", None, None, 30)
+        watcher = broker.resumable("a", None)
 
         async def look() -> None:
             buried.append(await watcher._bury())

@@ -13,10 +13,11 @@ from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
 from .feed import LocalFeed
 from .log import MemoryLog
+from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
 from .reader import Cursor
-from .resumable import Producer, Resumable, Runs
+from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import Selection, check_key, check_name, check_topic
@@ -109,6 +110,7 @@ class Broker:
         overflow: Overflow = "all",
         presence: str | None = None,
         patterns: bool = True,
+        gap: Notice = gap_event,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -127,10 +129,11 @@ class Broker:
             topics (not on its patterns) while it is streamed or iterated: see `presence`.
           patterns: False where a part of a name comes from outside, from a URL or a user's name:
             what would be a pattern is a `ValueError` then, and not a view of everybody's topics.
-
-        A gap, which is where events are gone that came after the cursor, is told to a stream's
-        client by an event named ``gap`` and to an iterator by `GapError`.
+          gap: what a stream's client is told where events are gone that came after its cursor: an
+            event, or ``(GapError) -> event or None``, or None for nothing. An event named ``gap``
+            when not given. An iterator is told by `GapError`.
         """
+        check_notice("gap", gap)
         for name in topics:
             if str(name).startswith("$") and not name.startswith("$presence/"):
                 raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
@@ -140,7 +143,7 @@ class Broker:
             check_name(presence, "a name to be present under")
         selection = Selection(topics)
         visit = None if presence is None else self._presence.visit(selection, presence)
-        return Subscription(self._feed, selection, after, overflow, visit)
+        return Subscription(self._feed, selection, after, overflow, visit, gap=gap)
 
     def resumable(
         self,
@@ -149,8 +152,11 @@ class Broker:
         *,
         after: Cursor = None,
         linger: float = 30.0,
+        gap: Notice = gap_event,
+        done: Notice = DONE,
+        failed: Notice = failed_event,
     ) -> Resumable:
-        """The events of a producer that outlives its client: a source for a `Stream`.
+        """The events of a producer that outlives its client: for a `Stream`, or to iterate.
 
         The first stream of a key starts the producer, in the broker's nursery. Others, in this
         process or another that shares the log, get what it has sent so far and what it sends from
@@ -171,12 +177,22 @@ class Broker:
           after: the id that the client came back with, or None. One that is not of this run is
             answered with an event ``gap`` and the run from its start.
           linger: seconds after which a run is cancelled that nobody watches; less than 1 is 1.
+          gap: as for `subscribe`.
+          done: what a stream's client is told at the end instead of ``done``: an event, or
+            ``() -> event or None``, or None for the stream's end alone.
+          failed: what it is told instead of ``failed``: an event, or ``(reason) -> event or None``.
+            None breaks the stream off with `RunFailedError`, so that it is not taken for whole.
+
+        These events get an id of the log's; one of their own is a `ValueError`. What a function
+        raises breaks the stream off.
         """
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
         if not linger >= 0:
             raise ValueError(f"linger is some seconds, not {linger}")
-        return Resumable(self._runs, key, producer, after, linger)
+        check_notice("gap", gap)
+        ending = RunEnding(key, done, failed)
+        return Resumable(self._runs, key, producer, after, linger, gap, ending)
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""

@@ -23,7 +23,7 @@ from ..transport.base import LARGE
 from .contract import Record, joined
 from .topics import Selection, compile_patterns, is_pattern
 
-__all__ = ["FanOut", "Follower"]
+__all__ = ["NOWHERE", "FanOut", "Follower"]
 
 #: Subscribers that are handed an event before other tasks run. One costs 2 to 10 us, a turn of
 #: Trio's scheduler about 15.
@@ -307,3 +307,22 @@ def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
     """What is new to a follower that has read the log when some of these were in it already."""
     rest = [record for record in run if record.id > seen]
     return joined(rest), len(rest)
+
+
+class _Nowhere:
+    """An iterator's: it is told that there is something, and takes it from the log itself."""
+
+    def put_nowait(self, event: EncodedEvent) -> bool:
+        return False
+
+    def sender(self) -> None:
+        return None
+
+    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+        raise AssertionError("there is no sender")
+
+    def add_events(self, count: int) -> None:
+        raise AssertionError("nothing is taken here")
+
+
+NOWHERE = _Nowhere()

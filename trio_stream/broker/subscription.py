@@ -10,19 +10,19 @@ looking and changing, so that no event is left out, doubled or overtaken in betw
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Literal, Protocol, Self, final
 
 import trio
 from outcome import Value
 
-from ..codec import EncodedEvent, encode
+from ..codec import EncodedEvent
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
-from .fanout import Taker
+from .fanout import NOWHERE, Taker
 from .feed import LocalFeed
+from .notices import Notice, gap_event, shaped
 from .reader import Cursor, LogReader
 from .statistics import SubscriptionStatistics
 from .topics import Selection
@@ -53,6 +53,16 @@ class Visit(Protocol):
         """It was dropped, by the garbage collector perhaps: in whatever thread."""
 
 
+class Ending(Protocol):
+    """How a subscription ends that is of one run, whose topic holds marks besides its events."""
+
+    def shape(self, record: Record) -> EncodedEvent | None:
+        """What a stream is sent of a record; None when that is nothing."""
+
+    def is_last(self, record: Record) -> bool:
+        """Whether nothing is to be delivered after it."""
+
+
 @final
 class Subscription:
     """Events of some topics, from a cursor on; made by `Broker.subscribe`.
@@ -78,12 +88,13 @@ class Subscription:
         "__weakref__",
         "_busy",
         "_cursor",
+        "_ending",
         "_feed",
         "_fell_behind",
+        "_gap",
         "_latest",
         "_page",
         "_reader",
-        "_stops_at",
         "_task",
         "_used",
         "_visit",
@@ -100,7 +111,8 @@ class Subscription:
         overflow: Overflow = "all",
         visit: Visit | None = None,
         *,
-        stops_at: Callable[[Record], bool] | None = None,
+        gap: Notice = gap_event,
+        ending: Ending | None = None,
         unknown: bool = False,
     ) -> None:
         if overflow not in {"all", "latest"}:
@@ -112,14 +124,14 @@ class Subscription:
         self._reader = LogReader(feed, selection, latest=self._latest, unknown=unknown)
         self._cursor = self._reader.start(after)
         self.seen: float = inf
-        self.sink: Taker = _NOWHERE
+        self.sink: Taker = NOWHERE
         self._task: trio.lowlevel.Task | None = None
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
         self._page: list[Record] = []
         self._used = self._busy = False
-        #: Whether a record is the last to be delivered.
-        self._stops_at = stops_at
+        self._gap = gap
+        self._ending = ending
         self._fell_behind = 0
 
     def statistics(self) -> SubscriptionStatistics:
@@ -143,7 +155,7 @@ class Subscription:
                 f"{sink.format!r}: iterate the subscription and send what you make of each event"
             )
         self._use()
-        if self._stops_at is None:  # else each event has to be looked at
+        if self._ending is None:  # else each event has to be looked at
             self.sink = sink
         try:
             await self._appear()
@@ -155,13 +167,13 @@ class Subscription:
 
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
-        one_by_one = self._latest or self._stops_at is not None
+        one_by_one = self._latest or self._ending is not None
         while True:
             page, gap = await self._reader.read(self._cursor)
             if self._feed.closed and not page.records:
                 return False
-            if gap is not None and (wait := sink.put(self._tell(gap, page))) is not None:
-                await wait
+            if gap is not None:
+                await self._tell(sink, gap, page)
             if one_by_one:
                 if not await self._deliver_each(sink, page):
                     return False
@@ -176,22 +188,25 @@ class Subscription:
 
     async def _deliver_each(self, sink: Sink, page: Page) -> bool:
         """Deliver a page, or, with ``overflow="latest"``, as much as there is room for."""
+        ending = self._ending
         for record in page.records:
-            wait = sink.put(record.event)
+            event = record.event if ending is None else ending.shape(record)
+            wait = None if event is None else sink.put(event)
             if wait is not None:
                 await wait
             self._cursor = record.id
-            if self._stops_at is not None and self._stops_at(record):
+            if ending is not None and ending.is_last(record):
                 return False
             if self._latest and wait is not None:
                 return True  # what is newer by now may replace the rest of the page
         self._cursor = page.upto
         return True
 
-    def _tell(self, gap: GapError, page: Page) -> EncodedEvent:
+    async def _tell(self, sink: Sink, gap: GapError, page: Page) -> None:
         # With an id only where no event follows that has one: it must not skip what is still there.
-        data = {"after": gap.after, "next": gap.next}
-        return encode(data, event="gap", id=None if page.records else page.upto)
+        event = shaped("gap", self._gap, None if page.records else page.upto, gap)
+        if event is not None and (wait := sink.put(event)) is not None:
+            await wait
 
     # As an async iterator.
 
@@ -325,22 +340,3 @@ class Subscription:
                 source=self,
                 stacklevel=1,
             )
-
-
-class _Nowhere:
-    """An iterator's: it is told that there is something, and takes it from the log itself."""
-
-    def put_nowait(self, event: EncodedEvent) -> bool:
-        return False
-
-    def sender(self) -> None:
-        return None
-
-    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
-        raise AssertionError("there is no sender")
-
-    def add_events(self, count: int) -> None:
-        raise AssertionError("nothing is taken here")
-
-
-_NOWHERE = _Nowhere()

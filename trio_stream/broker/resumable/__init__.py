@@ -10,8 +10,9 @@ whoever watches puts the missing mark at the end, and the next request may run t
 
 from __future__ import annotations
 
+from .ends import RunEnding
 from .run import Producer, ResumableRun
 from .runs import Runs
 from .watch import Resumable
 
-__all__ = ["Producer", "Resumable", "ResumableRun", "Runs"]
+__all__ = ["Producer", "Resumable", "ResumableRun", "RunEnding", "Runs"]

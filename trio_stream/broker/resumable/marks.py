@@ -7,6 +7,7 @@ from typing import Literal
 
 from ...codec import encode
 from ..contract import Entry, Record
+from ..event import TopicEvent
 from ..feed import LocalFeed
 from ..publisher import Publisher
 from ..topics import EARLIEST, Selection, check_name, check_topic
@@ -14,8 +15,10 @@ from ..topics import EARLIEST, Selection, check_name, check_topic
 __all__ = [
     "Ending",
     "LastRun",
+    "ending_of",
     "find_run",
     "is_end",
+    "is_mark",
     "is_stop",
     "mark_end",
     "mark_start",
@@ -28,7 +31,9 @@ Ending = Literal["done", "failed", "stopped", "abandoned", "lost"]
 #: The keys of a run's marks. No event of a user's has such a key.
 _START, _STOP, _END, _FAILED = "$start", "$stop", "$end", "$failed"
 
-#: Comments: a client reads over them.
+_MARKS = frozenset({_START, _STOP, _END, _FAILED})
+
+#: Comments: no client is sent them, and one that reads the topic itself reads over them.
 _START_BODY = b": a run begins\n\n"
 _STOP_BODY = b": it is asked to stop\n\n"
 
@@ -49,12 +54,14 @@ class LastRun:
       end: the mark at its end, if there is one.
       kept: whether anything is.
       known: whether the cursor that was asked for is in it, so that it can be gone on from.
+      last: the id of the last event that its producer has sent, if one is kept.
     """
 
     start: int | None
     end: Record | None
     kept: bool
     known: bool
+    last: int | None
 
     @property
     def is_done(self) -> bool:
@@ -68,7 +75,7 @@ class LastRun:
 
 async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> LastRun:
     """Read a topic for its last run, and for a cursor in it."""
-    start = end = None
+    start = end = last = None
     kept = known = False
     cursor, selection = EARLIEST, Selection([topic])
     trimmed = 0
@@ -78,15 +85,17 @@ async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> Las
         kept = True
         for record in page.records:
             if record.key == _START:
-                start, end, known = record.id, None, False
+                start, end, known, last = record.id, None, False, None
             elif is_end(record):
                 end = record
+            elif not is_mark(record):
+                last = record.id
             known = known or record.id == after
         cursor = page.upto
     # A run without its start was trimmed: all that there is belongs to it, and may follow what the
     # client has seen last.
     known = known or (kept and start is None and after == trimmed)
-    return LastRun(start, end, kept, known)
+    return LastRun(start, end, kept, known, last)
 
 
 async def mark_start(publisher: Publisher, topic: str) -> int:
@@ -109,9 +118,22 @@ async def mark_stop(publisher: Publisher, topic: str) -> None:
     await publisher.append([Entry(topic, _STOP_BODY, _STOP)])
 
 
+def is_mark(record: Record) -> bool:
+    """Whether it is none of the producer's events."""
+    return record.key in _MARKS
+
+
 def is_end(record: Record) -> bool:
     """Whether it is the last event of a run."""
     return record.key in {_END, _FAILED}
+
+
+def ending_of(end: Record) -> Ending:
+    """How a run ended, as the mark at its end has it."""
+    if end.key == _END:
+        return "done"
+    reason: Ending = TopicEvent(end.topic, end.event).json()["reason"]
+    return reason
 
 
 def is_stop(record: Record) -> bool:

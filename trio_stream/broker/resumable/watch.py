@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, final
+from math import inf
+from typing import TYPE_CHECKING, Self, final
 
 import outcome
 import trio
 
-from ...errors import BrokerError
-from ..contract import lease_of
+from ...errors import BrokerError, RunFailedError
+from ..contract import Record, lease_of
+from ..event import TopicEvent
+from ..notices import Notice
 from ..reader import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
-from .marks import LastRun, find_run, is_end, mark_end, topic_of
+from .ends import RunEnding
+from .marks import LastRun, ending_of, find_run, is_end, is_mark, mark_end, topic_of
 from .run import Producer
 from .runs import Runs
 
@@ -31,15 +35,48 @@ _AGAIN, _LOOKS = 0.05, 20
 
 @final
 class Resumable:
-    """One client's watch of a run, as a stream's source; made by `Broker.resumable`."""
+    """One client's watch of a run; made by `Broker.resumable`.
+
+    Use it once: as the source of a `Stream`, or as an async iterator of `TopicEvent`, which has the
+    producer's events alone. It ends when the producer has returned, and raises
+
+    * `RunFailedError` when the run has ended in any other way.
+    * `GapError` where the client's place in the run is not known, or events of it are gone. The
+      next ``__anext__`` goes on behind the gap.
+    * `trio.ClosedResourceError` when the broker is closed.
+
+    Use it in an ``async with``: who leaves the iteration watches no longer then.
+    """
 
     holds_headers = False
 
-    __slots__ = ("_after", "_key", "_linger", "_producer", "_runs", "_topic")
+    __slots__ = (
+        "_after",
+        "_ending",
+        "_gap",
+        "_key",
+        "_linger",
+        "_over",
+        "_producer",
+        "_runs",
+        "_subscription",
+        "_topic",
+    )
 
     def __init__(
-        self, runs: Runs, key: str, producer: Producer | None, after: Cursor, linger: float
+        self,
+        runs: Runs,
+        key: str,
+        producer: Producer | None,
+        after: Cursor,
+        linger: float,
+        gap: Notice,
+        ending: RunEnding,
     ) -> None:
+        self._gap = gap
+        self._ending = ending
+        self._subscription: Subscription | None = None
+        self._over = False
         self._runs = runs
         self._key = key
         self._topic = topic_of(key)
@@ -49,6 +86,8 @@ class Resumable:
 
     async def run(self, sink: Sink) -> None:
         """Find the run or start it, and deliver it from the client's id on, to its end."""
+        if self._subscription is not None or self._over:
+            raise RuntimeError("a Resumable can be used once: ask the broker for another one")
         subscription = await self._find_or_start()
         if subscription is None:
             return
@@ -72,7 +111,7 @@ class Resumable:
         silent = 0
         while not self._runs.feed.closed:
             run = await find_run(self._runs.feed, self._topic, after)
-            has_seen_end = run.end is not None and run.end.id == after
+            has_seen_end = run.end is not None and self._has_seen_end(run, run.end, after)
             if has_seen_end and run.is_done:
                 return None
             if run.kept and run.end is None and await self._bury():
@@ -89,6 +128,12 @@ class Resumable:
                 return None
         return None
 
+    def _has_seen_end(self, run: LastRun, end: Record, after: int | None) -> bool:
+        if end.id == after:
+            return True
+        # Where the end is left out, its id is not told either: the last event is all there is.
+        return run.is_done and run.last == after is not None and self._ending.shape(end) is None
+
     def _is_watchable(self, run: LastRun) -> bool:
         """Whether to go on with this run, instead of running the producer anew."""
         whole = run.start is not None or self._producer is None
@@ -102,7 +147,8 @@ class Resumable:
             selection,
             after if run.known else beginning,
             visit=runs.presence.visit(selection, "watcher"),
-            stops_at=is_end,
+            gap=self._gap,
+            ending=self._ending,
             # A client that was in the middle of something else has to be told to forget it, and
             # one that can't have the beginning, that it hasn't.
             unknown=not run.known and (self._after is not None or run.start is None),
@@ -150,15 +196,60 @@ class Resumable:
     async def _notice_death(self) -> None:
         while True:
             await trio.sleep(lease_of(self._runs.engine) / 3)
-            try:
-                await self._bury()
-            except BrokerError as exc:
-                log.warning("whether %s is still run could not be asked: %s", self._key, exc)
+            await self._try_to_bury()
+
+    async def _try_to_bury(self) -> None:
+        try:
+            await self._bury()
+        except BrokerError as exc:
+            log.warning("whether %s is still run could not be asked: %s", self._key, exc)
+
+    # As an async iterator.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TopicEvent:
+        if self._subscription is None and not self._over:
+            self._subscription = await self._find_or_start()
+        while (subscription := self._subscription) is not None:
+            record = await self._next_record(subscription)
+            if is_end(record):
+                await self.aclose()
+                if (ending := ending_of(record)) != "done":
+                    raise RunFailedError(self._key, ending)
+            elif not is_mark(record):
+                return TopicEvent(record.topic, record.event)
+        self._over = True
+        await trio.lowlevel.checkpoint()
+        raise StopAsyncIteration
+
+    async def _next_record(self, subscription: Subscription) -> Record:
+        # An iterator has no task of its own that would notice the death of another process.
+        elsewhere = self._runs.engine.shared and self._runs.get(self._topic) is None
+        patience = lease_of(self._runs.engine) / 3 if elsewhere else inf
+        while True:
+            with trio.move_on_after(patience):
+                return await subscription.next_record()
+            await self._try_to_bury()
 
     async def aclose(self) -> None:
-        """For a stream that is never served: nothing has been started."""
-        await trio.lowlevel.checkpoint()
+        """Leave, if it was iterated: it is watched no longer. Idempotent."""
+        self._over = True
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            await trio.lowlevel.checkpoint()
+            return
+        if (run := self._runs.get(self._topic)) is not None:
+            run.watched_at = trio.current_time()
+        await subscription.aclose()
 
     def close_unawaited(self) -> bool:
-        """Likewise."""
+        """For a stream that is never served: nothing has been started."""
         return True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
