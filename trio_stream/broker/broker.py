@@ -60,7 +60,8 @@ class Broker:
         """Append one event to a topic; returns its id.
 
         Once it returns, the event is stored, as safely as the broker's engine does, and will reach
-        every subscriber. Nobody's slowness is waited for. A checkpoint.
+        every subscriber. Nobody's slowness is waited for. A checkpoint. Cancelled, it may be stored
+        or not, unless the engine knows better.
 
         Args:
           topic: any text of up to 1024 bytes in which ``/`` separates segments, none of them ``*``

@@ -7,101 +7,41 @@ they publish next meanwhile.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from itertools import chain
-from operator import attrgetter
-from typing import Any, TypeVar, final
+from typing import Any, final
 from urllib.parse import unquote
 
 import outcome
 import trio
 
+from ...errors import BrokerError
+from ...stream.source.contract import CLOSE_TIMEOUT
 from ..contract import Entry, Feed, Page, Record, Retention, wire_form
 from ..leases import LocalLeases
 from ..topics import Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
+from .batch import Batch, Publisher, RaiseCancel
 from .store import SqliteStore, Synchronous
+from .watch import Watch
 from .worker import Worker
 
 __all__ = ["SqliteEngine"]
+
+#: Seconds that a transaction may take until those who are cancelled do not wait for its end. Mostly
+#: it is over by then, and they learn what has become of their events.
+_PATIENCE = 0.1
 
 #: Events in one transaction, about. So many that the wait for the disk is little for each, and so
 #: few that of a thousand publishers half are at work while the others wait, and not all or none.
 _TRANSACTION = 512
 
-ResultT = TypeVar("ResultT")
-
-_by_topic = attrgetter("topic")
-
-
-@final
-class _Batch:
-    """What will be one transaction.
-
-    Attributes:
-      publishers: those who wait, by their tasks, or None when it is too late to change it.
-      events: how many events they publish.
-    """
-
-    __slots__ = ("events", "publishers")
-
-    def __init__(self) -> None:
-        self.publishers: dict[trio.lowlevel.Task, _Publisher] | None = {}
-        self.events = 0
-
-    def close(self) -> list[_Publisher]:
-        """Who is in it. Each topic's are together, as the store puts a topic's events into one row.
-
-        That is as good an order as any: what is published at the same time has none before.
-        """
-        assert self.publishers is not None
-        publishers, self.publishers = self.publishers, None
-        return sorted(publishers.values(), key=_by_topic)
-
-
-@final
-class _Publisher(outcome.Outcome[range]):
-    """A task that waits: what it publishes, how that is taken back, and what wakes it up.
-
-    One object is all of it, and an outcome of its own, because with a closure and `outcome.Value`
-    a publish took 10 us, and now 8.
-
-    Trio calls nothing of an outcome but `unwrap`; the rest is what makes it one.
-
-    Attributes:
-      topic: of its first event, by which publishers are put in order.
-      first: the id of its first event, once it is stored.
-    """
-
-    __slots__ = ("batch", "entries", "first", "task", "topic")
-
-    def __init__(self, task: trio.lowlevel.Task, entries: Sequence[Entry], batch: _Batch) -> None:
-        self.task = task
-        self.entries = entries
-        self.topic = entries[0].topic
-        self.batch = batch
-        self.first = 0
-
-    def abort(self, _: object) -> trio.lowlevel.Abort:
-        if self.batch.publishers is None:
-            return trio.lowlevel.Abort.FAILED
-        del self.batch.publishers[self.task]  # nothing has been done about it yet
-        self.batch.events -= len(self.entries)
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    # The outcome: its ids.
-
-    def unwrap(self) -> range:
-        return range(self.first, self.first + len(self.entries))
-
-    def send(self, gen: Generator[ResultT, range, object]) -> ResultT:
-        return gen.send(self.unwrap())
-
-    async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
-        return await agen.asend(self.unwrap())
+log = logging.getLogger("trio_stream")
 
 
 @final
@@ -123,6 +63,11 @@ class SqliteEngine(LocalLeases):
     Raises:
       BrokerInUseError: another process, or another broker of this one, has the file open.
       BrokerStorageError: the file cannot be read or written, is damaged, or something else's.
+
+    A disk that does not answer holds nobody longer than he wants to wait: publishers and readers
+    can be cancelled, and the broker is closed within 5 s. A publisher who is cancelled when the
+    disk has been at his event for a tenth of a second cannot know what becomes of it: a warning in
+    the log says that, once it is known. Else, cancelled is not published.
     """
 
     keeps_history = True
@@ -150,15 +95,21 @@ class SqliteEngine(LocalLeases):
             raise ValueError(f"max_topics is at least one, not {max_topics!r}")
         self._open = partial(SqliteStore, self.path, retention, synchronous, max_topics)
         #: What is published now, and what was before and has not been begun with.
-        self._gathering = _Batch()
-        self._full: deque[_Batch] = deque()
+        self._gathering = Batch(self._dismiss)
+        self._full: deque[Batch] = deque()
+        #: Those in the transaction that is being written, when that was begun, and how many events
+        #: are of publishers that no longer wait for it.
+        self._under_way: list[Publisher] = []
+        self._begun = 0.0
+        self._dismissed = 0
         self._last = 0
         self._writing = False
         self._closing = False
         self._transactions = 0
         self._token: trio.lowlevel.TrioToken
+        self._nursery: trio.Nursery
         self._worker: Worker
-        self._store: SqliteStore
+        self._store: SqliteStore | None = None
         self._feed: Feed
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
@@ -168,23 +119,48 @@ class SqliteEngine(LocalLeases):
         with unwrapped():
             async with trio.open_nursery() as nursery:
                 await nursery.start(worker.run)
+                self._nursery = nursery
                 try:
-                    self._store = await worker.call(self._open)
+                    await worker.call(self._open_store)
+                    assert self._store is not None
                     self._last = self._store.last
                     task_status.started(self._last)
-                    try:
-                        await trio.sleep_forever()
-                    finally:
-                        self._turn_away()
-                        await worker.call(self._store.close)
+                    await Watch(self.path, worker, self._store.place.check).run()
                 finally:
-                    worker.stop()
+                    self._turn_away()
+                    if not await worker.finish(self._close_store, CLOSE_TIMEOUT):
+                        self._leave()
+
+    def _open_store(self) -> None:
+        self._store = self._open()
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def _opened(self) -> SqliteStore:
+        assert self._store is not None
+        return self._store
+
+    def _leave(self) -> None:
+        """The disk does not answer, and the broker ends nevertheless."""
+        log.error(
+            "%s: the disk has not answered for %g s, and is not waited for: whether the last %d "
+            "events are stored is not known",
+            self.path,
+            CLOSE_TIMEOUT,
+            sum(len(publisher.entries) for publisher in self._under_way),
+        )
+        for publisher in self._under_way:
+            error = BrokerError(f"{self.path}: the disk does not answer: it may be stored, or not")
+            publisher.tell(outcome.Error(error))
 
     def _turn_away(self) -> None:
         self._closing = True
         while publishers := self._take():
             for publisher in publishers:
-                trio.lowlevel.reschedule(publisher.task, outcome.Error(_closed()))
+                publisher.tell(outcome.Error(_closed()))
 
     def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
         # Not `async`, as nothing is left to do after the wait: a coroutine less for each publisher
@@ -194,9 +170,9 @@ class SqliteEngine(LocalLeases):
         batch = self._gathering
         if batch.events >= _TRANSACTION:
             self._full.append(batch)
-            batch = self._gathering = _Batch()
+            batch = self._gathering = Batch(self._dismiss)
         task = trio.lowlevel.current_task()
-        publisher = _Publisher(task, entries, batch)
+        publisher = Publisher(task, entries, batch)
         assert batch.publishers is not None
         batch.publishers[task] = publisher
         batch.events += len(entries)
@@ -206,12 +182,12 @@ class SqliteEngine(LocalLeases):
             self._token.run_sync_soon(self._write)
         return trio.lowlevel.wait_task_rescheduled(publisher.abort)  # noqa: ASYNC105
 
-    def _take(self) -> list[_Publisher]:
+    def _take(self) -> list[Publisher]:
         """Those who have waited longest; nobody if nobody waits."""
         while self._full:
             if publishers := self._full.popleft().close():
                 return publishers
-        batch, self._gathering = self._gathering, _Batch()
+        batch, self._gathering = self._gathering, Batch(self._dismiss)
         return batch.close()
 
     def _write(self) -> None:
@@ -225,27 +201,61 @@ class SqliteEngine(LocalLeases):
                 for id, entry in enumerate(entries, self._last + 1)
             ]
             self._last = records[-1].id
-            store = partial(self._store.append, records)
+            self._under_way, self._begun = publishers, trio.current_time()
+            store = partial(self._opened.append, records)
             self._worker.submit(store, partial(self._written, publishers, records))
 
     def _written(
-        self, publishers: list[_Publisher], records: list[Record], result: outcome.Maybe[None]
+        self, publishers: list[Publisher], records: list[Record], result: outcome.Maybe[None]
     ) -> None:
         self._transactions += 1
+        dismissed, self._dismissed, self._under_way = self._dismissed, 0, []
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
             for publisher in publishers:
-                trio.lowlevel.reschedule(publisher.task, outcome.Error(_copy(result.error)))
+                publisher.tell(outcome.Error(_copy(result.error)))
         else:
             self._feed.records(records)
             reschedule, first = trio.lowlevel.reschedule, records[0].id
             for publisher in publishers:
                 publisher.first = first
                 first += len(publisher.entries)
-                reschedule(publisher.task, publisher)
+                if publisher.task is not None:
+                    reschedule(publisher.task, publisher)
+        if dismissed:
+            became = "not stored" if isinstance(result, outcome.Error) else "stored"
+            log.warning(
+                "%s: %d events whose publishers were cancelled while the disk was at it are %s",
+                self.path,
+                dismissed,
+                became,
+            )
+
+    def _dismiss(self, publisher: Publisher, raise_cancel: RaiseCancel) -> trio.lowlevel.Abort:
+        """Let somebody go whose events the disk is at: mostly it is done in a moment, and says so.
+
+        Nobody can tell before whether they will be stored; `_written` does, in the log.
+        """
+        until = self._begun + _PATIENCE
+        if trio.current_time() < until:
+            self._nursery.start_soon(self._dismiss_at, until, publisher, raise_cancel)
+            return trio.lowlevel.Abort.FAILED
+        publisher.task = None
+        self._dismissed += len(publisher.entries)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def _dismiss_at(
+        self, until: float, publisher: Publisher, raise_cancel: RaiseCancel
+    ) -> None:
+        with trio.CancelScope(shield=True):  # it is a moment, and what is cancelled is not told
+            await trio.sleep_until(until)
+        # By identity: as outcomes they are all equal.
+        if publisher.task is not None and any(other is publisher for other in self._under_way):
+            self._dismissed += len(publisher.entries)
+            publisher.tell(outcome.capture(raise_cancel))
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
-        head = self._store.last
+        head = self._opened.last
         page = await self._read(selection, after, limit)
         gone = page.gone
         # It may take long to find something. Publishers have their turn in between.
@@ -258,7 +268,20 @@ class SqliteEngine(LocalLeases):
     async def _read(self, selection: Selection, after: int, limit: int) -> Page:
         if self._closing:
             raise _closed()
-        return await self._worker.call(self._store.read, selection, after, limit)
+        return await self._worker.call(self._opened.read, selection, after, limit)
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write what is stored now to a new file, which a broker can be opened with.
+
+        No other program can: the file is this process's alone. It takes about a second for 200 MB,
+        in which publishers wait, and readers of what is not in memory. Cancelled, it goes on.
+
+        Raises:
+          BrokerStorageError: there is such a file already, or it cannot be written.
+        """
+        if self._closing:
+            raise _closed()
+        await self._worker.call(self._opened.backup, os.fspath(path))
 
     def statistics(self) -> dict[str, Any]:
         waiting = [*self._full, self._gathering]

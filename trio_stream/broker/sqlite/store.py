@@ -20,12 +20,14 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal, final
 
-from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
+from ...errors import BrokerStorageError
 from ..contract import Page, Record, Retention
 from ..memory import first_id
 from ..topics import EARLIEST, Selection
 from .blocks import BLOCK_TABLES, Block, Parts, pack, read_blocks
 from .directory import TOPIC_TABLES, Directory, TopicRow
+from .faults import named_errors
+from .place import Place
 
 __all__ = ["SqliteStore", "Synchronous"]
 
@@ -82,25 +84,6 @@ class _Topic:
         self.bytes -= size
 
 
-@contextmanager
-def named_errors(path: str) -> Iterator[None]:
-    """Raise SQLite's errors as the library's, by what a person can do about them."""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise _named(exc, path) from exc
-
-
-def _named(exc: sqlite3.Error, path: str) -> BrokerError:
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return BrokerInUseError(
-            f"{path} is open already: a sqlite:// broker is for one process, so start one worker, "
-            "or use redis://"
-        )
-    return BrokerStorageError(f"{path}: {exc}")
-
-
 @final
 class SqliteStore:
     """An open file, exclusively this process's."""
@@ -125,6 +108,7 @@ class SqliteStore:
             try:
                 self._claim(synchronous)
                 self._directory: Directory | None = Directory(self._db, max_topics)
+                self.place = Place(path)
             except BaseException:
                 self._db.close()
                 raise
@@ -172,8 +156,9 @@ class SqliteStore:
     def close(self) -> None:
         """Say that nothing was lost, and let go of the file."""
         try:
+            self.place.check()
             self._db.execute("UPDATE log SET clean = 1")
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, BrokerStorageError) as exc:
             log.warning(
                 "%s: %s, so the file cannot say that nothing is lost: at the next start ids jump "
                 "ahead, and clients that come back with one in between are told of a gap",
@@ -188,6 +173,7 @@ class SqliteStore:
 
     def append(self, records: Sequence[Record]) -> None:
         """Store all of them, whose ids this process has given, in one transaction."""
+        self.place.check()
         with named_errors(self._path), self._transaction():
             now = time.time()
             directory = self._known()
@@ -341,6 +327,11 @@ class SqliteStore:
                 gone[""] = max(*lost, gone.get("", 0))
             records, upto = read_blocks(self._db, directory, selection, after, limit)
         return Page(records, self.last if upto is None else upto, gone)
+
+    def backup(self, path: str) -> None:
+        """Write all that is stored to a new file."""
+        with named_errors(path):
+            self._db.execute("VACUUM INTO ?", (path,))
 
 
 @cache

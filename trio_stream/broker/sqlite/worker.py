@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, TypeVar, final
 
 import outcome
@@ -25,14 +28,26 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
-        self._ending = ExitStack()
+        #: Shielded: nothing but `finish` ends it.
+        self._life = trio.CancelScope(shield=True)
+        self._ended = trio.Event()
+        self._done = threading.Event()
+        #: When it began with what it is doing, by `perf_counter`, or None.
+        self.busy_since: float | None = None
+        #: Those who wait in `call`.
+        self._waiting: set[trio.lowlevel.Task] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """The thread's life: until `stop`, whatever is cancelled. Every job that came is done."""
+        """The thread's life: until `finish`, whatever is cancelled."""
         task_status.started()
-        with trio.CancelScope(shield=True), self._ending:
+        with self._life:
             # A limiter of its own: a thread that is held for the broker's life is nobody's turn.
-            await trio.to_thread.run_sync(self._work, limiter=trio.CapacityLimiter(1))
+            limiter = trio.CapacityLimiter(1)
+            await trio.to_thread.run_sync(self._work, limiter=limiter, abandon_on_cancel=True)
+        self._ended.set()
+        for task in self._waiting:
+            trio.lowlevel.reschedule(task, outcome.Error(trio.ClosedResourceError("it hangs")))
+        self._waiting.clear()
 
     def submit(self, function: Callable[[], T], done: Callable[[outcome.Maybe[T]], None]) -> None:
         """Run ``function`` in the thread, then ``done`` with its outcome in Trio's."""
@@ -46,27 +61,59 @@ class Worker:
         self._jobs.put((function, finish))
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a function in the thread, and return or raise what it does. Not cancellable."""
-        task = trio.lowlevel.current_task()
+        """Run a function in the thread, and return or raise what it does.
 
-        def done(result: outcome.Maybe[T]) -> None:
-            trio.lowlevel.reschedule(task, result)
+        Cancelled, it does not wait for the thread, which may be at it, and leaves the function out
+        if it has not begun.
+        """
+        waiting, task = self._waiting, trio.lowlevel.current_task()
+        waiting.add(task)
+        left = False
 
-        self.submit(lambda: function(*args), done)
-        result: T = await trio.lowlevel.wait_task_rescheduled(_not_now)
+        def run() -> T | None:
+            return None if left else function(*args)
+
+        def done(result: outcome.Maybe[Any]) -> None:
+            if not left and task in waiting:
+                waiting.remove(task)
+                trio.lowlevel.reschedule(task, result)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal left
+            left = True
+            waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self.submit(run, done)
+        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
 
-    def stop(self) -> None:
-        """Let the thread end when it has done what is waiting."""
-        self._ending.enter_context(thread_wait.get()())
+    async def finish(self, function: Callable[[], None], within: float) -> bool:
+        """Do what is waiting, then this, and end the thread; returns whether it was done.
+
+        What has not been done in so many seconds, the thread does when it goes on, if the process
+        still lives: it is left alone.
+        """
+        results: list[outcome.Maybe[None]] = []
+        self.submit(function, results.append)
         self._jobs.put(None)
+        with trio.CancelScope(shield=True):
+            # By a clock on the wall, as the disk goes by: a test's may jump.
+            wait = partial(self._done.wait, within)
+            if not await trio.to_thread.run_sync(wait, limiter=trio.CapacityLimiter(1)):
+                self._life.cancel()
+            await self._ended.wait()
+        for result in results:
+            result.unwrap()
+        return bool(results)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, done = job
-            self._token.run_sync_soon(done, outcome.capture(function))
-            del job, function, done  # it may be long until the next one, and they hold much
-
-
-def _not_now(_: object) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.FAILED  # the thread is at it, and soon done
+            self.busy_since = perf_counter()
+            result = outcome.capture(function)
+            self.busy_since = None
+            with suppress(trio.RunFinishedError):  # it was left, and has outlived the run
+                self._token.run_sync_soon(done, result)
+            del job, function, done, result  # it may be long until the next, and they hold much
+        self._done.set()

@@ -1,0 +1,98 @@
+"""What publishers to a ``sqlite://`` broker publish at the same time: one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from operator import attrgetter
+from typing import Any, NoReturn, TypeVar, final
+
+import outcome
+import trio
+
+from ..contract import Entry
+
+__all__ = ["Batch", "Publisher", "RaiseCancel"]
+
+ResultT = TypeVar("ResultT")
+
+RaiseCancel = Callable[[], NoReturn]
+
+_by_topic = attrgetter("topic")
+
+
+@final
+class Batch:
+    """What will be one transaction.
+
+    Attributes:
+      publishers: those who wait, by their tasks, or None when it is too late to change it.
+      events: how many events they publish.
+      dismiss: called with who is cancelled when it is too late.
+    """
+
+    __slots__ = ("dismiss", "events", "publishers")
+
+    def __init__(self, dismiss: Callable[[Publisher, RaiseCancel], trio.lowlevel.Abort]) -> None:
+        self.publishers: dict[trio.lowlevel.Task, Publisher] | None = {}
+        self.events = 0
+        self.dismiss = dismiss
+
+    def close(self) -> list[Publisher]:
+        """Who is in it. Each topic's are together, as the store puts a topic's events into one row.
+
+        That is as good an order as any: what is published at the same time has none before.
+        """
+        assert self.publishers is not None
+        publishers, self.publishers = self.publishers, None
+        return sorted(publishers.values(), key=_by_topic)
+
+
+@final
+class Publisher(outcome.Outcome[range]):
+    """A task that waits: what it publishes, how that is taken back, and what wakes it up.
+
+    One object is all of it, and an outcome of its own, because with a closure and `outcome.Value`
+    a publish took 10 us, and now 8.
+
+    Trio calls nothing of an outcome but `unwrap`; the rest is what makes it one.
+
+    Attributes:
+      task: None once it has been told something else, and waits no longer.
+      topic: of its first event, by which publishers are put in order.
+      first: the id of its first event, once it is stored.
+    """
+
+    __slots__ = ("batch", "entries", "first", "task", "topic")
+
+    def __init__(self, task: trio.lowlevel.Task, entries: Sequence[Entry], batch: Batch) -> None:
+        self.task: trio.lowlevel.Task | None = task
+        self.entries = entries
+        self.topic = entries[0].topic
+        self.batch = batch
+        self.first = 0
+
+    def abort(self, raise_cancel: RaiseCancel) -> trio.lowlevel.Abort:
+        """It was cancelled."""
+        if self.batch.publishers is None:
+            return self.batch.dismiss(self, raise_cancel)
+        assert self.task is not None
+        del self.batch.publishers[self.task]  # nothing has been done about it yet
+        self.batch.events -= len(self.entries)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def tell(self, result: outcome.Outcome[Any]) -> None:
+        """Wake it up with something else, if it still waits."""
+        task, self.task = self.task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, result)
+
+    # The outcome: its ids.
+
+    def unwrap(self) -> range:
+        return range(self.first, self.first + len(self.entries))
+
+    def send(self, gen: Generator[ResultT, range, object]) -> ResultT:
+        return gen.send(self.unwrap())
+
+    async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
+        return await agen.asend(self.unwrap())
