@@ -1,5 +1,6 @@
 """`Stream.value`: a stream's bytes without a server."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import trio.testing
 
 from tests.stream.helpers import Generator
 from tests.support.tasks import NothingLeft
-from trio_stream import Stream, open_broker
+from trio_stream import Outcome, Stream, open_broker
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -223,10 +224,47 @@ async def test_nor_entered_again() -> None:
         await stream.__aenter__()
 
 
-async def test_no_clock_ends_it(
-    autojump_clock: Clock,
-) -> None:
-    """Pull only: nobody watches the clock of an entered stream."""
-    async with Stream(max_duration=10) as stream:
+@pytest.mark.parametrize("expires", ["max_duration", "expires_at"])
+async def test_its_time_ends_it(expires: str, autojump_clock: Clock) -> None:
+    """Also while nobody reads, and what was sent before can be read after."""
+    times = {"max_duration": 10.0, "expires_at": time.time() + 0.05}
+    async with Stream(**{expires: times[expires]}) as stream:
+        await stream.send("in time")
+        while stream.outcome is None:
+            await trio.sleep(1)
+        assert stream.outcome is Outcome.EXPIRED
+        if expires == "max_duration":
+            assert 9 <= trio.current_time() <= 12
+        assert [chunk async for chunk in stream.value] == [b"data: in time\n\n"]
+
+
+async def test_neither_stalls_nor_pings_it(autojump_clock: Clock) -> None:
+    """Pull only: nobody is there who could be slow."""
+    async with Stream(ping=1, stall_timeout=1) as stream:
+        await stream.send("waits")
         await trio.sleep(1000)
         assert stream.outcome is None
+
+
+async def test_a_second_reader_is_refused(autojump_clock: Clock) -> None:
+    async with Stream() as stream, trio.open_nursery() as nursery:
+
+        async def read(into: list[bytes]) -> None:
+            into += [chunk async for chunk in stream.value]
+
+        first: list[bytes] = []
+        nursery.start_soon(read, first)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError, match="another task"):
+            await anext(stream.value)
+        await stream.send("to the first")
+        stream.close()
+    assert first == [b"data: to the first\n\n"]
+
+
+async def test_a_read_that_is_cancelled_loses_nothing(autojump_clock: Clock) -> None:
+    async with Stream(retry=7000) as stream:
+        with trio.move_on_after(1):
+            await anext(stream.value)
+        await stream.send("hello")
+        assert await anext(stream.value) == b"retry: 7000\ndata: hello\n\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .decoder import EventStreamDecoder
 from .dropped import DroppedInput
 from .encoder import (
+    MAX_RETRY,
     PING,
     check_event_name,
     check_id,
@@ -26,6 +27,7 @@ from .jsonable import to_json
 
 __all__ = [
     "FORMATS",
+    "MAX_RETRY",
     "PING",
     "DroppedInput",
     "EncodedEvent",

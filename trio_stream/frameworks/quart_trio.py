@@ -69,11 +69,14 @@ class StreamConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: Any, send: Any) -> None:
         self._client_gone = trio.Event()
+        failure: BaseException | None = None
         try:
             await super().__call__(self._keeping_disconnect(receive), send)
         except BaseExceptionGroup as group:
             # Of Quart-Trio's own nursery: the log should name what the producer failed with.
-            raise group if len(group.exceptions) > 1 else group.exceptions[0] from None
+            failure = group if len(group.exceptions) > 1 else group.exceptions[0]
+        if failure is not None:
+            raise failure  # out here, or its context would be lost to the group
 
     def _keeping_disconnect(self, receive: Receive) -> Any:
         """A ``receive`` for Quart, which would cancel the stream without a word on why."""

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import outcome
 import trio
 
-__all__ = ["StreamBroken", "StreamClosed", "call_on_end", "failure_in"]
+__all__ = ["StreamBroken", "StreamClosed", "call_on_end", "failure_in", "log_failure"]
 
 log = logging.getLogger("trio_stream")
 
@@ -50,9 +49,22 @@ def failure_in(group: BaseExceptionGroup, stream: object) -> BaseException | Non
     return failures.exceptions[0] if len(failures.exceptions) == 1 else failures
 
 
+def log_failure(failure: BaseException | None, when: str) -> None:
+    """A failure that cannot be raised, because something else has to be.
+
+    Raises:
+      BaseException: the failure itself, if the program is to end because of it.
+    """
+    if isinstance(failure, Exception | BaseExceptionGroup):
+        log.error("a stream failed while %s", when, exc_info=failure)
+    elif failure is not None:
+        raise failure
+
+
 def call_on_end(on_end: Callable[[Any], None] | None, stream: object) -> None:
-    """Tell whoever wants to know that all of ``stream`` has ended; what that raises is logged."""
+    """Tell whoever wants to know that all of ``stream`` has ended; an error in it is logged."""
     if on_end is not None:
-        result = outcome.capture(on_end, stream)
-        if isinstance(result, outcome.Error):
-            log.error("on_end= raised", exc_info=result.error)
+        try:
+            on_end(stream)
+        except Exception as error:  # the user's function may raise anything
+            log.error("on_end= raised", exc_info=error)

@@ -20,7 +20,7 @@ import trio
 
 from ..transport.base import ServerConnection, Transport
 from . import shutdown, timers
-from .ends import call_on_end
+from .ends import call_on_end, log_failure
 from .outcome import LOST, Outcome
 from .producer import produce
 from .registry import current_registry
@@ -54,7 +54,7 @@ class Lifetime:
                     await produce(state)
                     await self._wait_written()
                 except trio.Cancelled:
-                    shutdown.log_failure(state)
+                    log_failure(state.failure, "its call was cancelled")
                     raise
                 helpers.cancel_scope.cancel()
         finally:
@@ -103,8 +103,15 @@ class Lifetime:
     def _start_writer(self) -> None:
         """There is something to write, or the end to be told."""
         if self.state.outcome not in LOST:
-            assert self._helpers is not None
-            self._helpers.start_soon(self._write, self.state.begin_writing())
+            helpers, scope = self._helpers, self.state.begin_writing()
+            assert helpers is not None
+            parent = helpers.parent_task
+            if trio.lowlevel.current_task() is parent:
+                helpers.start_soon(self._write, scope)
+            else:
+                # In the request's context, whoever has sent something or ended the stream: the
+                # `send` of a middleware may look for its own.
+                parent.context.run(helpers.start_soon, self._write, scope)
 
     async def _write(self, scope: trio.CancelScope) -> None:
         state = self.state

@@ -28,6 +28,10 @@ class Outcome(StrEnum):
     SHUTDOWN = "shutdown"
     #: The source, the callback or one of the stream's tasks raised.
     FAILED = "failed"
+    #: The request was answered without a stream: the headers that a HEAD asks for.
+    ANSWERED = "answered"
+    #: The request was answered without a stream: one too many for ``limits``.
+    REFUSED = "refused"
 
 
 #: The client cannot be reached any more.

@@ -6,7 +6,6 @@ import inspect
 import logging
 from typing import TYPE_CHECKING
 
-import outcome
 import trio
 
 from ..codec import ServerSentEvent
@@ -58,10 +57,15 @@ async def produce(state: StreamState) -> None:
 
 def _fail(state: StreamState, failure: BaseException) -> None:
     error_event = state.options.error_event
-    if state.outcome is None and state.headers_out and error_event is not None:
-        result = outcome.capture(_push_error_event, state, error_event, failure)
-        if isinstance(result, outcome.Error):
-            log.error("error_event= failed, so the client is told nothing", exc_info=result.error)
+    # What was sent before goes out as a 200, whether or not the writer has had its turn.
+    begun = state.headers_out or state.channel.queued_events
+    if state.outcome is None and begun and error_event is not None:
+        try:
+            _push_error_event(state, error_event, failure)
+        except Exception as error:  # the user's function may raise anything
+            log.error("error_event= failed, so the client is told nothing", exc_info=error)
+        except (KeyboardInterrupt, SystemExit) as error:  # the program is to end
+            failure = error
     state.fail(failure)
 
 
@@ -70,7 +74,16 @@ def _push_error_event(state: StreamState, error_event: ErrorEvent, failure: Base
     if event is not None:
         if not isinstance(event, ServerSentEvent):
             raise TypeError(f"error_event= gave a {type(event).__name__}, not a ServerSentEvent")
-        state.channel.push(encode(state, event, None, None, None))
+        state.channel.push(_encode_error_event(state, event))
+
+
+def _encode_error_event(state: StreamState, event: ServerSentEvent) -> bytes:
+    try:
+        return encode(state, event, None, None, None)
+    except Exception:  # perhaps `ids` is what has failed: better without an id than not at all
+        if state.options.ids is None:
+            raise
+        return state.format.encode(event, state.event, None, None)
 
 
 async def _run_source(state: StreamState) -> None:

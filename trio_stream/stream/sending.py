@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from ..codec import EncodedEvent, encode_retry, join_events, unwrap
+from ..codec import EncodedEvent, ServerSentEvent, encode_retry, join_events, unwrap
 from .state import StreamState
 
 __all__ = ["encode", "flush_now", "send_at_once", "write_express"]
@@ -21,7 +21,7 @@ def encode(
     else:
         if event is None:
             event = state.event
-        if id is None and state.options.ids is not None and getattr(data, "id", None) is None:
+        if id is None and state.options.ids is not None and not _has_id(data):
             id = state.options.ids()
         chunk = state.format.encode(data, event, id, retry)  # type: ignore[arg-type]
     if state.retry_due and state.retry is not None and state.outcome is None:
@@ -30,6 +30,11 @@ def encode(
         state.retry_due = False
         state.channel.push(encode_retry(state.retry))
     return chunk
+
+
+def _has_id(data: Any) -> bool:
+    """Whether this is an event with an id; an ``id`` of the user's own data is data."""
+    return isinstance(data, ServerSentEvent) and data.id is not None
 
 
 def send_at_once(state: StreamState, data: Any, chunk: bytes) -> None:

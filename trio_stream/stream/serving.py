@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import trio
 
 from ..transport.hypercorn import choose_transport
+from .ends import call_on_end
 from .lifetime import Lifetime
+from .outcome import Outcome
+from .registry import current_registry
 from .state import StreamState
 
 if TYPE_CHECKING:
@@ -18,21 +22,26 @@ __all__ = ["last_event_id", "serve_asgi"]
 
 
 async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a stream as the answer to one request."""
-    await _take_up(state, scope)
-    options = state.options
-    transport, connection = choose_transport(scope, receive, send, options.stall_timeout)
-    release = options.limits.admit(scope) if options.limits is not None else None
-    if options.limits is not None and release is None:
-        await state.close_source()
-        await options.limits.answer(transport)
-        return
+    """Serve a stream as the answer to one request: whatever comes of that, it is over then."""
+    _take_up(state)
+    limits = state.options.limits
     try:
-        if scope["method"] == "HEAD":
+        _check_scope(scope)
+        state.scope = scope
+        release = limits.admit(scope) if limits is not None else None
+    except BaseException:
+        state.end(Outcome.FAILED)
+        await _finish_unrun(state)
+        raise
+    transport, connection = choose_transport(scope, receive, send, state.options.stall_timeout)
+    try:
+        if limits is not None and release is None:
+            await _answer(state, Outcome.REFUSED, limits.answer(transport))
+        elif scope["method"] == "HEAD":
             # "The HEAD method is identical to GET except that the server MUST NOT send content"
             # (RFC 9110, 9.3.2): the headers are known without running the producer.
-            await state.close_source()
-            await transport.answer(options.status, options.headers)
+            headers = transport.answer(state.options.status, state.options.headers)
+            await _answer(state, Outcome.ANSWERED, headers)
         else:
             await Lifetime(state).run(transport, connection)
     finally:
@@ -40,19 +49,40 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
             release()
 
 
-async def _take_up(state: StreamState, scope: Scope) -> None:
+def _take_up(state: StreamState) -> None:
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
             "trio_stream runs on Trio: start the server with hypercorn --worker-class trio"
         )
     state.use_once("request")
+
+
+def _check_scope(scope: Scope) -> None:
     if scope["type"] != "http":
-        await state.close_source()
         raise RuntimeError(
             f"a Stream answers HTTP requests, not a {scope['type']} scope"
             + (": an app that serves many is made by @stream_app" * (scope["type"] == "lifespan"))
         )
-    state.scope = scope
+
+
+async def _answer(state: StreamState, outcome: Outcome, answer: Awaitable[None]) -> None:
+    """Answer without a stream: whoever sends into it is told that it has ended."""
+    state.end(outcome)
+    try:
+        await answer
+    except trio.BrokenResourceError:
+        state.lose(Outcome.DISCONNECTED)
+    finally:
+        await _finish_unrun(state)
+
+
+async def _finish_unrun(state: StreamState) -> None:
+    """What is due at the end of a stream of which nothing has run."""
+    try:
+        await state.close_unrun()
+    finally:
+        current_registry().outcomes[state.outcome] += 1
+        call_on_end(state.options.on_end, state.handle())
 
 
 def last_event_id(scope: Scope) -> str | None:

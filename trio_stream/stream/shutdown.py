@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 import trio
@@ -12,9 +11,7 @@ from .outcome import Outcome
 from .registry import current_registry
 from .state import StreamState
 
-__all__ = ["begin", "check_drain_timeout", "cut_short", "log_failure"]
-
-log = logging.getLogger("trio_stream")
+__all__ = ["begin", "check_drain_timeout", "cut_short"]
 
 #: Seconds for the last bytes when the server cancels the ASGI call, which is its last resort.
 _CUT_SHORT = 0.5
@@ -58,9 +55,3 @@ def cut_short(state: StreamState) -> None:
         stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
         state.writing.deadline = now if stuck else now + _CUT_SHORT
         state.look_again(state.writing.deadline)
-
-
-def log_failure(state: StreamState) -> None:
-    """A failure that cannot be raised, because the call's `trio.Cancelled` has to be."""
-    if state.failure is not None:
-        log.error("a stream failed while its call was cancelled", exc_info=state.failure)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import Any, final
 
 import trio
 
-from ..codec import encode_retry
+from ..codec import MAX_RETRY, encode_retry
 from ..transport.base import ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
@@ -54,6 +53,7 @@ class StreamState:
         "answered",
         "callback",
         "channel",
+        "clock",
         "connection",
         "deadline",
         "delivered",
@@ -114,7 +114,7 @@ class StreamState:
         # `writing` is the running writer's; `no_content` makes a 204 of headers not yet out, and
         # `answered` says that the response itself has told of the failure.
         self.used = False
-        self.entered: AbstractAsyncContextManager[None] | None = None
+        self.entered: Any = None
         self.watched: Watched | None = None
         self.scope: Any = None
         self.transport: Transport | None = None
@@ -132,6 +132,7 @@ class StreamState:
         self.delivered = False
         self.draining: trio.Event | None = None
         self.opened_at = self.deadline = self.drained_at = self.ended_at = inf
+        self.clock: trio.abc.Clock | None = None
         self.stall_limit = options.stall_timeout
 
     # How it begins.
@@ -146,6 +147,7 @@ class StreamState:
         self, transport: Transport | None = None, connection: ServerConnection | None = None
     ) -> None:
         """It begins, and its response goes there; without a transport it has been entered."""
+        self.clock = trio.lowlevel.current_clock()
         self.opened_at = trio.current_time()
         if self.options.max_duration is not None:
             # Plus or minus 10 %: clients that came together must not all come back together.
@@ -210,9 +212,12 @@ class StreamState:
 
     def _push_farewell(self) -> None:
         """Tell the client when to come back: each a different time, or all would come at once."""
-        if self.outcome is Outcome.SHUTDOWN and self.format.has_fields:
+        # Also the client of a producer that has ended by itself when it was asked to.
+        shuts_down = self.outcome is Outcome.SHUTDOWN or self.drained_at is not inf
+        if shuts_down and self.format.has_fields:
             base = DEFAULT_RETRY if self.retry is None else self.retry
-            self.channel.push(encode_retry(base + random.randrange(FAREWELL_WINDOW)))
+            retry = min(base + random.randrange(FAREWELL_WINDOW), MAX_RETRY)
+            self.channel.push(encode_retry(retry))
 
     def _close_channel(self) -> None:
         self.express = False
@@ -261,11 +266,14 @@ class StreamState:
             raise self.end_error()
         self.tasks.start_soon(task)
 
-    async def close_source(self) -> None:
-        """Close a source that will not be run."""
+    async def close_unrun(self) -> None:
+        """Close a source that will not be run, and cancel the tasks that wait for their start."""
         source, self.source = self.source, None
-        if source is not None:
-            await source.aclose()
+        try:
+            if source is not None:
+                await source.aclose()
+        finally:
+            await self.tasks.run_cancelled()
 
     # Its response.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-import trio
-
 from .outcome import Outcome
 from .state import StreamState
 
@@ -45,6 +43,8 @@ def statistics_of(state: StreamState) -> StreamStatistics:
 
 
 def _seconds_open(state: StreamState) -> float:
-    if state.opened_at is inf:
+    if state.clock is None:
         return 0.0
-    return min(trio.current_time(), state.ended_at) - state.opened_at
+    # The clock of its own run: who asks may be in another thread, or come when the run is over.
+    until = state.clock.current_time() if state.ended_at is inf else state.ended_at
+    return until - state.opened_at

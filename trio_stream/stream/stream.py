@@ -316,11 +316,13 @@ class Stream:
     def value(self) -> StreamValue:
         """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
 
-        Pull only: no ping, no stall timer. The stream must have been entered.
+        Pull only: no ping, no stall timer; `max_duration` and `expires_at` hold. The stream must
+        have been entered.
         """
-        if self._state.entered is None:
+        entered: Entered | None = self._state.entered
+        if entered is None:
             raise RuntimeError("enter the stream first: async with Stream(...) as stream")
-        return StreamValue(self._state)
+        return entered.value
 
     async def __aenter__(self) -> Self:
         state = self._state

@@ -17,10 +17,12 @@ Task = tuple[Callable[..., Awaitable[object]], tuple[Any, ...], object]
 class StreamTasks:
     """A nursery that can be given tasks before it is open."""
 
-    __slots__ = ("_added", "_had_one", "_queued", "nursery")
+    __slots__ = ("_added", "_had_one", "_queued", "named", "nursery")
 
     def __init__(self) -> None:
         self.nursery: trio.Nursery | None = None
+        #: Whether the log has named those that do not let themselves be cancelled.
+        self.named = False
         self._queued: list[Task] | None = None
         self._had_one = False
         self._added: trio.Event | None = None
@@ -31,6 +33,16 @@ class StreamTasks:
         for function, args, name in self._queued or ():
             nursery.start_soon(function, *args, name=name)
         self._queued = None
+
+    async def run_cancelled(self) -> None:
+        """Start what has been queued, cancelled already: so what its tasks hold is closed.
+
+        That is what a nursery does with a task when it is cancelled right after `start_soon`.
+        """
+        if self._queued is not None:
+            async with trio.open_nursery() as nursery:
+                nursery.cancel_scope.cancel()
+                self.open(nursery)
 
     def opened(self) -> trio.Nursery:
         """The nursery, for somebody who will start a task in it.

@@ -10,21 +10,26 @@ import time
 from contextlib import suppress
 from math import inf
 
+import trio
+
 from .ends import StreamBroken
 from .outcome import LOST, Outcome
 from .sending import write_express
 from .state import SHIELDED, StreamState
 
-__all__ = ["check", "next_check"]
+__all__ = ["check", "expire", "expiry", "next_check"]
 
 log = logging.getLogger("trio_stream")
+
+#: Seconds after which the wall clock is asked anew: it may have been set.
+_CLOCK_SET = 60.0
 
 
 def check(state: StreamState, now: float) -> float:
     """Do what is due; returns when something may next be due."""
     if now >= state.drained_at:
         state.end(Outcome.SHUTDOWN)
-    if now >= _expiry(state, now):
+    if now >= expiry(state, now):
         state.end(Outcome.EXPIRED)
     transport = state.transport
     assert transport is not None
@@ -64,7 +69,7 @@ def next_check(state: StreamState, now: float) -> float:
         silent = transport.last_write + options.ping
         if silent <= now:  # it has just been pinged, or its format knows no ping
             silent = now + options.ping
-    return min(stalled, silent, state.drained_at, _expiry(state, now))
+    return min(stalled, silent, state.drained_at, expiry(state, now))
 
 
 def _ping(state: StreamState, silence: float) -> None:
@@ -80,7 +85,18 @@ def _ping(state: StreamState, silence: float) -> None:
             state.channel.push(ping)
 
 
-def _expiry(state: StreamState, now: float) -> float:
+async def expire(state: StreamState) -> None:
+    """End an entered stream, which the registry does not look at, when its time is over."""
+    while True:
+        now = trio.current_time()
+        left = expiry(state, now) - now
+        if left <= 0:
+            break
+        await trio.sleep(min(left, _CLOCK_SET))  # and look again: the wall clock may have been set
+    state.end(Outcome.EXPIRED)
+
+
+def expiry(state: StreamState, now: float) -> float:
     """When the stream expires. The wall clock is asked anew each time, because it may be set."""
     expires_at = state.options.expires_at
     if expires_at is None or state.outcome is not None:
@@ -90,8 +106,9 @@ def _expiry(state: StreamState, now: float) -> float:
 
 def _warn_of_shield(state: StreamState, now: float) -> None:
     nursery = state.tasks.nursery
-    if nursery is None or not 0 <= now - state.ended_at - SHIELDED < 1:
+    if nursery is None or state.tasks.named or now < state.ended_at + SHIELDED:
         return
+    state.tasks.named = True
     if nursery not in nursery.parent_task.child_nurseries:
         return  # all its tasks have ended; it is the client who takes his time
     names = [task.name for task in nursery.child_tasks] + [nursery.parent_task.name]

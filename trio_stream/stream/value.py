@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Self, final
 
 import trio
 
 from ..codec import encode_retry, join_events
-from .ends import call_on_end
+from . import timers
+from .ends import call_on_end, log_failure
 from .outcome import Outcome
 from .producer import produce
 from .state import StreamState
@@ -19,13 +21,15 @@ __all__ = ["Entered", "StreamValue"]
 class StreamValue:
     """An async iterator over the body of an entered stream: `bytes`, as much as is there at once.
 
-    Raises what the producer failed with after the last chunk.
+    Raises what the producer failed with after the last chunk, and `trio.BusyResourceError` while
+    another task is reading: two would each have half of it.
     """
 
-    __slots__ = ("_state",)
+    __slots__ = ("_is_read", "_state")
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
+        self._is_read = False
 
     def __aiter__(self) -> Self:
         return self
@@ -33,13 +37,25 @@ class StreamValue:
     async def __anext__(self) -> bytes:
         state = self._state
         await trio.lowlevel.checkpoint()
-        try:
-            data = self._first() + join_events(await state.channel.receive())
-        except trio.EndOfChannel:
+        events = await self._receive()
+        if events is None:
             state.raise_failure()
-            raise StopAsyncIteration from None
+            raise StopAsyncIteration
+        data = self._first() + join_events(events)
         state.written += len(data)
         return data
+
+    async def _receive(self) -> list[bytes | str] | None:
+        """All that waits, or None at the end."""
+        if self._is_read:
+            raise trio.BusyResourceError("another task is reading this stream's value")
+        self._is_read = True
+        try:
+            return await self._state.channel.receive()
+        except trio.EndOfChannel:
+            return None
+        finally:
+            self._is_read = False
 
     def _first(self) -> bytes:
         state = self._state
@@ -53,17 +69,21 @@ class StreamValue:
 class Entered:
     """Runs the producer of a stream that is used without a server: a context manager."""
 
-    __slots__ = ("_helpers", "_nursery_manager", "_state")
+    __slots__ = ("_helpers", "_nursery_manager", "_state", "value")
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
         self._nursery_manager: Any = trio.open_nursery()
         self._helpers: trio.Nursery | None = None
+        self.value = StreamValue(state)
 
     async def __aenter__(self) -> None:
+        state = self._state
         self._helpers = await self._nursery_manager.__aenter__()
-        self._state.open()
-        self._helpers.start_soon(produce, self._state)
+        state.open()
+        self._helpers.start_soon(produce, state)
+        if timers.expiry(state, state.opened_at) is not inf:
+            self._helpers.start_soon(timers.expire, state)
 
     async def __aexit__(
         self, exc_type: object, exc: BaseException | None, traceback: object
@@ -81,3 +101,5 @@ class Entered:
         call_on_end(state.options.on_end, state.handle())
         if exc is None:
             state.raise_failure()
+        elif state.failure is not exc:
+            log_failure(state.failure, "its block was left by an exception")

@@ -68,6 +68,11 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
 
 async def _answer_instead(state: StreamState, transport: Transport) -> bool:
     """Wait until the headers may go out; answer without a stream if it has ended before."""
+    if state.headers_held is None and state.tasks.had_one():
+        # A task that fails at its first step is to be told by a status: one turn for the task, one
+        # for whoever waits for it.
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
     if state.headers_held is not None:
         await state.headers_held.wait()
         state.headers_held = None

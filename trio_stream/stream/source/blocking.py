@@ -105,11 +105,17 @@ class _Handover:
                     await self._wake.wait()
             self._asleep = False
             if not self._values and self._result is not None:
-                self._result.unwrap()
+                self.raise_failure()
                 raise trio.EndOfChannel
         values = [self._values.popleft() for _ in range(len(self._values))]
         self._room.release(len(values))
         return values
+
+    def raise_failure(self) -> None:
+        """Raise what the iterable failed with, also when nobody took its last values."""
+        result, self._result = self._result, None
+        if result is not None:
+            result.unwrap()
 
     def stop(self) -> None:
         """Make the thread end at its next value."""
@@ -141,12 +147,17 @@ class BlockingSource:
                     thread.deadline = trio.current_time() + CLOSE_TIMEOUT
                 else:
                     thread.cancel()  # it is still waiting for a free thread
+        handover.raise_failure()
         result.unwrap()
 
     async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:
         with scope:
             await trio.to_thread.run_sync(
-                self._work, handover, abandon_on_cancel=True, limiter=current_blocking_limiter()
+                self._work,
+                handover,
+                scope,
+                abandon_on_cancel=True,
+                limiter=current_blocking_limiter(),
             )
         if not handover.started:
             self.close_unawaited()
@@ -158,9 +169,12 @@ class BlockingSource:
                 CLOSE_TIMEOUT,
             )
 
-    def _work(self, handover: _Handover) -> None:
+    def _work(self, handover: _Handover, scope: trio.CancelScope) -> None:
         handover.started = True
-        handover.finish(outcome.capture(self._iterate, handover))
+        result = outcome.capture(self._iterate, handover)
+        handover.finish(result)
+        if scope.cancelled_caught and isinstance(result, outcome.Error):
+            log.error("the abandoned thread of %r failed", self._iterable, exc_info=result.error)
 
     def _iterate(self, handover: _Handover) -> None:
         iterator = iter(self._iterable)
