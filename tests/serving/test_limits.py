@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from tests.support.raw import EVENT_SOURCE
 from trio_stream import Stream, StreamLimits
 from trio_stream.testing import connect
 
@@ -27,18 +28,63 @@ async def test_the_one_too_many_is_told_503_and_when_to_return() -> None:
         assert third.status == 200
 
 
-async def test_a_browser_is_told_in_its_own_way() -> None:
+async def test_an_event_source_is_told_in_its_own_way() -> None:
     limits = StreamLimits(total=1, retry_after=10, refuse="retry")
     async with (
         connect(Stream(forever, limits=limits)),
-        connect(Stream(forever, limits=limits)) as second,
+        connect(Stream(forever, limits=limits), headers=EVENT_SOURCE) as second,
     ):
         assert second.status == 200
         assert second.headers["content-type"].startswith("text/event-stream")
-        assert [event async for event in second.events()] == []
-        assert second.retry is not None
-        assert 10_000 <= second.retry <= 20_000
+        body = await second.read()
+        assert body.startswith(b"retry: ")
+        assert body.count(b"\n") == 1  # a line: a block of it would be an event to some
+        assert 10_000 <= int(body[7:]) <= 20_000
         assert second.ended == "complete"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {}),
+        ("POST", EVENT_SOURCE),
+        ("GET", {"accept": "text/event-stream"}),  # fetch-event-source, MCP
+        ("GET", {"accept": "text/event-stream", "cache-control": "no-store"}),  # httpx-sse
+        ("GET", {"accept": "*/*", "cache-control": "no-cache"}),  # a page that is loaded anew
+        ("GET", {**EVENT_SOURCE, "accept": "text/event-stream, text/html, application/json"}),
+        ("GET", {**EVENT_SOURCE, "accept": "text/event-stream-like"}),
+        ("GET", {**EVENT_SOURCE, "cache-control": "max-age=0"}),
+    ],
+)
+async def test_who_is_no_event_source_is_told_the_status(
+    method: str, headers: dict[str, str]
+) -> None:
+    limits = StreamLimits(total=1, retry_after=10, refuse="retry")
+    async with (
+        connect(Stream(forever, limits=limits)),
+        connect(Stream(forever, limits=limits), method=method, headers=headers) as second,
+    ):
+        assert second.status == 503
+        assert 10 <= int(second.headers["retry-after"]) <= 20
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Accept", "text/event-stream"), ("Pragma", "no-cache"), ("Cache-Control", "no-cache")],
+        [("accept", "Text/Event-Stream; charset=utf-8"), ("cache-control", "No-Cache, max-age=0")],
+        [("cache-control", "max-age=0"), ("cache-control", "no-cache"), *EVENT_SOURCE.items()],
+    ],
+)
+async def test_an_event_source_is_known_however_it_is_spelt(
+    headers: list[tuple[str, str]],
+) -> None:
+    limits = StreamLimits(total=1, refuse="retry")
+    async with (
+        connect(Stream(forever, limits=limits)),
+        connect(Stream(forever, limits=limits), headers=headers) as second,
+    ):
+        assert second.status == 200
 
 
 async def test_the_returns_of_the_refused_are_spread() -> None:
@@ -46,7 +92,7 @@ async def test_the_returns_of_the_refused_are_spread() -> None:
     told = set()
     async with connect(Stream(forever, limits=limits)):
         for _ in range(20):
-            async with connect(Stream(forever, limits=limits)) as refused:
+            async with connect(Stream(forever, limits=limits), headers=EVENT_SOURCE) as refused:
                 assert [event async for event in refused.events()] == []
                 told.add(refused.retry)
     assert len(told) > 10

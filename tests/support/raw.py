@@ -2,6 +2,10 @@
 
 import trio
 
+#: The headers by which a server knows an EventSource.
+EVENT_SOURCE = {"accept": "text/event-stream", "cache-control": "no-cache"}
+AS_EVENT_SOURCE = tuple(f"{name}: {value}" for name, value in EVENT_SOURCE.items())
+
 
 async def send_request(
     stream: trio.abc.Stream,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
 from ..codec import encode_retry
+from .clients import is_event_source
 
 if TYPE_CHECKING:
     from ..transport.asgi import AsgiTransport, Scope
@@ -47,9 +48,9 @@ class StreamLimits:
       per_key: streams open at once for one key, or None for no limit. Browsers open at most six
         over HTTP/1.1 anyway.
       key: ``(scope) -> key``: whose stream it is. The client's address when not given.
-      refuse: ``"status"`` answers 503 with ``Retry-After``. A browser's EventSource never comes
-        back after a status other than 200, so for browsers ``"retry"`` answers 200, a ``retry:``
-        and the end of the stream.
+      refuse: ``"status"`` answers 503 with ``Retry-After``. An EventSource never comes back after a
+        status other than 200, so ``"retry"`` answers an EventSource 200, a ``retry:`` and the end
+        of the stream. It answers all others the status: they would take that for a whole answer.
       retry_after: seconds until the refused may come back; each is told a time between this and
         its double, so that they don't all come back at once.
     """
@@ -97,22 +98,20 @@ class StreamLimits:
 
         return release
 
-    async def answer(self, transport: AsgiTransport) -> None:
+    async def answer(self, transport: AsgiTransport, scope: Scope) -> None:
         """Refuse a request, before its stream has begun."""
         seconds = random.uniform(self._retry_after, 2 * self._retry_after)
-        if self.refuse == "retry":
-            headers = (
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-store, no-transform"),
-            )
-            await transport.answer(200, headers, encode_retry(int(seconds * 1000)) + b"\n")
+        if self.refuse == "retry" and is_event_source(scope):
+            kind = (b"content-type", b"text/event-stream; charset=utf-8")
+            cache = (b"cache-control", b"no-store, no-transform")
+            # A line and no block: see `encode_retry`.
+            await transport.answer(200, (kind, cache), encode_retry(int(seconds * 1000)))
         else:
-            retry_after = str(math.ceil(seconds)).encode()
-            headers = (
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"retry-after", retry_after),
-            )
-            await transport.answer(503, headers, b"503 Service Unavailable\n")
+            kind = (b"content-type", b"text/plain; charset=utf-8")
+            cache = (b"cache-control", b"no-store")
+            retry_after = (b"retry-after", str(math.ceil(seconds)).encode())
+            text = b"503 Service Unavailable\n"
+            await transport.answer(503, (kind, cache, retry_after), text)
 
     def statistics(self) -> LimitStatistics:
         """Counters, for logs and metrics; a snapshot."""

@@ -36,7 +36,7 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
     transport, connection = choose_transport(scope, receive, send, state.options.stall_timeout)
     try:
         if limits is not None and release is None:
-            await _answer(state, Outcome.REFUSED, limits.answer(transport))
+            await _answer(state, Outcome.REFUSED, limits.answer(transport, scope))
         elif scope["method"] == "HEAD":
             # "The HEAD method is identical to GET except that the server MUST NOT send content"
             # (RFC 9110, 9.3.2): the headers are known without running the producer.

@@ -1,0 +1,32 @@
+"""What kind of client asks: an EventSource, or one that reads the response for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Scope
+
+__all__ = ["is_event_source"]
+
+
+def is_event_source(scope: Scope) -> bool:
+    """Whether a request is an EventSource's, which comes back by itself after a proper end.
+
+    The HTML standard has it GET, accept ``text/event-stream`` alone, and set the cache mode
+    ``no-store``, which makes the Fetch standard add ``Cache-Control: no-cache``. Browsers do that,
+    and so do the libraries that stand in for an EventSource. Those that read a response with
+    `fetch`, or with an HTTP client, differ in at least one of the three.
+    """
+    return (
+        scope["method"] == "GET"
+        and _values(scope, b"accept") == {b"text/event-stream"}
+        and b"no-cache" in _values(scope, b"cache-control")
+    )
+
+
+def _values(scope: Scope, name: bytes) -> set[bytes]:
+    """The members of a list header, without parameters, in lower case."""
+    lines = b",".join(value for key, value in scope["headers"] if key.lower() == name)
+    members = (member.partition(b";")[0].strip().lower() for member in lines.split(b","))
+    return {member for member in members if member}
