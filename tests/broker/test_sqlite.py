@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -399,13 +400,15 @@ async def test_a_publisher_that_is_cancelled_before_its_turn_has_not_published(u
         engine: Any = broker.engine
         async with trio.open_nursery() as nursery:
             # The thread is busy, so one batch is on its way and the next one waits.
-            nursery.start_soon(engine._worker.call, time.sleep, 0.2)
+            go_on = threading.Event()
+            nursery.start_soon(engine._worker.call, go_on.wait, 30)
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(broker.publish, "t", "under way")
             await trio.testing.wait_all_tasks_blocked()
             with trio.move_on_after(0.05) as scope:
                 await broker.publish("t", "cancelled")
             assert scope.cancelled_caught
+            go_on.set()
         last = await broker.publish("t", "last")
         ids = await ids_of(broker, "t")
         assert (len(ids), ids[-1]) == (2, last)
@@ -445,7 +448,8 @@ async def test_when_all_of_a_transaction_to_be_are_cancelled_the_next_one_is_wri
     async with open_broker(url) as broker:
         engine: Any = broker.engine
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(engine._worker.call, time.sleep, 0.1)
+            go_on = threading.Event()
+            nursery.start_soon(engine._worker.call, go_on.wait, 30)
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(broker.publish, "t", "under way")
             await trio.testing.wait_all_tasks_blocked()
@@ -460,6 +464,7 @@ async def test_when_all_of_a_transaction_to_be_are_cancelled_the_next_one_is_wri
                     assert broker.statistics().engine["waiting"] == 25
                     scope.cancel()
             assert broker.statistics().engine["waiting"] == 5
+            go_on.set()
         assert len(await ids_of(broker, "t")) == 6
 
 

@@ -225,7 +225,7 @@ async def test_no_generator_of_httpx_is_left_to_the_garbage_collector(pieces: in
             async with EventSource(url, client=client) as source:
                 await source.receive()
             await left()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while server.open:
                 await trio.sleep(0.01)
 

@@ -1,5 +1,6 @@
 """Plain ASGI, over every version of HTTP: on Hypercorn, and on anycorn, a fork of it on anyio."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.need import need
+from tests.support.processes import Process
 from tests.support.raw import read_to_end, read_until, send_request
 
 every_server = pytest.mark.parametrize("server", ["hypercorn", "anycorn"])
@@ -68,16 +70,16 @@ async def test_http2_over_tls(server: str, certificate: Certificate) -> None:
 
 @every_server
 async def test_a_client_that_leaves_over_http2_and_over_tls(
-    server: str, certificate: Certificate
+    server: str, certificate: Certificate, tmp_path: Path
 ) -> None:
     async with serve(server, certificate=certificate) as running:
         for version in ["--http2", "--http1.1"]:
             [program] = need("curl")
-            arguments = ["-sN", version, "--cacert", str(certificate.authority)]
-            with trio.move_on_after(2) as scope:
-                await trio.run_process([program, *arguments, f"{running.url}/endless"])
-            assert scope.cancelled_caught
-        await running.process.wait_for_log("/endless ended: disconnected", count=2, within=5)
+            command = [program, "-sN", version, "--cacert", str(certificate.authority)]
+            client = await Process.start([*command, f"{running.url}/endless"], tmp_path / version)
+            await client.wait_for_log("data: 3\n")
+            await client.kill()
+        await running.process.wait_for_log("/endless ended: disconnected", count=2)
 
 
 @every_server
@@ -107,7 +109,7 @@ async def test_the_lifespan_frames_all_requests_and_the_server_ends_soon(server:
         await read_until(stream, b"data: 3\n")
         start = trio.current_time()
         await running.process.stop()
-        assert trio.current_time() - start < 3
+        assert trio.current_time() - start < 15
         log = running.process.log()
         assert log.index("the lifespan has begun") < log.index("/endless ended: shutdown")
         if server == "hypercorn":  # anycorn ends before its lifespan does

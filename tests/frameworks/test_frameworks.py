@@ -37,8 +37,8 @@ def serve(name: str, **options: Any) -> Any:
 
 
 async def ends(client: httpx.AsyncClient, count: int) -> list[str]:
-    """How that many streams ended, waiting at most 5 s for it."""
-    with trio.fail_after(5):
+    """How that many streams ended, once they have."""
+    with trio.fail_after(30):
         while len(ended := (await client.get("/ended")).json()) < count:
             await trio.sleep(0.02)
     return [end["outcome"] for end in ended]
@@ -64,10 +64,15 @@ async def test_a_stream_answers_whole_with_its_headers_and_keeps_the_connection(
 @every_app
 async def test_a_request_whose_body_the_endpoint_has_read_ends_at_once(name: str) -> None:
     async with serve(name) as server, server.client() as client:
-        start = trio.current_time()
-        response = await client.post("/echo", json={"text": "hello"})
-        assert response.text == "retry: 3000\ndata: hello\n\n"
-        assert trio.current_time() - start < 0.9
+        took: list[float] = []
+        # A second would be waited for a body that has not ended: each time. One time, then, on a
+        # machine that may have other things to do, it has to be less.
+        while not took or (took[-1] >= 0.9 and len(took) < 10):
+            start = trio.current_time()
+            response = await client.post("/echo", json={"text": "hello"})
+            assert response.text == "retry: 3000\ndata: hello\n\n"
+            took.append(trio.current_time() - start)
+        assert took[-1] < 0.9, took
 
 
 @every_app
@@ -115,7 +120,7 @@ async def compressed(server: Server, path: str) -> tuple[httpx.Response, list[fl
     """The answer to a client that takes gzip, and how long after the first each chunk came."""
     times = []
     async with (
-        server.client(timeout=5) as client,
+        server.client() as client,
         client.stream("GET", path, headers={"accept-encoding": "gzip"}) as response,
     ):
         async for _ in response.aiter_bytes():

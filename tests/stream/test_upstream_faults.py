@@ -99,7 +99,7 @@ async def test_an_error_page_that_never_ends_is_waited_for_a_second() -> None:
     began = trio.current_time()
     async with asking(respond) as client:
         assert client.status == 502
-        assert 0.9 < trio.current_time() - began < 3
+        assert 0.9 < trio.current_time() - began < 15
 
 
 async def test_without_a_served_stream_it_is_an_error_of_its_own() -> None:

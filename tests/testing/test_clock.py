@@ -40,7 +40,7 @@ async def test_its_wait_for_room_is_jumped_over(autojump_clock: trio.testing.Moc
             await trio.sleep(60)
     assert stream.outcome == "stalled"
     assert 600 <= trio.current_time() - began < 700
-    assert time.perf_counter() - began_really < 10
+    assert time.perf_counter() - began_really < 60
 
 
 async def test_a_thread_of_ones_own_is_held_by_hand(autojump_clock: trio.testing.MockClock) -> None:

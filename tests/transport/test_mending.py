@@ -90,7 +90,7 @@ async def test_in_the_middle_of_a_write_it_is_closed_at_once() -> None:
 
     async with looking(look) as port, await trio.open_tcp_stream("127.0.0.1", port) as client:
         await send_request(client, "/")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await ended.wait()
 
 
@@ -114,7 +114,7 @@ async def test_what_is_meant_for_an_http2_stream_that_has_ended_is_dropped() -> 
     ):
         response = await client.until_ended(await client.request("/"))
         assert response.ended
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await looked.wait()
 
 
