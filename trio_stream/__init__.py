@@ -16,7 +16,7 @@ from .broker import (
     presence_topic,
 )
 from .client import AttemptEnded, AttemptOpened, EventSource, ReadyState, ReconnectPolicy
-from .codec import EncodedEvent, EventStreamDecoder, ServerSentEvent, encode
+from .codec import DroppedInput, EncodedEvent, EventStreamDecoder, ServerSentEvent, encode
 from .errors import (
     BrokerError,
     BrokerInUseError,
@@ -26,6 +26,7 @@ from .errors import (
     ContentTypeError,
     EventTooLargeError,
     GapError,
+    IncompleteStreamError,
     InvalidRequestError,
     RedirectError,
     RemoteProtocolError,
@@ -62,11 +63,13 @@ __all__ = [
     "BrokerUnavailableError",
     "ConnectionLostError",
     "ContentTypeError",
+    "DroppedInput",
     "EncodedEvent",
     "EventSource",
     "EventStreamDecoder",
     "EventTooLargeError",
     "GapError",
+    "IncompleteStreamError",
     "InvalidRequestError",
     "LimitStatistics",
     "Member",

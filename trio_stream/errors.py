@@ -5,7 +5,8 @@
     TrioStreamError
     ├── RemoteProtocolError         the peer broke the wire format
     │   ├── EventTooLargeError      it sent more than this side agreed to hold
-    │   ├── ContentTypeError        it was asked for an event stream and sent something else
+    │   ├── IncompleteStreamError   its stream ended, though properly, before what it held did
+    │   ├── ContentTypeError        what it sent is not of a kind that was asked for
     │   └── RedirectError           its redirects lead nowhere
     ├── UpstreamStatusError         a server that was asked for a stream answered with an error
     ├── InvalidRequestError         a request cannot be sent as it is; it is a ValueError, too
@@ -39,6 +40,7 @@ __all__ = [
     "ContentTypeError",
     "EventTooLargeError",
     "GapError",
+    "IncompleteStreamError",
     "InvalidRequestError",
     "RedirectError",
     "RemoteProtocolError",
@@ -81,8 +83,26 @@ class EventTooLargeError(RemoteProtocolError):
 _ARTICLE = {"line": "a", "event": "an"}
 
 
+class IncompleteStreamError(RemoteProtocolError):
+    """A stream ended as if it were complete, but what came last was not.
+
+    In the middle of an event or a value, or with lines that are no event, such as an error as JSON.
+
+    Attributes:
+      url: what was asked, as `UpstreamStatusError.url` is.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = shown_url(url)
+        super().__init__(f"{self.url} {reason}")
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[IncompleteStreamError], tuple[str, str]]:
+        return (type(self), (self.url, self.reason))
+
+
 class ContentTypeError(RemoteProtocolError):
-    """The server was asked for an event stream and answered with something else.
+    """A server's answer is of another kind than what was asked for: an event stream, mostly.
 
     Attributes:
       url: what was asked, after redirects, as `UpstreamStatusError.url` is.
@@ -90,15 +110,22 @@ class ContentTypeError(RemoteProtocolError):
       body: the beginning of what it said, where it was read. Never shown to a client of a proxy.
     """
 
-    def __init__(self, url: str, content_type: str, body: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        content_type: str,
+        body: str = "",
+        hint: str = "an event stream is 'text/event-stream'",
+    ) -> None:
         self.url = shown_url(url)
         what = f"answered with {content_type[:80]!r}" if content_type else "named no content type"
-        super().__init__(f"{self.url} {what}; an event stream is 'text/event-stream'")
+        super().__init__(f"{self.url} {what}; {hint}")
         self.content_type = content_type
         self.body = body
+        self.hint = hint
 
-    def __reduce__(self) -> tuple[type[ContentTypeError], tuple[str, str, str]]:
-        return (type(self), (self.url, self.content_type, self.body))
+    def __reduce__(self) -> tuple[type[ContentTypeError], tuple[str, str, str, str]]:
+        return (type(self), (self.url, self.content_type, self.body, self.hint))
 
 
 class RedirectError(RemoteProtocolError):

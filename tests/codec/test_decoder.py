@@ -218,10 +218,10 @@ def test_line_limit_is_the_event_limit_unless_given() -> None:
         EventStreamDecoder(max_event_bytes=50).feed(b"x" * 51)
 
 
-def test_default_limit_is_16_mib() -> None:
+def test_default_limit_is_32_mib() -> None:
     decoder = EventStreamDecoder()
-    assert decoder.feed(b"x" * 2**24) == []
-    with pytest.raises(EventTooLargeError, match=str(2**24)):
+    assert decoder.feed(b"x" * 2**25) == []
+    with pytest.raises(EventTooLargeError, match=str(2**25)):
         decoder.feed(b"x")
 
 

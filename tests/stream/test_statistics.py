@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from tests.stream.helpers import PRIMER
-from trio_stream import Stream
+from trio_stream import DroppedInput, Stream
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -23,6 +23,7 @@ async def test_before_it_is_served_nothing_has_happened() -> None:
         "peak_queued": 1,
         "seconds_open": 0.0,
         "outcome": None,
+        "dropped": dataclasses.asdict(DroppedInput()),
     }
 
 

@@ -48,7 +48,7 @@ async def test_an_event_stream_is_passed_on_event_by_event(
         "text/event-stream",
         b": a comment\n\nid: 1\nevent: tick\nda",
         b"ta: one\r\ndata: two\n\n",
-        b"\n\ndata:three\n\ndata: never finished",
+        b"\n\ndata:three\n\n: never finished",
     )
     async with upstream(respond) as server, module.AsyncClient() as http:
         response = await http.send(http.build_request("GET", server.url), stream=True)
@@ -74,11 +74,21 @@ async def test_an_event_comes_as_soon_as_upstream_has_sent_it(module: Any) -> No
             assert (await client.receive_event()).data == "one"
 
 
-async def test_names_ids_and_retry_are_kept() -> None:
+async def test_names_and_ids_are_kept_and_a_retry_is_not() -> None:
     body = await proxied_body(
         httpx, answer("text/event-stream", b"retry: 700\nid: 1\nevent: a\ndata: x\n\ndata: y\n\n")
     )
-    assert body == PRIMER + b"id: 1\nevent: a\nretry: 700\ndata: x\n\nid: 1\ndata: y\n\n"
+    assert body == PRIMER + b"id: 1\nevent: a\ndata: x\n\nid: 1\ndata: y\n\n"
+
+
+@pytest.mark.parametrize(("retry", "passed_on"), [(700, 700), (1, 500), (10**9, 3_600_000)])
+async def test_a_retry_is_passed_on_where_that_is_wanted(retry: int, passed_on: int) -> None:
+    body = await proxied_body(
+        httpx,
+        answer("text/event-stream", b"retry: %d\ndata: x\n\nretry: %d\n\n" % (retry, retry)),
+        relay_retry=True,
+    )
+    assert body == PRIMER + b"retry: %d\ndata: x\n\n" % passed_on
 
 
 async def test_the_streams_own_event_and_retry_replace_upstreams() -> None:
@@ -93,7 +103,7 @@ async def test_the_streams_own_event_and_retry_replace_upstreams() -> None:
 
 async def test_an_id_or_retry_without_data_is_passed_on() -> None:
     respond = answer("text/event-stream", b"id: 7\nretry: 800\n\n")
-    async with proxied(httpx, respond) as (client, _, _):
+    async with proxied(httpx, respond, relay_retry=True) as (client, _, _):
         assert [event async for event in client.events()] == []
         assert client.last_event_id == "7"
         assert client.retry == 800
@@ -156,7 +166,7 @@ async def test_json_lines_as_json_lines() -> None:
     body = await proxied_body(
         httpx, answer("application/x-ndjson", b'{"a": 1}\nnot JSON\n'), format="ndjson"
     )
-    assert body == b'{"a":1}\n"not JSON"\n'
+    assert body == b'{"a": 1}\n"not JSON"\n'
 
 
 @both

@@ -14,7 +14,6 @@ from tests.stream.helpers import PRIMER
 from tests.stream.upstream_server import answer, chunk, head, upstream
 from tests.support.tasks import NothingLeft
 from trio_stream import EventTooLargeError, Stream, UpstreamStatusError
-from trio_stream.stream.source import upstream as upstream_source
 from trio_stream.testing import connect
 from trio_stream.testing.client import Client
 
@@ -165,18 +164,37 @@ async def test_its_own_error_reaches_the_log(module: Any) -> None:
             await read(server.url)
 
 
-async def test_an_upstream_that_floods_one_line_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("content_type", "piece", "what"),
+    [
+        ("application/x-ndjson", b"x" * 600, "a line"),
+        ("application/json", b'{"' + b"x" * 600, "an event"),
+        ("text/event-stream", b"data: " + b"x" * 600, "a line"),
+        ("text/event-stream", b"data: " + b"x" * 600 + b"\n", "an event"),
+    ],
+)
+async def test_an_upstream_that_floods_one_event_is_cut_off(
+    content_type: str, piece: bytes, what: str
 ) -> None:
-    monkeypatch.setattr(upstream_source, "MAX_LINE_BYTES", 1000)
-
     async def read(url: str) -> None:
-        async with httpx.AsyncClient() as http, connect(stream_of(http, url)) as client:
+        async with (
+            httpx.AsyncClient() as http,
+            connect(stream_of(http, url, max_event_bytes=1000)) as client,
+        ):
             await client.read()
 
-    async with upstream(answer("application/x-ndjson", b"x" * 600, b"x" * 600)) as server:
-        with pytest.raises(EventTooLargeError, match="a line of more than 1000 bytes"):
+    async with upstream(answer(content_type, piece, piece)) as server:
+        with pytest.raises(EventTooLargeError, match=f"{what} of more than 1000 bytes"):
             await read(server.url)
+
+
+async def test_who_comes_back_gets_past_an_event_that_is_too_large() -> None:
+    wire = b"id: 1\ndata: x\n\nid: 2\ndata: " + b"x" * 1000
+    async with upstream(answer("text/event-stream", wire)) as server, httpx.AsyncClient() as http:
+        stream = stream_of(http, server.url, max_event_bytes=100)
+        async with connect(stream, raise_app_exceptions=False) as client:
+            assert [event.data async for event in client.events()] == ["x"]
+            assert (client.ended, client.last_event_id) == ("broken", "2")
 
 
 async def test_a_slow_upstream_that_goes_silent_times_out_and_breaks_the_stream() -> None:

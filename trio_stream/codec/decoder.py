@@ -17,9 +17,9 @@ from .event import ServerSentEvent
 
 __all__ = ["DEFAULT_MAX_EVENT_BYTES", "EventStreamDecoder"]
 
-#: 16 MiB: sixteen times what any image, model answer or HTML fragment in an event tends to need,
+#: 32 MiB: half as much again as the largest events seen, pictures of image models in base64,
 #: and what a process can lose to one bad peer without noticing.
-DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
+DEFAULT_MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 # Quantifiers that end in "+" never give back what they took, so no input costs more than O(n). "."
 # is all but LF; NULs, which an id must not hold, are looked for apart.
@@ -41,7 +41,7 @@ class EventStreamDecoder:
     """Turns the bytes of an event stream into its events, however the bytes are cut up.
 
     What it holds between two calls is at most one unfinished line and the data of one unfinished
-    event: ``max_line_bytes + max_event_bytes``, with the defaults 32 MiB, and an eighth more
+    event: ``max_line_bytes + max_event_bytes``, with the defaults 64 MiB, and an eighth more
     while they grow; and after an `EventTooLargeError`, until it is fed again, what came behind.
 
     Args:

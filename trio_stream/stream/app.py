@@ -6,10 +6,10 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from ..transport.hypercorn import listen_in_worker
-from .options import StreamKind, StreamOptions
+from .options import StreamKeywords, StreamKind, StreamOptions
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StreamApp:
         event: str | None = None,
         retry: int | None = None,
         lifespan: Lifespan | None = None,
-        **options: Any,
+        **options: Unpack[StreamKeywords],
     ) -> None:
         if not callable(callback):
             raise TypeError(
@@ -86,7 +86,7 @@ def stream_app(
     event: str | None = None,
     retry: int | None = None,
     lifespan: Lifespan | None = None,
-    **options: Any,
+    **options: Unpack[StreamKeywords],
 ) -> Callable[[Callback], StreamApp]: ...
 def stream_app(
     callback: Callback | None = None, /, **options: Any

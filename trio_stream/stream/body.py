@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -67,6 +68,11 @@ class ResponseBody:
                 self._pieces = iter((chunk,)) if self._coding is None else self._coding.undo(chunk)
             except CodingError as exc:
                 raise self._decoding_error(str(exc)) from exc
+
+    def unread(self, data: bytes) -> None:
+        """Give these bytes again, before all others."""
+        if data:
+            self._pieces = chain((data,), self._pieces)
 
     def _end(self) -> None:
         coding, self._coding = self._coding, None

@@ -6,12 +6,15 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from ..codec import Format, ServerSentEvent, get_format
+from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
+from ..codec.readings import ReadAs, check_read_as
 from .limits import StreamLimits
+from .source.contract import UpstreamOptions
 
-__all__ = ["ErrorEvent", "Headers", "StreamKind", "StreamOptions"]
+__all__ = ["ErrorEvent", "Headers", "StreamKeywords", "StreamKind", "StreamOptions"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
@@ -34,9 +37,31 @@ _STREAM_HEADERS = {
 }
 
 
+class StreamKeywords(TypedDict, total=False):
+    """The keywords of `Stream` that hold for its whole life; see there for what each means."""
+
+    format: Literal["sse", "ndjson", "text", "bytes"]
+    ping: float | None
+    stall_timeout: float | None
+    buffer: int
+    buffer_bytes: int
+    max_duration: float | None
+    expires_at: float | None
+    ids: Callable[[], str | int] | None
+    error_event: ErrorEvent | None
+    drain_timeout: float
+    limits: StreamLimits | None
+    on_end: Callable[[Any], None] | None
+    status: int
+    headers: Headers | None
+    read_as: ReadAs | None
+    max_event_bytes: int
+    relay_retry: bool
+
+
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """The keywords of `Stream` that hold for its whole life; see there for what each means."""
+    """What the keywords of `Stream` that hold for its whole life come to."""
 
     format: Format
     ping: float | None
@@ -52,6 +77,8 @@ class StreamOptions:
     on_end: Callable[[Any], None] | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
+    chose_content_type: bool
+    upstream: UpstreamOptions
 
     @classmethod
     def checked(
@@ -71,22 +98,20 @@ class StreamOptions:
         on_end: Callable[[Any], None] | None = None,
         status: int = 200,
         headers: Headers | None = None,
+        read_as: ReadAs | None = None,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        relay_retry: bool = False,
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
         if not wire.has_fields:
             _refuse_event_fields(wire.name, ids=ids, error_event=error_event)
-        _check_seconds_or_none("ping", ping, "None turns pings off")
-        _check_seconds_or_none("stall_timeout", stall_timeout, "None waits for ever")
-        _check_seconds_or_none("max_duration", max_duration, "None means no limit")
-        _check_seconds_or_none("expires_at", expires_at, "as time.time() gives them")
+        _check_times(ping, stall_timeout, max_duration, expires_at)
         _check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", least=0.0)
         _check_count("buffer", buffer)
         _check_count("buffer_bytes", buffer_bytes)
-        if not isinstance(error_event, ServerSentEvent):
-            _check_callable("error_event", error_event, "takes the exception, or a ServerSentEvent")
-        _check_callable("ids", ids, "returns the next id")
-        _check_callable("on_end", on_end, "takes the stream")
+        _check_callables(ids, error_event, on_end)
+        chosen = _checked_headers(headers)
         return cls(
             format=wire,
             ping=ping,
@@ -101,7 +126,9 @@ class StreamOptions:
             limits=limits,
             on_end=on_end,
             status=_check_status(status),
-            headers=_all_headers(wire, headers),
+            headers=_all_headers(wire, chosen),
+            chose_content_type=any(name == b"content-type" for name, _ in chosen),
+            upstream=_upstream_options(wire, read_as, max_event_bytes, relay_retry),
         )
 
 
@@ -118,12 +145,42 @@ class StreamKind:
     retry: int | None
 
 
+def _upstream_options(
+    wire: Format, read_as: ReadAs | None, max_event_bytes: int, relay_retry: bool
+) -> UpstreamOptions:
+    _check_count("max_event_bytes", max_event_bytes)
+    if read_as is not None:
+        check_read_as(read_as)
+        if wire.name == "bytes":
+            raise TypeError("format='bytes' passes on what comes: there is no read_as in it")
+    return UpstreamOptions(read_as or "auto", max_event_bytes, relay_retry)
+
+
 def _refuse_event_fields(name: str, **given: object) -> None:
     for keyword, value in given.items():
         if value is not None:
             raise TypeError(
                 f"{keyword}= needs format='sse': a {name} stream has no events that could carry it"
             )
+
+
+def _check_times(
+    ping: float | None,
+    stall_timeout: float | None,
+    max_duration: float | None,
+    expires_at: float | None,
+) -> None:
+    _check_seconds_or_none("ping", ping, "None turns pings off")
+    _check_seconds_or_none("stall_timeout", stall_timeout, "None waits for ever")
+    _check_seconds_or_none("max_duration", max_duration, "None means no limit")
+    _check_seconds_or_none("expires_at", expires_at, "as time.time() gives them")
+
+
+def _check_callables(ids: object, error_event: object, on_end: object) -> None:
+    if not isinstance(error_event, ServerSentEvent):
+        _check_callable("error_event", error_event, "takes the exception, or a ServerSentEvent")
+    _check_callable("ids", ids, "returns the next id")
+    _check_callable("on_end", on_end, "takes the stream")
 
 
 def _check_callable(name: str, value: object, what: str) -> None:
@@ -162,9 +219,10 @@ def _check_status(status: int) -> int:
     return int(status)
 
 
-def _all_headers(wire: Format, given: Headers | None) -> tuple[tuple[bytes, bytes], ...]:
-    """The response's headers: the format's own, where ``given`` does not replace them."""
-    chosen = _checked_headers(given)
+def _all_headers(
+    wire: Format, chosen: list[tuple[bytes, bytes]]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The response's headers: the format's own, where ``chosen`` does not replace them."""
     names = {name for name, _ in chosen}
     defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
     ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from msgspec.structs import replace
 
-from ..codec import EncodedEvent, ServerSentEvent
+from ..codec import DroppedInput, EncodedEvent, ServerSentEvent
 from .sending import encode, flush_now, send_at_once, write_express
 from .state import StreamState
 
@@ -18,11 +18,23 @@ __all__ = ["StreamSink"]
 #: Seconds an automatic source may keep the processor while others wait.
 _SLICE = 0.001
 
+#: Milliseconds between which an upstream's `retry` is passed on: it is one server's wish for its
+#: own clients, who may be few, and not for ours.
+_SHORTEST_RETRY, _LONGEST_RETRY = 500, 3_600_000
+
 
 class StreamSink:
     """Where an automatic source puts its values: encodes them, and shares the processor."""
 
-    __slots__ = ("_channel", "_may_be_plain", "_offer", "_slice_end", "_state", "format")
+    __slots__ = (
+        "_channel",
+        "_may_be_plain",
+        "_offer",
+        "_slice_end",
+        "_state",
+        "format",
+        "upstream",
+    )
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
@@ -32,9 +44,14 @@ class StreamSink:
         self._may_be_plain = options.ids is None and options.format.has_fields
         self._slice_end = 0.0
         self.format = state.options.format.name
+        self.upstream = options.upstream
 
-    def ready(self) -> None:
+    def ready(self, content_type: str | None = None) -> None:
+        self._state.content_type = content_type
         self._state.release_headers()
+
+    def note_dropped(self, dropped: DroppedInput) -> None:
+        self._state.dropped = dropped
 
     def no_content(self) -> None:
         self._state.no_content = True
@@ -104,7 +121,9 @@ class StreamSink:
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
         state = self._state
         name = event.event if state.event is None else state.event
-        retry = event.retry if state.retry is None else None
+        retry = None
+        if event.retry is not None and self.upstream.relay_retry and state.retry is None:
+            retry = min(max(event.retry, _SHORTEST_RETRY), _LONGEST_RETRY)
         if event.data is None:
             if retry is None and event.id is None:
                 return None

@@ -14,7 +14,7 @@ from typing import Any, final
 
 import trio
 
-from ..codec import MAX_RETRY, encode_retry
+from ..codec import MAX_RETRY, DroppedInput, encode_retry
 from ..transport.base import ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
@@ -55,10 +55,12 @@ class StreamState:
         "channel",
         "clock",
         "connection",
+        "content_type",
         "deadline",
         "delivered",
         "drained_at",
         "draining",
+        "dropped",
         "ended_at",
         "entered",
         "event",
@@ -109,6 +111,7 @@ class StreamState:
         self.express = False
         self.expressed = 0
         self.written = 0
+        self.dropped = DroppedInput()  # by the decoder of an upstream
 
         # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
         # `writing` is the running writer's; `no_content` makes a 204 of headers not yet out, and
@@ -123,6 +126,7 @@ class StreamState:
         self.headers_held: trio.Event | None = None
         self.headers_out = False
         self.no_content = False
+        self.content_type: str | None = None  # the source's own, for `format="bytes"`
         self.answered = False
 
         # How it ends, and when, on Trio's clock. `drained_at`: when the producer's time after the
@@ -136,6 +140,10 @@ class StreamState:
         self.stall_limit = options.stall_timeout
 
     # How it begins.
+
+    def close_unserved(self) -> bool:
+        """Close a source that will not be run, without a Trio run; False if it must be awaited."""
+        return self.source is None or self.source.close_unawaited()
 
     def use_once(self, what: str) -> None:
         """It is served or entered from now on; a second time is an error, which names the use."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from ..codec import DroppedInput
 from .outcome import Outcome
 from .state import StreamState
 
@@ -27,6 +28,8 @@ class StreamStatistics:
     seconds_open: float
     #: How it ended, or None while it has not.
     outcome: Outcome | None
+    #: What an upstream has sent that is in no event, over its last connection.
+    dropped: DroppedInput
 
 
 def statistics_of(state: StreamState) -> StreamStatistics:
@@ -39,6 +42,7 @@ def statistics_of(state: StreamState) -> StreamStatistics:
         peak_queued=channel.peak_events,
         seconds_open=_seconds_open(state),
         outcome=state.outcome,
+        dropped=state.dropped,
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 import trio
 
 from ..codec import check_event_name, check_retry
-from .limits import StreamLimits
-from .options import ErrorEvent, Headers, StreamKind, StreamOptions
+from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
 from .sending import encode, send_at_once
 from .serving import last_event_id, serve_asgi
@@ -56,6 +55,11 @@ class Stream:
       on_end: called with the stream once all of it has ended; what it raises is logged.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
+      read_as: what an upstream's response is, whatever it says: ``"sse"``, ``"json"``, ``"lines"``,
+        or ``"text"`` in chunks. ``"strict"`` goes by its content type alone, None, as ``"auto"``,
+        by its first bytes where that does not tell. What is none of them is a 502.
+      max_event_bytes: the largest event, line or value of a response.
+      relay_retry: whether an upstream's `retry`, between 500 and 3,600,000, is for our clients too.
 
     Memory: ``buffer_bytes``, or one larger event, waits at most, plus one unfinished write of the
     same size.
@@ -73,58 +77,26 @@ class Stream:
         *,
         event: str | None = None,
         retry: int | None = None,
-        format: Literal["sse", "ndjson", "text", "bytes"] = "sse",
-        ping: float | None = 15.0,
-        stall_timeout: float | None = 30.0,
-        buffer: int = 256,
-        buffer_bytes: int = 2**20,
-        max_duration: float | None = None,
-        expires_at: float | None = None,
-        ids: Callable[[], str | int] | None = None,
-        error_event: ErrorEvent | None = None,
-        drain_timeout: float = 0.0,
-        limits: StreamLimits | None = None,
-        on_end: Callable[[Stream], None] | None = None,
-        status: int = 200,
-        headers: Headers | None = None,
+        **options: Unpack[StreamKeywords],
     ) -> None:
         if isinstance(source, StreamKind):
             kind, source = source, source.callback
-            options, event, retry = kind.options, kind.event, kind.retry
+            checked, event, retry = kind.options, kind.event, kind.retry
         else:
-            options = StreamOptions.checked(
-                format=format,
-                ping=ping,
-                stall_timeout=stall_timeout,
-                buffer=buffer,
-                buffer_bytes=buffer_bytes,
-                max_duration=max_duration,
-                expires_at=expires_at,
-                ids=ids,
-                error_event=error_event,
-                drain_timeout=drain_timeout,
-                limits=limits,
-                on_end=on_end,
-                status=status,
-                headers=headers,
-            )
+            checked = StreamOptions.checked(**options)
         if isinstance(source, Stream):
             raise TypeError("a Stream cannot be the source of a Stream: hand over its own source")
-        self._state = StreamState(source, options, weakref.ref(self))
+        self._state = StreamState(source, checked, weakref.ref(self))
         self.event = event
         self.retry = retry
 
     def __del__(self) -> None:
         # Also called when the constructor has raised: the slot may be empty.
         state: StreamState | None = getattr(self, "_state", None)
-        if state is not None and state.source is not None and not state.source.close_unawaited():
-            warnings.warn(
-                f"{self!r} was never served, and its source cannot be closed without awaiting: "
-                "serve it, or enter it with `async with`",
-                ResourceWarning,
-                source=self,
-                stacklevel=1,
-            )
+        if state is not None and not state.close_unserved():
+            text = f"{self!r} was never served, and its source cannot be closed without awaiting: "
+            text += "serve it, or enter it with `async with`"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
 
     # Sending.
 

@@ -10,6 +10,7 @@ import outcome
 import trio
 
 from ..codec import encode_retry, join_events
+from ..privacy import shown_text
 from ..transport.base import LARGE
 from .foreign import failure_status
 from .outcome import Outcome
@@ -91,7 +92,7 @@ async def _answer_instead(state: StreamState, transport: Transport) -> bool:
 
 async def _begin(state: StreamState, transport: Transport) -> None:
     state.headers_out = True
-    await transport.start(state.options.status, state.options.headers)
+    await transport.start(state.options.status, _headers(state))
     primer = _primer(state)
     data = join_events(state.channel.take())
     state.written += len(primer) + len(data)
@@ -101,11 +102,21 @@ async def _begin(state: StreamState, transport: Transport) -> None:
     await transport.write(primer + data)
 
 
+def _headers(state: StreamState) -> Headers:
+    """The response's headers: a source's content type for one that nobody has chosen."""
+    headers = state.options.headers
+    if state.content_type is None or state.options.chose_content_type:
+        return headers
+    others = (pair for pair in headers if pair[0] != b"content-type")
+    return ((b"content-type", state.content_type.encode("latin-1", "replace")), *others)
+
+
 async def _write_failure(state: StreamState, transport: Transport, failure: BaseException) -> None:
     """Answer with an error status: nothing has been sent, so the client can be told."""
     status, retry_after = failure_status(failure)
     if status != 500:
-        log.error("answered %d, because the stream's upstream failed: %r", status, failure)
+        shown = shown_text(repr(failure))
+        log.error("answered %d, because the stream's upstream failed: %s", status, shown)
         state.answered = True
     await transport.start(status, _plain_headers(retry_after))
     await transport.write(f"{status} {HTTPStatus(status).phrase}\n".encode())

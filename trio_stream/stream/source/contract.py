@@ -10,13 +10,15 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import trio
 
-from ...codec import EncodedEvent, ServerSentEvent
+from ...codec import DroppedInput, EncodedEvent, ServerSentEvent
+from ...codec.readings import ReadAs
 
-__all__ = ["CLOSE_TIMEOUT", "Sink", "Source", "close_within"]
+__all__ = ["CLOSE_TIMEOUT", "Sink", "Source", "UpstreamOptions", "close_within"]
 
 log = logging.getLogger("trio_stream")
 
@@ -25,8 +27,21 @@ log = logging.getLogger("trio_stream")
 CLOSE_TIMEOUT = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamOptions:
+    """What a stream was told about its upstream; see `Stream` for what each means."""
+
+    read_as: ReadAs
+    max_event_bytes: int
+    relay_retry: bool
+
+
 class Sink(Protocol):
     """Where a source puts its values."""
+
+    @property
+    def upstream(self) -> UpstreamOptions:
+        """What the stream was told about its upstream."""
 
     @property
     def format(self) -> str:
@@ -59,10 +74,20 @@ class Sink(Protocol):
         """Count ``count`` events more than were put, because several were put as one."""
 
     def relay(self, event: ServerSentEvent, /) -> Awaitable[None] | None:
-        """`put` for an event of an upstream's: the stream's own event and retry replace its."""
+        """`put` for an event of an upstream's.
 
-    def ready(self) -> None:
-        """The source is known to be good: the response's headers may go out."""
+        The stream's own event and retry replace its; its retry is passed on where that is wanted.
+        """
+
+    def note_dropped(self, dropped: DroppedInput, /) -> None:
+        """Keep what an upstream has sent that is in no event, for the stream's statistics."""
+
+    def ready(self, content_type: str | None = None) -> None:
+        """The source is known to be good: the response's headers may go out.
+
+        Args:
+          content_type: what it is, where neither the user nor the stream's format says.
+        """
 
     def no_content(self) -> None:
         """There is nothing, and there never will be: the source returns without `ready` or `put`.

@@ -1,29 +1,38 @@
 """Upstream HTTP responses, proxied: httpx and httpx2 alike.
 
 An upstream event stream is decoded and passed on event by event, so that pings, ids and reconnects
-are this stream's own business; NDJSON goes line by line, anything else chunk by chunk as text.
+are this stream's own business; JSON goes value by value, lines one by one, other text chunk by
+chunk. What is no text goes through as bytes, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
 
 import httpx
 import msgspec
 
-from ...codec import EventStreamDecoder, ServerSentEvent
-from ...errors import EventTooLargeError, UpstreamStatusError
+from ...codec import EncodedEvent, EventStreamDecoder, ServerSentEvent
+from ...codec.media_type import Kind, choose_kind, declared_kind, sniff
+from ...codec.readings import ChunkReading, JsonReading, LineReading, Reading
+from ...errors import (
+    ContentTypeError,
+    EventTooLargeError,
+    IncompleteStreamError,
+    UpstreamStatusError,
+)
 from ...privacy import log_excerpt, shown_url
 from ..body import ResponseBody, read_excerpt
 from ..foreign import close_response, http_modules
-from .bytestream import forward_bytes, forward_text
+from .bytestream import forward_bytes
 from .contract import Sink, close_within
+from .dropping import DropReport, incomplete
 
 __all__ = ["UpstreamSource", "is_response"]
 
-#: The longest NDJSON line, as for the decoder of event streams: an upstream must not fill memory.
-MAX_LINE_BYTES = 16 * 2**20
+log = logging.getLogger("trio_stream")
 
 
 def is_response(source: object) -> bool:
@@ -43,6 +52,8 @@ class UpstreamSource:
                 "and client.send(request, stream=True)"
             )
         self._response = response
+        self._url = shown_url(str(response.url)) if _was_asked(response) else "an upstream"
+        self._content_type: str = response.headers.get("content-type", "")
         self._body: ResponseBody | None = None
 
     async def run(self, sink: Sink) -> None:
@@ -54,13 +65,12 @@ class UpstreamSource:
                 sink.no_content()
                 return
             self._body = ResponseBody(response, any_coding=True)
-            sink.ready()
-            await _forward(_media_type(response), response.charset_encoding, self._body, sink)
+            await self._forward(self._body, sink)
         finally:
             await (close_response(response) if self._body is None else self._body.aclose())
 
     async def aclose(self) -> None:
-        await close_within(self._response, f"the response of {shown_url(str(self._response.url))}")
+        await close_within(self._response, f"the response of {self._url}")
 
     def close_unawaited(self) -> bool:
         return self._response.is_closed
@@ -70,86 +80,162 @@ class UpstreamSource:
         response = self._response
         retry_after = response.headers.get("retry-after")
         body = await read_excerpt(response)
-        error = UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
-        log_excerpt(f"{error.url} said", body)
-        return error
+        log_excerpt(f"{self._url} said", body)
+        return UpstreamStatusError(self._url, response.status_code, retry_after, body)
+
+    async def _forward(self, body: ResponseBody, sink: Sink) -> None:
+        if sink.format == "bytes":
+            sink.ready(self._content_type or None)
+            await forward_bytes(body, sink)
+            return
+        kind = await self._find_kind(body, sink)
+        sink.ready()
+        if kind == "sse":
+            await self._forward_events(body, sink)
+            return
+        reading = self._reading(kind, sink)
+        async for chunk in body:
+            for text in reading.feed(chunk):
+                if (wait := _put(text, sink, kind)) is not None:
+                    await wait
+        for text in reading.end():
+            if (wait := _put(text, sink, kind)) is not None:
+                await wait
+        if reading.unfinished:
+            raise IncompleteStreamError(self._url, "ended in the middle of a value, which is lost")
+
+    # What it is.
+
+    async def _find_kind(self, body: ResponseBody, sink: Sink) -> Kind:
+        """What the body is read as. For that its beginning may be waited for."""
+        read_as, declared = sink.upstream.read_as, declared_kind(self._content_type)
+        if read_as not in ("auto", "strict"):
+            return cast(Kind, read_as)
+        if declared == "sse" and sink.format != "text":
+            return "sse"
+        begin, seen = b"", None
+        while declared != "binary" and seen is None:
+            piece = await anext(body, b"")
+            begin += piece
+            seen = sniff(begin, final=not piece)
+        body.unread(begin)
+        kind: Kind | None
+        if sink.format == "text":
+            kind = None if "binary" in (declared, seen) and declared != "text" else "text"
+        else:
+            kind = choose_kind(declared, seen or "binary", strict=read_as == "strict")
+        if kind is None:
+            raise self._refusal(begin)
+        if kind != declared and sink.format != "text":
+            self._tell(kind)
+        return kind
+
+    def _refusal(self, begin: bytes) -> ContentTypeError:
+        text = begin.decode("utf-8", "replace")
+        log_excerpt(f"{self._url} said", text)
+        hint = 'Stream(read_as=) says what it is, format="bytes" passes it on as it is'
+        return ContentTypeError(self._url, self._content_type, text, hint)
+
+    def _tell(self, kind: Kind) -> None:
+        log.warning(
+            "%s sends what looks like %s as %r, and it is read as that; read_as=%r says that it is",
+            self._url,
+            _NAMES[kind],
+            self._content_type[:80],
+            kind,
+        )
+
+    def _reading(self, kind: Kind, sink: Sink) -> Reading:
+        if kind == "json":
+            return JsonReading(sink.upstream.max_event_bytes)
+        if kind == "lines":
+            return LineReading(sink.upstream.max_event_bytes)
+        declared = declared_kind(self._content_type) != "unknown"
+        strict = not declared and sink.upstream.read_as != "text"
+        return ChunkReading(self._response.charset_encoding or "utf-8", strict=strict)
+
+    # Events.
+
+    async def _forward_events(self, chunks: AsyncIterator[bytes], sink: Sink) -> None:
+        decoder = EventStreamDecoder(max_event_bytes=sink.upstream.max_event_bytes)
+        report = DropReport(self._url, decoder)
+        place = _Place(decoder, sink)
+        try:
+            async for chunk in chunks:
+                for event in decoder.feed(chunk):
+                    place.passed(event)
+                    if (wait := _relay(event, sink)) is not None:
+                        await wait
+                report.look()
+                if (wait := place.catch_up()) is not None:
+                    await wait
+            decoder.feed(b"")  # tells of one that was too large, if it came last
+        except EventTooLargeError:
+            # Whoever comes back gets past it.
+            if (wait := place.catch_up()) is not None:
+                await wait
+            raise
+        finally:
+            sink.note_dropped(decoder.dropped)
+        if (error := incomplete(self._url, report.ended())) is not None:
+            raise error
+
+
+class _Place:
+    """A block without data is no event, but its id and retry are in force all the same."""
+
+    def __init__(self, decoder: EventStreamDecoder, sink: Sink) -> None:
+        self._decoder = decoder
+        self._sink = sink
+        self._id: str | int | None = None
+        self._retry: int | None = None
+
+    def passed(self, event: ServerSentEvent) -> None:
+        self._id = event.id
+        if event.retry is not None:
+            self._retry = event.retry
+
+    def catch_up(self) -> Awaitable[None] | None:
+        """Pass on what has changed since the last event."""
+        decoder = self._decoder
+        if decoder.retry == self._retry and decoder.last_event_id == self._id:
+            return None
+        self._retry, self._id = decoder.retry, decoder.last_event_id
+        if self._sink.format != "sse":
+            return None
+        return self._sink.relay(ServerSentEvent(id=self._id, retry=self._retry))
+
+
+_NAMES: dict[Kind, str] = {"sse": "an event stream", "json": "JSON", "text": "text"}
+
+
+def _was_asked(response: httpx.Response) -> bool:
+    try:
+        _ = response.request
+    except RuntimeError:  # httpx's, for a response that nobody has asked for, as in tests
+        return False
+    return True
 
 
 def _is_async(response: httpx.Response) -> bool:
     return response.is_stream_consumed or hasattr(response.stream, "__aiter__")
 
 
-def _media_type(response: httpx.Response) -> str:
-    content_type: str = response.headers.get("content-type", "")
-    return content_type.partition(";")[0].strip().lower()
-
-
-async def _forward(
-    media_type: str, charset: str | None, chunks: AsyncIterator[bytes], sink: Sink
-) -> None:
-    if sink.format == "bytes":
-        await forward_bytes(chunks, sink)
-    elif media_type == "text/event-stream" and sink.format != "text":
-        await _forward_events(chunks, sink)
-    elif media_type in {"application/x-ndjson", "application/jsonl", "application/ndjson"}:
-        await _forward_lines(chunks, sink)
-    else:
-        await forward_text(chunks, sink, charset or "utf-8")
-
-
-async def _forward_events(chunks: AsyncIterator[bytes], sink: Sink) -> None:
-    decoder = EventStreamDecoder()
-    retry: int | None = None
-    sent_id: str | int | None = None
-    async for chunk in chunks:
-        events = decoder.feed(chunk)
-        for event in events:
-            sent_id = event.id
-            retry = event.retry if event.retry is not None else retry
-            if (wait := _relay(event, sink)) is not None:
-                await wait
-        # A block without data is no event, but its id and retry are in force all the same.
-        if decoder.retry != retry or decoder.last_event_id != sent_id:
-            retry, sent_id = decoder.retry, decoder.last_event_id
-            if sink.format == "sse" and (
-                wait := sink.relay(ServerSentEvent(id=sent_id, retry=retry))
-            ):
-                await wait
-
-
 def _relay(event: ServerSentEvent, sink: Sink) -> Any:
     if sink.format == "sse":
         return sink.relay(event)
-    return sink.put(_as_json(event.data))
+    return _put(event.data, sink, "json")
 
 
-async def _forward_lines(chunks: AsyncIterator[bytes], sink: Sink) -> None:
-    rest: list[bytes] = []  # joined once a line is whole: repeated concatenation would be O(n^2)
-    size = 0
-    async for chunk in chunks:
-        first, *lines = chunk.split(b"\n")
-        rest.append(first)
-        size += len(first)
-        for line in lines:
-            if (wait := _put_line(b"".join(rest), sink)) is not None:
-                await wait
-            rest, size = [line], len(line)
-        if size > MAX_LINE_BYTES:
-            raise EventTooLargeError("line", MAX_LINE_BYTES)
-    if (wait := _put_line(b"".join(rest), sink)) is not None:
-        await wait
-
-
-def _put_line(line: bytes, sink: Sink) -> Any:
-    text = line.decode("utf-8", "replace").strip()
-    if not text:
-        return None
-    return sink.put(_as_json(text) if sink.format == "ndjson" else text)
+def _put(text: str, sink: Sink, kind: Kind) -> Any:
+    return sink.put(_as_json(text) if sink.format == "ndjson" and kind != "text" else text)
 
 
 def _as_json(text: str) -> Any:
     """Text that is JSON already is passed on as it is, where a JSON value is wanted."""
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        msgspec.json.decode(text, type=msgspec.Raw)
+        line = msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text
+    except (msgspec.DecodeError, RecursionError):
         return text
+    return EncodedEvent(line.encode() + b"\n", format="ndjson")
