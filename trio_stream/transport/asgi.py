@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
+from math import inf
 from typing import Any
 
+import outcome
 import trio
 
 from ..codec import EncodedEvent
-from .base import Headers
+from .base import ClientGone, Headers
 
 __all__ = [
     "PIECE",
@@ -30,15 +32,22 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-#: A write is cut into pieces of this size, because a client that takes one piece in time is slow,
-#: not stalled. ASGI tells nothing finer.
+#: A write is cut into pieces of at most this size, because a client that takes one piece in time is
+#: slow, not stalled, and ASGI tells nothing finer.
 PIECE = 2**16
+
+#: Bytes per second of a client that is not called stalled, however slow it is: so small are the
+#: first pieces, and those for clients who need long for larger ones.
+_SLOWEST = 8
 
 #: A response is not ended while the request's body still arrives: Hypercorn closes HTTP/1
 #: connections then, which may lose the response's end, and its HTTP/2 wants a request to be over
 #: before its response is. So much more of a body is read, and so long.
 _BODY_BYTES = 2**16
 _BODY_SECONDS = 1.0
+
+#: How long `receive` has to say that the client has left when a `send` has failed as if it had.
+_WORD_SECONDS = 1.0
 
 
 class AsgiTransport:
@@ -55,8 +64,13 @@ class AsgiTransport:
         "_body_waiter",
         "_ending",
         "_http_version",
+        "_looked",
+        "_patience",
+        "_piece",
         "_receive",
         "_send",
+        "_server_raises",
+        "_unseen",
         "last_write",
         "stuck_since",
     )
@@ -64,8 +78,16 @@ class AsgiTransport:
     #: Whether `write_nowait` may be tried.
     direct = False
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, stall_timeout: float = inf
+    ) -> None:
         self._http_version: str = scope.get("http_version", "1.1")
+        self._server_raises = _raises_after_disconnect(scope)
+        self._patience = stall_timeout
+        self._piece = _least_piece(stall_timeout)
+        #: What was left of an unfinished write at the last look, and `stuck_since` then.
+        self._unseen = 0
+        self._looked: float | None = None
         self._receive = receive
         self._send = send
         self.last_write = trio.current_time()
@@ -88,8 +110,18 @@ class AsgiTransport:
         )
 
     async def write(self, data: bytes | memoryview) -> None:
-        for piece in pieces(data, PIECE):
+        rest = data if len(data) <= self._piece else memoryview(data)
+        while len(rest) > self._piece:
+            piece, rest = bytes(rest[: self._piece]), rest[self._piece :]
+            begun = trio.current_time()
             await self._deliver(body_message(piece, more=True))
+            took = self.last_write - begun
+            if took < self._patience / 8:
+                self._piece = min(2 * self._piece, PIECE)
+            elif took > self._patience / 4:
+                self._piece = max(self._piece // 2, _least_piece(self._patience))
+        if rest:
+            await self._deliver(body_message(bytes(rest), more=True))
 
     @property
     def is_free(self) -> bool:
@@ -133,22 +165,35 @@ class AsgiTransport:
                 while True:
                     channel.receive_nowait()
 
-    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """A whole response at once, for one that is not streamed."""
+    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> bool:
+        """A whole response at once, for one that is not streamed; False if the client has left."""
+        heard: outcome.Outcome[None] | None = None
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                await self.wait_disconnected()
+                nonlocal heard
+                heard = await outcome.acapture(self.wait_disconnected)
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
-            try:
-                await self.start(status, headers)
-                await self.write(body)
-                await self.finish()
-            finally:
-                self.close()
+            # Both captured, so that nobody gets a group from this nursery.
+            said = await outcome.acapture(self._answer, status, headers, body)
             nursery.cancel_scope.cancel()
+        for result in (said, heard):
+            if isinstance(result, outcome.Error) and not isinstance(
+                result.error, trio.Cancelled | ClientGone
+            ):
+                result.unwrap()
+        await trio.lowlevel.checkpoint_if_cancelled()  # that was captured, too
+        return isinstance(said, outcome.Value)
+
+    async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+        try:
+            await self.start(status, headers)
+            await self.write(body)
+            await self.finish()
+        finally:
+            self.close()
 
     async def wait_disconnected(self) -> None:
         while True:
@@ -170,23 +215,70 @@ class AsgiTransport:
     def drop(self) -> None:
         """Cut a stalled client off. ASGI has no way to: its server has to notice."""
 
+    def look(self) -> None:
+        if self.stuck_since is None or (left := self._left()) is None:
+            return
+        if left < self._unseen or self.stuck_since != self._looked:
+            self.stuck_since = self._looked = trio.current_time()
+        self._unseen = left
+
+    def _left(self) -> int | None:
+        """How much of an unfinished write the client has not taken; None where that is unknown."""
+        return None
+
     def is_gone(self) -> bool:
         """Whether the client is known to be gone, though `receive` has not said so."""
         return False
 
     async def _deliver(self, message: Message) -> None:
+        # Not from within: a server that is cancelled there may have forgotten half of it.
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.stuck_since = trio.current_time()
         try:
             await self._pass_on(message)
-        except (OSError, trio.ClosedResourceError) as error:
-            # ASGI 2.4: "send() should raise OSError" after the client has gone.
-            raise trio.BrokenResourceError("the client is gone") from error
+        except ClientGone:
+            raise
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self.stuck_since = None
+            await self._judge(error)
+            raise
         finally:
             self.stuck_since = None
         self.last_write = trio.current_time()
 
+    async def _judge(self, error: Exception) -> None:
+        """Find out whether a `send` that failed says that the client has left.
+
+        It may as well be a middleware's own trouble, with its session store or a channel. When the
+        client has left `receive` says so too, and whoever waits for that cancels this.
+        """
+        if isinstance(error, OSError) and not self._server_raises:
+            return
+        await trio.sleep(_WORD_SECONDS)
+        if self._server_raises and _may_say_gone(error):
+            log.warning("taken for the client's leaving, though receive() is silent: %r", error)
+            raise ClientGone("the client is gone") from error
+
     async def _pass_on(self, message: Message) -> None:
         await self._send(message)
+
+
+def _least_piece(stall_timeout: float) -> int:
+    return int(min(max(_SLOWEST * stall_timeout, 1), PIECE))
+
+
+def _raises_after_disconnect(scope: Scope) -> bool:
+    """Whether the server may do as ASGI 2.4 says: "send() should raise OSError" then."""
+    version = str(scope.get("asgi", {}).get("spec_version", ""))
+    major, _, minor = version.partition(".")
+    return not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) >= (2, 4)
+
+
+def _may_say_gone(error: Exception) -> bool:
+    if not isinstance(error, OSError):
+        return True
+    lost = (BrokenPipeError, ConnectionAbortedError, ConnectionResetError)
+    return isinstance(error, lost) or error.errno is None  # of a server's own class
 
 
 def body_message(data: bytes, *, more: bool) -> Message:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import trio
+
 from ..codec import EncodedEvent
 
-__all__ = ["LARGE", "Headers", "ServerConnection", "Transport"]
+__all__ = ["LARGE", "ClientGone", "Headers", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -16,12 +18,17 @@ Headers = tuple[tuple[bytes, bytes], ...]
 LARGE = 2**16
 
 
+class ClientGone(trio.BrokenResourceError):
+    """A transport's own word that the client has left; no other error of a `send` says that."""
+
+
 class Transport(Protocol):
     """One response on its way to one client.
 
     `start`, `write`, `finish` and `abort` are called by one task, the writer, one after another.
-    `start`, `write` and `finish` raise `trio.BrokenResourceError` when the client is known to be
-    gone; a transport need not know, `wait_disconnected` is what tells.
+    `start`, `write` and `finish` raise `ClientGone` when the client is known to be gone; a
+    transport need not know, `wait_disconnected` is what tells. What else they raise is the
+    server's fault, or that of a middleware.
     """
 
     #: When bytes last left, by any path; Trio's clock, seconds.
@@ -48,7 +55,7 @@ class Transport(Protocol):
         An `EncodedEvent` goes to many clients, and keeps the form in which HTTP/1.1 writes it.
 
         When True, a part may still be unsent, which `stuck_since` tells and the next `write`,
-        even of nothing, sends. Raises `trio.BrokenResourceError` as the others do.
+        even of nothing, sends. Raises `ClientGone` as the others do.
         """
 
     def sender(self) -> Callable[[bytes], int] | None:
@@ -70,13 +77,22 @@ class Transport(Protocol):
         """End it so that the client can tell that something is missing, where that is possible."""
 
     def close(self) -> None:
-        """The stream is over, however it ended: nothing is written any more."""
+        """The stream is over, however it ended: nothing is written any more.
+
+        A response that has begun and was not ended by `finish` is broken off, as by `abort`.
+        """
 
     async def wait_disconnected(self) -> None:
         """Return when the client has gone, or when the response has ended."""
 
     def drop(self) -> None:
         """Cut a stalled client off at once, where the transport can; any task may call it."""
+
+    def look(self) -> None:
+        """Move `stuck_since` if the client has taken any of an unfinished write since last asked.
+
+        However little that is, and where the transport can see it.
+        """
 
     def is_gone(self) -> bool:
         """Ask whether the client has gone without `wait_disconnected` having noticed."""

@@ -32,7 +32,7 @@ def choose_transport(
     listen_in_worker()
     connection = find_connection(send) or scope.get("extensions", {}).get(CONNECTION)
     if not isinstance(connection, HypercornConnection):
-        return AsgiTransport(scope, receive, send), None
+        return AsgiTransport(scope, receive, send, stall_timeout), None
     mend(connection)
     kind = Http2Transport if connection.is_http2 else Http1Transport
     return kind(scope, receive, send, connection, stall_timeout), connection

@@ -26,7 +26,7 @@ try:
     from hypercorn.config import Config
     from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
     from hypercorn.protocol.h11 import H11Protocol
-    from hypercorn.protocol.http_stream import HTTPStream
+    from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
     from hypercorn.trio.task_group import TaskGroup
     from hypercorn.trio.tcp_server import TCPServer
     from hypercorn.trio.worker_context import EventWrapper, WorkerContext
@@ -34,6 +34,8 @@ except ImportError:  # they have moved
     _is_known = False
 else:
     _is_known = True
+
+from ..base import ClientGone
 
 if TYPE_CHECKING:
     from ..asgi import Send
@@ -63,6 +65,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 #: Seconds between two looks at what the kernel does not announce.
 _POLL = 0.01
+
+#: What an h11 connection is in before a response.
+_NOTHING_SENT = {h11.IDLE, h11.SEND_RESPONSE}
 
 #: Not every system has it.
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -106,7 +111,7 @@ def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
         _has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
         and _has(server, _close=MethodType)
         and _has(protocol, task_group=TaskGroup)
-        and _has(http, stream_id=int, scope=dict)
+        and _has(http, stream_id=int, scope=dict, closed=bool, state=ASGIHTTPState)
     ):
         return False
     if type(protocol) is H11Protocol:
@@ -128,7 +133,7 @@ def _has(owner: object, **attributes: type) -> bool:
 class HypercornConnection:
     """One request's way to its client: the stream, protocol, server and socket it goes through."""
 
-    __slots__ = ("http", "proof", "protocol", "server", "socket", "tls")
+    __slots__ = ("cut", "http", "proof", "protocol", "server", "socket", "streams", "tls")
 
     def __init__(
         self,
@@ -146,6 +151,22 @@ class HypercornConnection:
         self.tls = tls
         #: What `StreamMiddleware` is to see come out, and whether it has: see `proof.py`.
         self.proof: Any = None
+        #: Whether a stream answers this request, and whether it was left unfinished.
+        self.streams = False
+        self.cut = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of the response has been given to the protocol."""
+        if self.http.state is not ASGIHTTPState.REQUEST:
+            return True
+        # It may have been cancelled while it waited for its turn to write.
+        return not self.is_http2 and self.protocol.connection.our_state not in _NOTHING_SENT
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all of the response has been given to the protocol, its end included."""
+        return self.http.state is ASGIHTTPState.CLOSED
 
     @property
     def is_http2(self) -> bool:
@@ -205,11 +226,11 @@ class HypercornConnection:
     async def wait_taken(self, seconds: float) -> None:
         """Wait until the peer has acknowledged all, but not longer than this."""
         for _ in range(int(seconds / _POLL)):
-            if not self._unacknowledged():
+            if not self.unacknowledged():
                 break
             await trio.sleep(_POLL)
 
-    def _unacknowledged(self) -> int:
+    def unacknowledged(self) -> int:
         """How many bytes the kernel still holds for the peer."""
         count = bytearray(4)
         try:
@@ -246,11 +267,11 @@ def write_nowait(send: Write, data: bytes | memoryview) -> int:
     """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.
 
     Raises:
-      trio.BrokenResourceError: the connection is closed, on this side or the other.
+      ClientGone: the connection is closed, on this side or the other.
     """
     try:
         return send(data)
     except BlockingIOError:
         return 0
     except OSError as error:
-        raise trio.BrokenResourceError("the client is gone") from error
+        raise ClientGone("the client is gone") from error

@@ -9,9 +9,10 @@ import h11
 import trio
 
 from ...codec import EncodedEvent, to_chunk
-from ..asgi import PIECE, AsgiTransport
-from ..base import LARGE
-from .connection import KERNEL_MARGIN, Write, sender, write_nowait
+from ..asgi import PIECE
+from ..base import LARGE, ClientGone
+from .connection import Write, sender, write_nowait
+from .known import KnownTransport
 from .proof import is_transparent
 
 if TYPE_CHECKING:
@@ -24,13 +25,11 @@ __all__ = ["Http1Transport"]
 _LINGER = 1.0
 
 
-class Http1Transport(AsgiTransport):
+class Http1Transport(KnownTransport):
     """Portable until the first chunk has been seen to pass every middleware; then direct."""
 
     __slots__ = (
         "_clock",
-        "_connection",
-        "_finished",
         "_may_be_direct",
         "_rest",
         "_send_lock",
@@ -46,8 +45,7 @@ class Http1Transport(AsgiTransport):
         connection: HypercornConnection,
         stall_timeout: float,
     ) -> None:
-        super().__init__(scope, receive, send)
-        self._connection = connection
+        super().__init__(scope, receive, send, connection, stall_timeout)
         # Kept here for `write_nowait`: where an event goes to thousands of clients, every object
         # on the way is out of the processor's cache, and costs a tenth of a microsecond.
         self._sender = sender(connection.socket)
@@ -56,11 +54,9 @@ class Http1Transport(AsgiTransport):
         #: Of a chunk whose beginning the kernel has taken, the rest; nothing may go before it. As a
         #: view, because the chunk is mostly one for many clients.
         self._rest: tuple[bytes | memoryview, ...] = ()
-        self._finished = False
         self.direct = False
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
         self._may_be_direct = not connection.tls and self._http_version == "1.1"
-        connection.limit_silence(stall_timeout + KERNEL_MARGIN)
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
@@ -83,7 +79,7 @@ class Http1Transport(AsgiTransport):
         """Write one chunk from any task, without waiting; False when it must be queued instead.
 
         Raises:
-          trio.BrokenResourceError: the client has gone.
+          ClientGone: the client has gone.
         """
         # `is_free`, without a call more for each of thousands of clients.
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
@@ -157,7 +153,6 @@ class Http1Transport(AsgiTransport):
             await self._write_direct(b"")
         self._connection.unlimit_silence()
         await super().finish()
-        self._finished = True
 
     async def abort(self) -> None:
         if self._rest:
@@ -168,13 +163,8 @@ class Http1Transport(AsgiTransport):
             await self._connection.wait_taken(_LINGER)
             self._connection.reset()
 
-    def close(self) -> None:
-        super().close()
-        if not self._finished:
-            protocol = self._connection.protocol
-            protocol.connection = _BrokenOff()
-            # Hypercorn does this itself, but not when it knows already that the client has gone.
-            protocol.can_read._event.set()
+    def _left(self) -> int:
+        return self._connection.unacknowledged()
 
     def drop(self) -> None:
         self._connection.reset()
@@ -194,24 +184,4 @@ async def _wait_writable(connection: HypercornConnection) -> None:
     try:
         await trio.lowlevel.wait_writable(connection.socket)
     except (OSError, trio.ClosedResourceError) as error:
-        raise trio.BrokenResourceError("the connection was closed") from error
-
-
-class _BrokenOff:
-    """In place of an h11 connection whose response broke off: says nothing and takes all.
-
-    Hypercorn's reader may wait for that response's end. Woken, it finds no further request here,
-    goes on to see that the connection is closed, and lets go of it.
-    """
-
-    our_state = their_state = h11.ERROR
-    they_are_waiting_for_100_continue = False
-
-    def receive_data(self, data: bytes) -> None:
-        """Part of a request that nobody will answer."""
-
-    def next_event(self) -> type[h11.NEED_DATA]:
-        return h11.NEED_DATA
-
-    def send(self, event: h11.Event) -> bytes:
-        return b""
+        raise ClientGone("the connection was closed") from error

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .connection import find_connection
+from .door import pass_on
 from .mending import mend
 from .proof import Proof
 from .signals import listen_in_worker
@@ -52,7 +53,7 @@ class StreamMiddleware:
 
         async def watched_send(message: Message) -> None:
             proof.look(message)
-            await send(message)
+            await pass_on(connection, send, message)
 
         await self._app(scope, receive, watched_send)
 

@@ -1,0 +1,64 @@
+"""What both protocols' transports do with a connection of Hypercorn's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..asgi import AsgiTransport
+from .breaking import break_off
+from .connection import KERNEL_MARGIN
+from .door import pass_on
+
+if TYPE_CHECKING:
+    from ..asgi import Message, Receive, Scope, Send
+    from ..base import Headers
+    from .connection import HypercornConnection
+
+__all__ = ["KnownTransport"]
+
+
+class KnownTransport(AsgiTransport):
+    """Sends through Hypercorn, and sees to it that only a response that was finished looks so."""
+
+    __slots__ = ("_begun", "_connection", "_finished")
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        connection: HypercornConnection,
+        stall_timeout: float,
+    ) -> None:
+        super().__init__(scope, receive, send)
+        self._connection = connection
+        self._begun = self._finished = False
+        connection.streams = True
+        connection.limit_silence(stall_timeout + KERNEL_MARGIN)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await super().start(status, headers)
+        self._begun = True
+
+    async def finish(self) -> None:
+        await super().finish()
+        self._finished = True
+
+    async def _pass_on(self, message: Message) -> None:
+        if self._connection.proof is None:  # there is no `StreamMiddleware` to do that
+            await pass_on(self._connection, self._send, message)
+        else:
+            await self._send(message)
+
+    def close(self) -> None:
+        super().close()
+        connection = self._connection
+        if self._finished or connection.has_ended:
+            return
+        if connection.http.closed:  # the client has left: what is kept for it is let go of
+            break_off(connection)
+        elif self._begun or connection.has_begun:
+            connection.cut = True
+            if connection.has_begun:  # else it is still on its way there
+                break_off(connection)
+        # Else Hypercorn, or what is around the stream, answers with an error.
