@@ -18,7 +18,7 @@ from typing import final
 import outcome
 import trio
 
-from ..transport.base import ServerConnection, Transport
+from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
 from .ends import call_on_end, log_failure
 from .outcome import LOST, Outcome
@@ -119,7 +119,7 @@ class Lifetime:
         with scope:
             try:
                 state.delivered = await write_response(state, state.transport)
-            except trio.BrokenResourceError:
+            except ClientGone:
                 state.lose(Outcome.DISCONNECTED)
         state.end_writing()
         if state.outcome is None:

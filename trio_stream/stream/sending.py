@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import trio
-
 from ..codec import EncodedEvent, ServerSentEvent, encode_retry, join_events, unwrap
+from ..transport.base import ClientGone
 from .state import StreamState
 
 __all__ = ["encode", "flush_now", "send_at_once", "write_express"]
@@ -70,7 +69,7 @@ def write_express(
     try:
         if not transport.write_nowait(wire):
             return False
-    except trio.BrokenResourceError:
+    except ClientGone:
         raise state.found_gone() from None
     state.note_express(size, events)
     return True

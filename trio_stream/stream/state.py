@@ -15,7 +15,7 @@ from typing import Any, final
 import trio
 
 from ..codec import MAX_RETRY, DroppedInput, encode_retry
-from ..transport.base import ServerConnection, Transport
+from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
 from .options import StreamOptions
@@ -306,6 +306,11 @@ class StreamState:
         self.express = False
         self.writing = trio.CancelScope(shield=True)
         return self.writing
+
+    def expect_write(self) -> None:
+        """A write begins: the registry is to look soon whether the client takes anything of it."""
+        if self.transport is not None and self.transport.sees_progress:
+            self.look_again(trio.current_time() + self.stall_limit / LOOKS)
 
     def end_writing(self) -> None:
         """The writer has nothing more to write; until the end events may go past the channel."""

@@ -12,6 +12,7 @@ from math import inf
 
 import trio
 
+from ..transport.base import LOOKS
 from .ends import StreamBroken
 from .outcome import LOST, Outcome
 from .sending import write_express
@@ -33,6 +34,7 @@ def check(state: StreamState, now: float) -> float:
         state.end(Outcome.EXPIRED)
     transport = state.transport
     assert transport is not None
+    transport.look()
     stuck_since = transport.stuck_since
     if stuck_since is not None and now - stuck_since >= state.stall_limit:
         state.lose(Outcome.STALLED)
@@ -50,13 +52,17 @@ def check(state: StreamState, now: float) -> float:
 def next_check(state: StreamState, now: float) -> float:
     """When something may next be due.
 
-    A write that begins right after this is stuck ``stall_timeout`` later at the earliest, so no
-    write has to announce itself.
+    A write that begins right after this is stuck ``stall_timeout`` later at the earliest, so it has
+    to announce itself only where it can be seen what the client takes of it.
     """
     transport = state.transport
     assert transport is not None
     stuck_since, options = transport.stuck_since, state.options
-    stalled = (now if stuck_since is None else stuck_since) + state.stall_limit
+    stalled = now + state.stall_limit
+    if stuck_since is not None:
+        stalled = stuck_since + state.stall_limit
+        if transport.sees_progress:
+            stalled = min(stalled, now + state.stall_limit / LOOKS)
     if state.outcome is not None:
         shielded = state.ended_at + SHIELDED
         cut = inf if state.writing is None else state.writing.deadline

@@ -7,11 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import outcome
-import trio
 
 from ..codec import encode_retry, join_events
 from ..privacy import shown_text
-from ..transport.base import LARGE
+from ..transport.base import LARGE, ClientGone
 from .foreign import failure_status
 from .outcome import Outcome
 from .state import DEFAULT_RETRY, StreamState
@@ -32,23 +31,28 @@ async def write_response(state: StreamState, transport: Transport) -> bool:
     be a tenth of an idle stream's memory. It is called again when something is queued.
 
     Raises:
-      trio.BrokenResourceError: the client has gone.
+      ClientGone: the client has gone.
     """
     result = await outcome.acapture(_write_on, state, transport)
     if isinstance(result, outcome.Error) and _is_servers_fault(result.error):
         # Raised by the stream's call in the end, and not in a group from this task.
-        state.fail(result.error)
+        if state.failure is None:
+            state.fail(result.error)
+        else:  # that is what is raised
+            state.answered = False
+            log.error("the client of a failed stream could not be told", exc_info=result.error)
         return True
     return result.unwrap()
 
 
 def _is_servers_fault(error: BaseException) -> bool:
     """Whether the server's `send`, or a middleware's, failed for another reason than the client."""
-    return isinstance(error, Exception) and not isinstance(error, trio.BrokenResourceError)
+    return isinstance(error, Exception) and not isinstance(error, ClientGone)
 
 
 async def _write_on(state: StreamState, transport: Transport) -> bool:
     channel = state.channel
+    state.expect_write()
     if not state.headers_out and await _answer_instead(state, transport):
         return True
     if not state.headers_out:
@@ -58,11 +62,13 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
         data = join_events(channel.take())
         if data or transport.stuck_since is not None:
             state.written += len(data)
+            state.expect_write()
             await transport.write(data)
         elif transport.direct and not channel.was_full:
             return False
         else:
             await channel.wait()
+    state.expect_write()
     await (transport.abort() if state.outcome is Outcome.FAILED else transport.finish())
     return True
 

@@ -64,19 +64,19 @@ class AsgiTransport:
         "_body_waiter",
         "_ending",
         "_http_version",
-        "_looked",
         "_patience",
         "_piece",
         "_receive",
         "_send",
         "_server_raises",
-        "_unseen",
         "last_write",
         "stuck_since",
     )
 
     #: Whether `write_nowait` may be tried.
     direct = False
+
+    sees_progress = False
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, stall_timeout: float = inf
@@ -85,9 +85,6 @@ class AsgiTransport:
         self._server_raises = _raises_after_disconnect(scope)
         self._patience = stall_timeout
         self._piece = _least_piece(stall_timeout)
-        #: What was left of an unfinished write at the last look, and `stuck_since` then.
-        self._unseen = 0
-        self._looked: float | None = None
         self._receive = receive
         self._send = send
         self.last_write = trio.current_time()
@@ -216,15 +213,7 @@ class AsgiTransport:
         """Cut a stalled client off. ASGI has no way to: its server has to notice."""
 
     def look(self) -> None:
-        if self.stuck_since is None or (left := self._left()) is None:
-            return
-        if left < self._unseen or self.stuck_since != self._looked:
-            self.stuck_since = self._looked = trio.current_time()
-        self._unseen = left
-
-    def _left(self) -> int | None:
-        """How much of an unfinished write the client has not taken; None where that is unknown."""
-        return None
+        """ASGI tells nothing of what the client takes, but by the end of a `send`."""
 
     def is_gone(self) -> bool:
         """Whether the client is known to be gone, though `receive` has not said so."""

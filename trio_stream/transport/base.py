@@ -9,13 +9,17 @@ import trio
 
 from ..codec import EncodedEvent
 
-__all__ = ["LARGE", "ClientGone", "Headers", "ServerConnection", "Transport"]
+__all__ = ["LARGE", "LOOKS", "ClientGone", "Headers", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 #: Bytes. What is larger is not copied on its way to a client, as it may be on its way to thousands
 #: who do not read. What is smaller is joined with what comes before and after it.
 LARGE = 2**16
+
+
+#: So often in a `stall_timeout` it is looked whether the client takes any of an unfinished write.
+LOOKS = 20
 
 
 class ClientGone(trio.BrokenResourceError):
@@ -88,10 +92,13 @@ class Transport(Protocol):
     def drop(self) -> None:
         """Cut a stalled client off at once, where the transport can; any task may call it."""
 
+    #: Whether `look` sees anything.
+    sees_progress: bool
+
     def look(self) -> None:
         """Move `stuck_since` if the client has taken any of an unfinished write since last asked.
 
-        However little that is, and where the transport can see it.
+        However little that is. The first time, what has been taken before counts.
         """
 
     def is_gone(self) -> bool:

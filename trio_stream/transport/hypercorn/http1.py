@@ -163,9 +163,6 @@ class Http1Transport(KnownTransport):
             await self._connection.wait_taken(_LINGER)
             self._connection.reset()
 
-    def _left(self) -> int:
-        return self._connection.unacknowledged()
-
     def drop(self) -> None:
         self._connection.reset()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from h2.connection import ConnectionState
@@ -12,7 +13,7 @@ from ..asgi import body_message, pieces
 from ..base import ClientGone
 from .breaking import break_off, buffer_of, reset_stream
 from .door import request_is_open
-from .known import KnownTransport
+from .known import KnownTransport, Left
 
 if TYPE_CHECKING:
     from ..asgi import Message
@@ -50,19 +51,15 @@ class Http2Transport(KnownTransport):
         # The endpoint may have read the body, so that no message says whether it was all.
         return request_is_open(self._connection)
 
-    def _left(self) -> int | None:
-        buffer = buffer_of(self._connection)
-        if buffer is None:
-            return None
+    def _what_is_left(self) -> Left:
         connection = self._connection
-        try:
-            window = connection.protocol.connection.local_flow_control_window(
-                connection.http.stream_id
-            )
-        except ProtocolError:  # closed
-            return None
-        # With an open window, it is the connection's socket that is waited for.
-        return len(buffer.buffer) + (connection.unacknowledged() if window > 0 else 0)
+        buffer = buffer_of(connection)
+        waiting = 0 if buffer is None else len(buffer.buffer)
+        h2 = connection.protocol.connection
+        with suppress(ProtocolError):  # it is closed
+            if h2.local_flow_control_window(connection.http.stream_id) <= 0:
+                return Left("window", waiting)
+        return Left("socket", waiting + connection.unacknowledged())
 
     def drop(self) -> None:
         if self._connection.is_writable():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
 
 from ..asgi import AsgiTransport
+from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
 from .door import pass_on
@@ -14,13 +17,22 @@ if TYPE_CHECKING:
     from ..base import Headers
     from .connection import HypercornConnection
 
-__all__ = ["KnownTransport"]
+__all__ = ["KnownTransport", "Left"]
+
+
+class Left(NamedTuple):
+    """Bytes that wait for a client, and where they do."""
+
+    where: str
+    size: int
 
 
 class KnownTransport(AsgiTransport):
     """Sends through Hypercorn, and sees to it that only a response that was finished looks so."""
 
-    __slots__ = ("_begun", "_connection", "_finished")
+    __slots__ = ("_begun", "_connection", "_finished", "_left", "_looked")
+
+    sees_progress = True
 
     def __init__(
         self,
@@ -33,8 +45,11 @@ class KnownTransport(AsgiTransport):
         super().__init__(scope, receive, send)
         self._connection = connection
         self._begun = self._finished = False
+        #: What was left of an unfinished write at the last look, and `stuck_since` after it.
+        self._left: Left | None = None
+        self._looked: float | None = None
         connection.streams = True
-        connection.limit_silence(stall_timeout + KERNEL_MARGIN)
+        connection.limit_silence(stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN)
 
     async def start(self, status: int, headers: Headers) -> None:
         await super().start(status, headers)
@@ -49,6 +64,23 @@ class KnownTransport(AsgiTransport):
             await pass_on(self._connection, self._send, message)
         else:
             await self._send(message)
+
+    def look(self) -> None:
+        if self.stuck_since is None:
+            return
+        left, before = self._what_is_left(), self._left
+        if (
+            self.stuck_since != self._looked
+            or before is None
+            or left.where != before.where
+            or left.size < before.size
+        ):
+            self.stuck_since = self._looked = trio.current_time()
+        self._left = left
+
+    def _what_is_left(self) -> Left:
+        """What the client has not taken of what has been written."""
+        return Left("kernel", self._connection.unacknowledged())
 
     def close(self) -> None:
         super().close()
