@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import trio
 
+from ..transport.base import ClientGone
 from ..transport.hypercorn import choose_transport
 from .ends import call_on_end
 from .lifetime import Lifetime
@@ -70,7 +71,7 @@ async def _answer(state: StreamState, outcome: Outcome, answer: Awaitable[None])
     state.end(outcome)
     try:
         await answer
-    except trio.BrokenResourceError:
+    except ClientGone:
         state.lose(Outcome.DISCONNECTED)
     finally:
         await _finish_unrun(state)

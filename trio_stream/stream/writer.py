@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import outcome
+import trio
 
 from ..codec import encode_retry, join_events
 from ..privacy import shown_text

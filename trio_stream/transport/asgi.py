@@ -162,8 +162,12 @@ class AsgiTransport:
                 while True:
                     channel.receive_nowait()
 
-    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> bool:
-        """A whole response at once, for one that is not streamed; False if the client has left."""
+    async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """A whole response at once, for one that is not streamed.
+
+        Raises:
+          ClientGone: the client has left before its end.
+        """
         heard: outcome.Outcome[None] | None = None
         async with trio.open_nursery() as nursery:
 
@@ -182,7 +186,8 @@ class AsgiTransport:
             ):
                 result.unwrap()
         await trio.lowlevel.checkpoint_if_cancelled()  # that was captured, too
-        return isinstance(said, outcome.Value)
+        if isinstance(said, outcome.Error):
+            raise ClientGone("the client has left before it was answered") from None
 
     async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         try:
