@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,27 @@ async def test_it_keeps_the_contract_with_nothing_in_memory(server: RedisServer)
             server.url, prefix=f"p{next(numbers)}", memory_bytes=1, **options
         )
     )
+
+
+async def test_it_keeps_the_contract_with_the_rights_that_are_documented(
+    server: RedisServer,
+) -> None:
+    text = (PROJECT / "docs/topics.md").read_text()
+    [line] = re.findall(r"^(ACL SETUSER app .*?)\n```", text, re.DOTALL | re.MULTILINE)
+    words = line.replace("~{trio_stream}:*", "~{p*}:*").split()
+    if server.version < (7,):  # there are none such
+        words = [word for word in words if not word.endswith("_ro")]
+    assert await server.command(*words) == b"+OK\r\n"
+    url = server.url.replace("//", "//app:password@")
+    numbers = itertools.count()
+    await check_broker(lambda **options: open_broker(url, prefix=f"p{next(numbers)}", **options))
+    async with open_broker(f"{url[:-1]}1?client_name=web", prefix="p", max_topics=1) as broker:
+        for topic in ("t", "u"):
+            await broker.publish(topic, 1)
+        await server.restart(user=" ".join(words[2:]))
+        await broker.publish("t", 2)
+    denied = re.findall(rb"object\r\n\$\d+\r\n(.*)\r\n", await server.command("ACL", "LOG"))
+    assert set(denied) <= {b"client|setinfo"}  # by which coredis introduces itself, if it may
 
 
 async def test_brokers_on_one_redis_are_one(server: RedisServer) -> None:

@@ -44,5 +44,5 @@ class Troubles:
             log.warning("Redis works again, after %.1f s", seconds)
 
     def reason(self, what: str) -> str:
-        """Why this does not work, or ``""``."""
-        return self._now.get(what, "")
+        """Why this does not work, or, as far as that is not known, anything; ``""`` without any."""
+        return self._now.get(what) or next(iter(self._now.values()), "")
