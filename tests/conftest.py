@@ -5,7 +5,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.support")
 
@@ -13,10 +13,10 @@ from tests.support.certificates import Certificate, make_certificate  # noqa: E4
 from tests.support.need import in_ci  # noqa: E402
 from tests.support.tasks import NoSystemTaskLeft, NothingLeft, leaving_nothing  # noqa: E402
 
-# No deadline: how long an example takes says more about the machine than about the code. In CI the
-# examples are the same in every run, so that a failure there is a failure here.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# No deadline: how long an example takes, or its making, says more about the machine than about the
+# code. In CI the examples are the same in every run, so that a failure there is a failure here.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if in_ci() else "default")
 
 # A shell that starts something in the background has it ignore SIGINT, and so do its children: the

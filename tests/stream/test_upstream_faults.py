@@ -202,7 +202,7 @@ async def test_a_slow_upstream_that_goes_silent_times_out_and_breaks_the_stream(
         await stream.send_all(head("text/event-stream") + chunk(b"data: one\n\n"))
         await trio.sleep_forever()
 
-    async with upstream(respond) as server, httpx.AsyncClient(timeout=0.2) as http:
+    async with upstream(respond) as server, httpx.AsyncClient(timeout=1.5) as http:
         stream = stream_of(http, server.url)
         async with connect(stream, raise_app_exceptions=False) as client:
             assert (await client.receive_event()).data == "one"

@@ -97,7 +97,7 @@ async def cancelled(scope: Message, receive: Receive, send: Send) -> None:
     with trio.move_on_after(0.5):
         await Stream(apps.flood)(scope, receive, send)
     apps.note("cancelled")
-    await trio.sleep(1.5)
+    await apps.LET_GO.wait()
     await send({"type": "http.response.body", "body": b"what comes next", "more_body": False})
     apps.note("returned", path=scope["path"])
 

@@ -175,6 +175,8 @@ async def test_cancelled_in_the_middle_of_a_write_it_drops_the_connection(notes:
         assert notes.all("returned") == []
         _, complete = body_of(received)  # what came was in order
         assert not complete
+        async with server.client() as client:
+            await client.get("/release")
         await notes.wait("returned")
 
 

@@ -14,7 +14,7 @@ async def lifespan(app: StreamApp) -> AsyncIterator[dict[str, str]]:
     sys.stderr.write("the lifespan is over\n")
 
 
-@stream_app(event="word", retry=1500, headers={"x-app": "plain"}, ping=0.3, lifespan=lifespan)
+@stream_app(event="word", retry=1500, headers={"x-app": "plain"}, ping=1, lifespan=lifespan)
 async def app(stream: Stream) -> None:
     assert stream.scope is not None
     try:
