@@ -17,6 +17,7 @@ PACKAGE = PROJECT / "trio_stream"
 # Each part may import those above it. A new part must be given its place here.
 ORDER = [
     "privacy",
+    "checks",
     "errors",
     "codec",
     "transport",

@@ -144,7 +144,7 @@ async def test_other_options_are_said_when_a_broker_is_opened(
 @pytest.mark.parametrize("option", ["live_events", "live_bytes", "max_topics"])
 async def test_a_bound_is_at_least_one(option: str) -> None:
     options: dict[str, Any] = {option: 0}
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="must be at least 1, not 0"):
         async with open_broker("redis://127.0.0.1:1", **options):
             pass
 

@@ -518,7 +518,7 @@ async def test_a_clock_that_jumps_back_loses_nothing(
     ],
 )
 async def test_wrong_urls_and_options_are_refused(url: str, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"SQLite URL|synchronous is|max_topics is"):
+    with pytest.raises(ValueError, match=r"SQLite URL|synchronous must be|max_topics must be"):
         async with open_broker(url, **options):
             pass
 

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import trio
 
+from ..checks import check_count, check_flag, check_seconds
 from ..codec import EncodedEvent, ServerSentEvent, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
@@ -20,7 +21,7 @@ from .reader import Cursor
 from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import Selection, check_key, check_name, check_topic
+from .topics import Selection, check_cursor, check_key, check_name, check_topic
 from .unwrapped import unwrapped
 
 __all__ = ["Broker", "open_broker"]
@@ -135,8 +136,11 @@ class Broker:
             when not given. An iterator is told by `GapError`.
         """
         check_notice("gap", gap)
+        check_flag("patterns", patterns)
+        check_cursor(after)
         for name in topics:
-            if str(name).startswith("$") and not name.startswith("$presence/"):
+            check_name(name, "a topic")
+            if name.startswith("$") and not name.startswith("$presence/"):
                 raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
             if not patterns:
                 check_topic(name)
@@ -189,8 +193,8 @@ class Broker:
         """
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
-        if not linger >= 0:
-            raise ValueError(f"linger is some seconds, not {linger}")
+        check_seconds("linger", linger, "less than 1 is 1", zero=True)
+        check_cursor(after)
         check_notice("gap", gap)
         ending = RunEnding(key, done, failed)
         return Resumable(self._runs, key, producer, after, linger, gap, ending)
@@ -301,12 +305,12 @@ async def open_broker(
     broker runs, and is raised as it is.
 
     Raises:
-      ValueError: no engine has such a URL.
+      TypeError, ValueError: no engine has such a URL, or an option is out of its range.
       BrokerError: the log cannot be opened.
     """
-    if memory_bytes < 0 or not presence_grace >= 0:
-        raise ValueError("memory_bytes and presence_grace cannot be negative")
     retention = Retention(history, history_age, history_bytes)
+    check_count("memory_bytes", memory_bytes, least=0)
+    check_seconds("presence_grace", presence_grace, zero=True)
     if isinstance(url, str):
         engine = open_engine(url, retention, options)
     elif not isinstance(url, Engine):

@@ -51,6 +51,7 @@ from typing import Any, Protocol, overload, runtime_checkable
 import msgspec
 import trio
 
+from ..checks import check_count, check_seconds
 from ..codec import EncodedEvent
 from .topics import Selection
 
@@ -95,8 +96,10 @@ class Retention:
     bytes: int = 2**20
 
     def __post_init__(self) -> None:
-        if self.events < 1 or self.bytes < 1 or (self.age is not None and not self.age > 0):
-            raise ValueError(f"a history is at least one event, and some seconds long: {self}")
+        # By the names that `open_broker` has for them.
+        check_count("history", self.events)
+        check_seconds("history_age", self.age, "None means no limit", or_none=True)
+        check_count("history_bytes", self.bytes)
 
 
 # Structs are dataclasses that are made in a fifth of the time, and the collector need not look at

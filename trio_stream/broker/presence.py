@@ -26,7 +26,7 @@ from ..codec import encode
 from ..errors import BrokerError
 from .contract import LEASE, Engine, Entry, lease_of
 from .publisher import Publisher
-from .topics import Selection
+from .topics import Selection, check_name
 
 __all__ = ["Presence", "presence_topic"]
 
@@ -40,8 +40,11 @@ def presence_topic(topic: str) -> str:
 
     Their data is ``{"name": ...}``. Subscribe to it along with the topic itself. Read in order they
     tell who is present; after an outage the same may be told twice, so keep a set, not a count.
+
+    Raises:
+      TypeError, ValueError: it is no topic's name.
     """
-    return f"$presence/{topic}"
+    return f"$presence/{check_name(topic, 'a topic')}"
 
 
 class _Member:

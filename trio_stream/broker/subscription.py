@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, final
 import trio
 from outcome import Value
 
+from ..checks import check_choice
 from ..codec import EncodedEvent
 from ..errors import GapError
 from .contract import Page, Record, joined
@@ -115,8 +116,7 @@ class Subscription:
         ending: Ending | None = None,
         unknown: bool = False,
     ) -> None:
-        if overflow not in {"all", "latest"}:
-            raise ValueError(f"overflow is 'all' or 'latest', not {overflow!r}")
+        check_choice("overflow", overflow, ("all", "latest"))
         self._feed = feed
         self.selection = selection
         self._latest = overflow == "latest"

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, final
 
+from ..checks import check_kind
+
 __all__ = [
     "EARLIEST",
     "MAX_TOPIC_BYTES",
     "Selection",
+    "check_cursor",
     "check_key",
     "check_name",
     "check_topic",
@@ -64,6 +67,16 @@ def _check_key(key: str) -> str:
 def is_pattern(name: str) -> bool:
     """Whether a name stands for others: ``*`` for one segment, ``**`` for one or more."""
     return "*" in name and not _WILDCARDS.isdisjoint(name.split("/"))
+
+
+def check_cursor(after: object) -> None:
+    """`TypeError` for what is neither text, whatever is in it, nor a number, nor None.
+
+    What comes from a client is text; anything else is the program's own mistake.
+    """
+    if isinstance(after, bool):
+        raise TypeError(f"after must be an id, 'earliest' or None, not {after}")
+    check_kind("after", after, (str, int), "an id, 'earliest' or None", or_none=True)
 
 
 def parse_cursor(after: object) -> int | None:

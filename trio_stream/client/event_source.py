@@ -19,6 +19,7 @@ from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
 from .connection import Connection
 from .connector import Connector, Headers, make_body, module_of_client
+from .given import check_manner, check_request
 from .http_client import make_client
 from .last_event_id import check_last_event_id, to_header
 from .ready_state import ReadyState
@@ -71,8 +72,9 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
       on_comment: called with the text of each comment.
 
     Raises:
-      TypeError: a client that is not httpx's or httpx2's asynchronous one, or two bodies.
-      ValueError: a ``last_event_id`` that no event can have had, or a timeout of no time.
+      TypeError: a client that is not httpx's or httpx2's asynchronous one, two bodies, or an option
+        of another type.
+      ValueError: a ``last_event_id`` that no event can have had, or a number out of its range.
     """
 
     def __init__(
@@ -95,8 +97,8 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     ) -> None:
         if client is not None:
             module_of_client(client)
-        if idle_timeout is not None and not idle_timeout > 0:
-            raise ValueError(f"idle_timeout is seconds, more than 0, or None, not {idle_timeout}")
+        check_request(url, method, content, headers)
+        check_manner(reconnect, policy, idle_timeout, observer)
         check_last_event_id(last_event_id)
         self._url = str(url)
         self._client = client

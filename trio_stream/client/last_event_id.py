@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from ..checks import check_text
+
 __all__ = ["check_last_event_id", "to_header"]
 
 log = logging.getLogger("trio_stream")
@@ -18,7 +20,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_last_event_id(event_id: str | None) -> None:
-    """`ValueError` for what can have been no event's id."""
+    """`TypeError` or `ValueError` for what can have been no event's id."""
+    check_text("last_event_id", event_id, or_none=True)
     if event_id is not None and any(char in event_id for char in "\r\n\0"):
         raise ValueError(f"no event has an id with CR, LF or NUL in it: {event_id[:40]!r}")
 

@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from math import inf, ldexp
+from math import ldexp
+
+from ..checks import check_count, check_seconds
 
 __all__ = ["ReconnectPolicy", "read_retry_after"]
 
@@ -21,7 +23,7 @@ class ReconnectPolicy:
     comes back does not meet all of its clients at once.
 
     Raises:
-      ValueError: a negative number, or NaN.
+      TypeError, ValueError: an option of the wrong type, or out of its range.
 
     Attributes:
       delay: seconds to wait while the server has sent no ``retry``. 3 is Chromium's.
@@ -45,10 +47,8 @@ class ReconnectPolicy:
 
     def __post_init__(self) -> None:
         for name in ("delay", "min_delay", "backoff", "max_backoff", "max_delay"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} is a number of seconds, not {getattr(self, name)}")
-        if self.max_failures is not None and self.max_failures < 1:
-            raise ValueError(f"max_failures is 1 or more, or None, not {self.max_failures}")
+            check_seconds(name, getattr(self, name), zero=True)
+        check_count("max_failures", self.max_failures, "None means never", or_none=True)
 
     def wait(self, failures: int, retry: int | None = None, retry_after: float = 0.0) -> float:
         """Seconds to wait before the next attempt.

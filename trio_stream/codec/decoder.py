@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
+from ..checks import check_callable, check_count, check_text
 from ..errors import EventTooLargeError
 from .dropped import DropCounter, DroppedInput
 from .encoder import MAX_RETRY
@@ -65,6 +66,10 @@ class EventStreamDecoder:
         last_event_id: str | None = None,
         on_comment: Callable[[str], None] | None = None,
     ) -> None:
+        check_count("max_event_bytes", max_event_bytes)
+        check_count("max_line_bytes", max_line_bytes, "None is max_event_bytes", or_none=True)
+        check_text("last_event_id", last_event_id, or_none=True)
+        check_callable("on_comment", on_comment, "takes the text of a comment", or_none=True)
         self.retry: int | None = None
         self.last_event_id = last_event_id
         self._max_event_bytes = max_event_bytes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..checks import check_text
 from .encoder import PING, encode_sse, unwrap
 from .event import EncodedEvent, ServerSentEvent
 from .jsonable import to_json, to_utf8
@@ -37,6 +38,7 @@ class Format:
 
 def get_format(name: str) -> Format:
     """The format of this name; `ValueError` lists the names there are."""
+    check_text("format", name)
     try:
         return FORMATS[name]
     except KeyError:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
+from ..checks import check_choice
 from ..errors import EventTooLargeError, RemoteProtocolError
 
 __all__ = [
@@ -31,10 +32,8 @@ READ_AS: tuple[ReadAs, ...] = get_args(ReadAs)
 
 
 def check_read_as(read_as: str) -> None:
-    """`ValueError` for what is none of these."""
-    if read_as not in READ_AS:
-        names = ", ".join(map(repr, READ_AS))
-        raise ValueError(f"read_as is one of {names}, not {read_as!r}")
+    """`TypeError` or `ValueError` for what is none of these."""
+    check_choice("read_as", read_as, READ_AS)
 
 
 class Reading(Protocol):

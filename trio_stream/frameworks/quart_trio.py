@@ -25,10 +25,11 @@ from quart.wrappers import Response
 from quart.wrappers.response import ResponseBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from ..checks import check_kind
+from ..stream import Stream
 from .headers import adding_headers
 
 if TYPE_CHECKING:
-    from ..stream import Stream
     from ..transport.asgi import Message, Receive
 
 __all__ = ["StreamConnection", "StreamResponse"]
@@ -48,6 +49,7 @@ class StreamResponse(Response):
     implicit_sequence_conversion = False
 
     def __init__(self, stream: Stream) -> None:
+        check_kind("stream", stream, Stream, "a Stream")
         own = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in stream.headers]
         super().__init__(_NotQuarts(), status=stream.status)
         self.headers.clear()

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from ..checks import check_callable, check_kind
+from ..stream import Stream
 from .headers import adding_headers
 
 if TYPE_CHECKING:
     from starlette.background import BackgroundTask
     from starlette.types import Receive, Scope, Send
-
-    from ..stream import Stream
 
 __all__ = ["StreamResponse"]
 
@@ -38,6 +38,8 @@ class StreamResponse(Response):
     """
 
     def __init__(self, stream: Stream, background: BackgroundTask | None = None) -> None:
+        check_kind("stream", stream, Stream, "a Stream")
+        check_callable("background", background, "is awaited", or_none=True)
         # Without Starlette's own constructor, which would render a body and its length.
         self.stream = stream
         self.status_code = stream.status

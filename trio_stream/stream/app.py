@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from ..checks import check_callable
 from ..transport.hypercorn import listen_in_worker
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .stream import Stream
@@ -40,6 +41,8 @@ class StreamApp:
                 "stream_app needs a callback that takes the stream and is called for each request, "
                 f"not a {type(callback).__name__}"
             )
+        what = "takes the app and returns an async context manager"
+        check_callable("lifespan", lifespan, what, or_none=True)
         self._kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)
         self._lifespan = lifespan
         self.__doc__ = callback.__doc__

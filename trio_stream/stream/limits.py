@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
+from ..checks import check_callable, check_choice, check_count, check_seconds
 from ..codec import encode_retry
 from .clients import is_event_source
 
@@ -53,9 +54,12 @@ class StreamLimits:
         of the stream. It answers all others the status: they would take that for a whole answer.
       retry_after: seconds until the refused may come back; each is told a time between this and
         its double, so that they don't all come back at once.
+
+    Raises:
+      TypeError, ValueError: an option of the wrong type, or out of its range.
     """
 
-    __slots__ = ("_key", "_open", "_refused", "_retry_after", "per_key", "refuse", "total")
+    __slots__ = ("_key", "_open", "_per_key", "_refuse", "_refused", "_retry_after", "_total")
 
     def __init__(
         self,
@@ -66,13 +70,8 @@ class StreamLimits:
         refuse: Literal["status", "retry"] = "status",
         retry_after: float = 5.0,
     ) -> None:
-        for name, limit in (("total", total), ("per_key", per_key)):
-            if limit is not None and limit < 1:
-                raise ValueError(f"{name} must be at least 1, or None for no limit, not {limit!r}")
-        if refuse not in {"status", "retry"}:
-            raise ValueError(f"refuse must be 'status' or 'retry', not {refuse!r}")
-        if not retry_after > 0:
-            raise ValueError(f"retry_after must be more than 0 seconds, not {retry_after!r}")
+        check_callable("key", key, "takes the scope and returns whose stream it is")
+        check_seconds("retry_after", retry_after, "a client waits up to twice as long")
         self.total = total
         self.per_key = per_key
         self.refuse = refuse
@@ -81,11 +80,41 @@ class StreamLimits:
         self._open: Counter[Hashable] = Counter()
         self._refused = 0
 
+    @property
+    def total(self) -> int | None:
+        """Streams open at once, or None; may be set at any time, and ends none that is open."""
+        return self._total
+
+    @total.setter
+    def total(self, limit: int | None) -> None:
+        check_count("total", limit, "None means no limit", or_none=True)
+        self._total = limit
+
+    @property
+    def per_key(self) -> int | None:
+        """Streams open at once for one key, or None; may be set likewise."""
+        return self._per_key
+
+    @per_key.setter
+    def per_key(self, limit: int | None) -> None:
+        check_count("per_key", limit, "None means no limit", or_none=True)
+        self._per_key = limit
+
+    @property
+    def refuse(self) -> Literal["status", "retry"]:
+        """How the one too many is answered; may be set likewise."""
+        return self._refuse
+
+    @refuse.setter
+    def refuse(self, how: Literal["status", "retry"]) -> None:
+        check_choice("refuse", how, ("status", "retry"))
+        self._refuse: Literal["status", "retry"] = how
+
     def admit(self, scope: Scope) -> Callable[[], None] | None:
         """Count a stream in; returns what counts it out again, or None when it is one too many."""
         key = self._key(scope)
-        if (self.total is not None and self._open.total() >= self.total) or (
-            self.per_key is not None and self._open[key] >= self.per_key
+        if (self._total is not None and self._open.total() >= self._total) or (
+            self._per_key is not None and self._open[key] >= self._per_key
         ):
             self._refused += 1
             return None

@@ -8,6 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from ..checks import (
+    check_callable,
+    check_count,
+    check_flag,
+    check_kind,
+    check_seconds,
+    naming,
+    shown,
+)
 from ..codec import Format, ServerSentEvent, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
@@ -21,9 +30,22 @@ ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
 
 #: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
 #: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
-_SERVER_OWNED = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
+_SERVER_OWNED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+#: RFC 9110, 5.5: a value holds none, but for the tab.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: RFC 9110, 6.4.1: "All 1xx (Informational), 204 (No Content), and 304 (Not Modified) responses
 #: do not include content."
@@ -35,6 +57,9 @@ _STREAM_HEADERS = {
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
+
+#: The end of the year 9999, as Unix time: what is later is in milliseconds.
+_LAST_TIME = 253_402_300_799
 
 
 class StreamKeywords(TypedDict, total=False):
@@ -107,10 +132,11 @@ class StreamOptions:
         if not wire.has_fields:
             _refuse_event_fields(wire.name, ids=ids, error_event=error_event)
         _check_times(ping, stall_timeout, max_duration, expires_at)
-        _check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", least=0.0)
-        _check_count("buffer", buffer)
-        _check_count("buffer_bytes", buffer_bytes)
-        _check_callables(ids, error_event, on_end)
+        check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
+        check_count("buffer", buffer)
+        check_count("buffer_bytes", buffer_bytes)
+        _check_error_event(wire, error_event)
+        _check_objects(ids, on_end, limits)
         chosen = _checked_headers(headers)
         return cls(
             format=wire,
@@ -148,7 +174,8 @@ class StreamKind:
 def _upstream_options(
     wire: Format, read_as: ReadAs | None, max_event_bytes: int, relay_retry: bool
 ) -> UpstreamOptions:
-    _check_count("max_event_bytes", max_event_bytes)
+    check_count("max_event_bytes", max_event_bytes)
+    check_flag("relay_retry", relay_retry)
     if read_as is not None:
         check_read_as(read_as)
         if wire.name == "bytes":
@@ -164,57 +191,39 @@ def _refuse_event_fields(name: str, **given: object) -> None:
             )
 
 
+def _check_error_event(wire: Format, error_event: object) -> None:
+    if isinstance(error_event, ServerSentEvent):
+        with naming("error_event"):  # not when a producer has failed, and its client is to hear
+            wire.encode(error_event, None, None, None)
+    else:
+        what = "takes the exception, or a ServerSentEvent"
+        check_callable("error_event", error_event, what, or_none=True)
+
+
+def _check_objects(ids: object, on_end: object, limits: object) -> None:
+    check_callable("ids", ids, "returns the next id", or_none=True)
+    check_callable("on_end", on_end, "takes the stream", or_none=True)
+    check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
+
+
 def _check_times(
-    ping: float | None,
-    stall_timeout: float | None,
-    max_duration: float | None,
-    expires_at: float | None,
+    ping: object, stall_timeout: object, max_duration: object, expires_at: object
 ) -> None:
-    _check_seconds_or_none("ping", ping, "None turns pings off")
-    _check_seconds_or_none("stall_timeout", stall_timeout, "None waits for ever")
-    _check_seconds_or_none("max_duration", max_duration, "None means no limit")
-    _check_seconds_or_none("expires_at", expires_at, "as time.time() gives them")
-
-
-def _check_callables(ids: object, error_event: object, on_end: object) -> None:
-    if not isinstance(error_event, ServerSentEvent):
-        _check_callable("error_event", error_event, "takes the exception, or a ServerSentEvent")
-    _check_callable("ids", ids, "returns the next id")
-    _check_callable("on_end", on_end, "takes the stream")
-
-
-def _check_callable(name: str, value: object, what: str) -> None:
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be a callable that {what}, not {value!r}")
-
-
-def _check_seconds_or_none(name: str, value: float | None, hint: str) -> None:
-    if value is not None:
-        _check_seconds(name, value, hint)
-
-
-def _check_seconds(name: str, value: float, hint: str, *, least: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}; {hint}")
-    allowed = value > 0 if least is None else value >= least
-    if not allowed:  # also for NaN, which compares false to everything
-        bound = "more than 0" if least is None else f"at least {least:g}"
-        raise ValueError(f"{name} must be {bound} seconds, not {value!r}; {hint}")
-
-
-def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value!r}")
+    check_seconds("ping", ping, "None turns pings off", or_none=True)
+    check_seconds("stall_timeout", stall_timeout, "None waits for ever", or_none=True)
+    check_seconds("max_duration", max_duration, "None means no limit", or_none=True)
+    check_seconds(
+        "expires_at", expires_at, "as time.time() gives them", most=_LAST_TIME, or_none=True
+    )
 
 
 def _check_status(status: int) -> int:
     if isinstance(status, bool) or not isinstance(status, int):
-        raise TypeError(f"status must be an int, not {status!r}")
+        raise TypeError(f"status must be an int, not {shown(status)}")
     if not 200 <= status <= 599 or status in _WITHOUT_BODY:
         raise ValueError(
-            f"status {status} has no body to stream: use 200, or no_reconnect to answer 204"
+            f"status {shown(status)} has no body to stream: use 200, another from 201 to 599 but "
+            "204, 205 and 304, or no_reconnect to answer 204"
         )
     return int(status)
 
@@ -229,23 +238,36 @@ def _all_headers(
     return tuple(ours + chosen)
 
 
-def _checked_headers(given: Headers | None) -> list[tuple[bytes, bytes]]:
+def _checked_headers(given: Any) -> list[tuple[bytes, bytes]]:
     if given is None:
         return []
-    pairs: Iterable[tuple[Any, Any]] = given.items() if isinstance(given, Mapping) else given
-    return [_checked_header(name, value) for name, value in pairs]
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"headers must be a mapping or pairs of str, not of type {type(given).__name__}"
+        )
+    return [_checked_header(pair) for pair in _pairs(given)]
 
 
-def _checked_header(name: Any, value: Any) -> tuple[bytes, bytes]:
-    name, value = _text(name).lower(), _text(value)
+def _pairs(given: Iterable[Any]) -> Iterable[Any]:
+    return given.items() if isinstance(given, Mapping) else given
+
+
+def _checked_header(pair: Any) -> tuple[bytes, bytes]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"headers are pairs of str, not of type {type(pair).__name__}")
+    name, value = _text(pair[0]).lower(), _text(pair[1])
     if name in _SERVER_OWNED:
         raise ValueError(f"headers must not set {name!r}: the server frames the stream")
     # RFC 9110, 5.6.2: a field name is a token.
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a header name")
-    if any(c in value for c in "\r\n\0"):
-        raise ValueError(f"the header {name!r} holds a line break or NUL: {value!r}")
-    return name.encode("ascii"), value.strip().encode("latin-1")
+    # The value is not told: a cookie is a secret.
+    if _CONTROL.search(value):
+        raise ValueError(f"the header {name!r} holds a line break or NUL or the like")
+    try:
+        return name.encode("ascii"), value.strip().encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"the header {name!r} holds what is not in Latin-1: escape it") from None
 
 
 def _text(value: Any) -> str:
@@ -253,4 +275,4 @@ def _text(value: Any) -> str:
         return value.decode("latin-1")
     if isinstance(value, str):
         return value
-    raise TypeError(f"headers are pairs of str, not {value!r}")
+    raise TypeError(f"headers are pairs of str, not of type {type(value).__name__}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 import trio
 
+from ..checks import check_callable
 from ..codec import check_event_name, check_retry
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
@@ -210,9 +211,11 @@ class Stream:
         """Start a task in the stream's nursery, once there is one.
 
         Raises:
+          TypeError: what is to be started is no function.
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
         """
+        check_callable("async_fn", async_fn, "returns an awaitable, its arguments follow it")
         self._state.start_soon((async_fn, args, name))
 
     async def start(

@@ -9,6 +9,7 @@ from contextlib import aclosing
 import trio
 
 from ..broker import Subscription, presence_topic
+from ..checks import check_callable
 from ._broker_gaps import GAP_CHECKS
 from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
@@ -40,6 +41,7 @@ async def check_broker(open_broker: OpenBroker) -> None:
     Raises:
       AssertionError: the first promise that was not kept.
     """
+    check_callable("open_broker", open_broker, "gives a broker with a new log")
     for check in _CHECKS:
         try:
             with trio.fail_after(_PATIENCE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
+    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -19,6 +20,15 @@ from urllib.parse import unquote, urlencode
 import httpx
 import trio
 
+from ..checks import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_flag,
+    check_kind,
+    check_seconds,
+    check_text,
+)
 from ..codec import EventStreamDecoder, ServerSentEvent
 from ..transport.asgi import Scope
 from ..transport.memory import Application, MemoryConnection, RequestBody
@@ -77,9 +87,16 @@ async def connect(
         exception of the block itself as its context. False leaves it at what a client sees of it.
 
     Raises:
+      TypeError, ValueError: an argument of the wrong type, or out of its range.
       trio.TooSlowError: the application went on for more than ``exit_timeout`` seconds after its
         client had left; it has been cancelled.
     """
+    _check_request(path, method, query, body, last_event_id, http_version, scope)
+    check_callable("app", app, "takes scope, receive and send")
+    check_count("socket_buffer", socket_buffer)
+    check_flag("shield_sends", shield_sends)
+    check_seconds("exit_timeout", exit_timeout, zero=True)
+    check_flag("raise_app_exceptions", raise_app_exceptions)
     run_threads_in_real_time()
     connection = MemoryConnection(
         {**_scope(path, method, query, headers, last_event_id, http_version), **(scope or {})},
@@ -101,6 +118,25 @@ async def connect(
         # What is no `Exception`, such as KeyboardInterrupt, is not for the client to keep.
         if failure is not None and (raise_app_exceptions or not isinstance(failure, Exception)):
             raise failure
+
+
+def _check_request(
+    path: object,
+    method: object,
+    query: object,
+    body: object,
+    last_event_id: object,
+    http_version: object,
+    scope: object,
+) -> None:
+    check_text("path", path)
+    check_text("method", method)
+    check_kind("query", query, (str, Mapping), "a str, or names and values")
+    check_kind("body", body, (bytes, Iterable, AsyncIterable), "bytes, or the chunks of them")
+    check_kind("body", "" if isinstance(body, str) else None, bytes, "bytes", or_none=True)
+    check_text("last_event_id", last_event_id, or_none=True)
+    check_choice("http_version", http_version, ("1.0", "1.1", "2"))
+    check_kind("scope", scope, Mapping, "a mapping", or_none=True)
 
 
 async def _wait_for_end(connection: MemoryConnection, timeout: float) -> None:
@@ -140,6 +176,9 @@ def _scope(
 
 
 def _headers(headers: Headers | None, last_event_id: str | None) -> Iterator[tuple[bytes, bytes]]:
+    if isinstance(headers, str):
+        raise TypeError("headers must be a mapping or pairs of str, not of type str")
+    check_kind("headers", headers, Iterable, "a mapping or pairs of str", or_none=True)
     given = headers.items() if isinstance(headers, Mapping) else headers or ()
     pairs = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in given]
     if b"host" not in {name for name, _ in pairs}:

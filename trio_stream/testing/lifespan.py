@@ -9,6 +9,7 @@ from typing import Any
 import outcome
 import trio
 
+from ..checks import check_callable
 from ..transport.asgi import Message, Scope
 from ..transport.memory import Application
 from .background import Alongside
@@ -27,6 +28,7 @@ async def lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
       RuntimeError: the application said that it cannot start, or cannot shut down, or returned
         early. What it raises comes out as it is.
     """
+    check_callable("app", app, "takes scope, receive and send")
     server = _LifespanServer()
     async with Alongside(server.run, app):
         await server.ask("startup")

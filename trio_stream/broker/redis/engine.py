@@ -7,6 +7,7 @@ from typing import Any, Literal, final
 
 import trio
 
+from ...checks import check_choice, check_count, check_text
 from ..contract import Entry, Feed, Member, Page, Record, Retention, wire_form
 from ..topics import Selection
 from ..unwrapped import unwrapped
@@ -83,10 +84,11 @@ class RedisEngine:
         live_bytes: int = 2**24,
         max_topics: int = 100_000,
     ) -> None:
-        if outage not in {"wait", "raise"}:
-            raise ValueError(f"outage is 'wait' or 'raise', not {outage!r}")
-        if min(live_events, live_bytes, max_topics) < 1:
-            raise ValueError("live_events, live_bytes and max_topics are at least one")
+        check_choice("outage", outage, ("wait", "raise"))
+        check_text("prefix", prefix)
+        check_count("live_events", live_events)
+        check_count("live_bytes", live_bytes)
+        check_count("max_topics", max_topics)
         self._keys = Keys(prefix)
         options = {
             "history": retention.events,

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import outcome
 import trio
 
+from ...checks import check_choice, check_count
 from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
 from ..contract import Entry, Feed, Page, Record, Retention, wire_form
@@ -81,8 +82,8 @@ class SqliteEngine(LocalLeases):
         max_topics: int = 100_000,
     ) -> None:
         super().__init__()
-        if synchronous not in {"full", "normal", "off"}:
-            raise ValueError(f"synchronous is 'full', 'normal' or 'off', not {synchronous!r}")
+        check_choice("synchronous", synchronous, ("full", "normal", "off"))
+        check_count("max_topics", max_topics)
         self.path = unquote(url.removeprefix("sqlite:///"))
         if not url.startswith("sqlite:///") or not self.path or "?" in url:
             raise ValueError(
@@ -91,8 +92,6 @@ class SqliteEngine(LocalLeases):
             )
         if self.path == ":memory:":
             raise ValueError("an SQLite broker is a file; what should be in memory is memory://")
-        if max_topics < 1:
-            raise ValueError(f"max_topics is at least one, not {max_topics!r}")
         self._open = partial(SqliteStore, self.path, retention, synchronous, max_topics)
         #: What is published now, and what was before and has not been begun with.
         self._gathering = Batch(self._dismiss)

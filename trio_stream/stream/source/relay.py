@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
+import msgspec
 import trio
 
-from ...codec import ServerSentEvent
+from ...codec import EncodedEvent, ServerSentEvent
 from .contract import Sink
 
-__all__ = ["EventChannel", "relay_events"]
+__all__ = ["EventChannel", "as_json", "relay_events"]
 
 
 class EventChannel(Protocol):
@@ -48,7 +49,17 @@ def _put(event: ServerSentEvent, sink: Sink) -> Awaitable[None] | None:
         return sink.put(event.data)
     if sink.format == "bytes":
         return sink.put(event.data.encode())
+    return sink.put(as_json(event.data))
+
+
+def as_json(text: str) -> EncodedEvent | str:
+    """Text that is JSON is passed on as it is, where a JSON value is wanted; else a JSON string.
+
+    Not decoded and encoded anew, which would change numbers, and drop what is there twice.
+    """
     try:
-        return sink.put(event.json())
-    except ValueError:
-        return sink.put(event.data)  # text becomes a JSON string
+        msgspec.json.decode(text, type=msgspec.Raw)
+        line = msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    return EncodedEvent(line.encode() + b"\n", format="ndjson")

@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, cast
 
 import httpx
-import msgspec
 
-from ...codec import EncodedEvent, EventStreamDecoder, ServerSentEvent
+from ...codec import EventStreamDecoder, ServerSentEvent
 from ...codec.media_type import Kind, choose_kind, declared_kind, sniff
 from ...codec.readings import ChunkReading, JsonReading, LineReading, Reading
 from ...errors import (
@@ -29,6 +28,7 @@ from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes
 from .contract import Sink, close_within
 from .dropping import DropReport, incomplete
+from .relay import as_json
 
 __all__ = ["UpstreamSource", "is_response"]
 
@@ -228,14 +228,4 @@ def _relay(event: ServerSentEvent, sink: Sink) -> Any:
 
 
 def _put(text: str, sink: Sink, kind: Kind) -> Any:
-    return sink.put(_as_json(text) if sink.format == "ndjson" and kind != "text" else text)
-
-
-def _as_json(text: str) -> Any:
-    """Text that is JSON already is passed on as it is, where a JSON value is wanted."""
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-        line = msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text
-    except (msgspec.DecodeError, RecursionError):
-        return text
-    return EncodedEvent(line.encode() + b"\n", format="ndjson")
+    return sink.put(as_json(text) if sink.format == "ndjson" and kind != "text" else text)

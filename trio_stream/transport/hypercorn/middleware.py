@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from ...checks import check_callable, check_flag
 from .connection import find_connection
 from .door import pass_on
 from .mending import mend
@@ -36,6 +37,8 @@ class StreamMiddleware:
     def __init__(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, direct: bool = True
     ) -> None:
+        check_callable("app", app, "takes scope, receive and send")
+        check_flag("direct", direct)
         self._app = app
         self._direct = direct
 

@@ -12,7 +12,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from ...checks import check_callable, check_flag, check_kind
 from .middleware import StreamMiddleware
+from .settings import check_bind, check_setting
 from .signals import stopping
 
 if TYPE_CHECKING:
@@ -61,11 +63,15 @@ async def serve(
         ``certfile="cert.pem"``.
 
     Raises:
-      TypeError: a setting that Hypercorn does not have.
+      TypeError: a setting that Hypercorn does not have, or of another type than it has.
+      ValueError: a number out of its range.
       OSError: an address that cannot be bound.
       hypercorn.utils.LifespanFailureError: the app's lifespan failed, before, while or after
         requests were served; its own exception is the cause.
     """
+    check_callable("app", app, "takes scope, receive and send")
+    check_flag("direct", direct)
+    check_callable("shutdown_trigger", shutdown_trigger, "is awaited", or_none=True)
     chosen = _configured(config, bind, settings)
     if not isinstance(app, StreamMiddleware):
         app = StreamMiddleware(app, direct=direct)
@@ -117,15 +123,18 @@ class _Lifespan:
 def _configured(
     config: Config | None, bind: str | Sequence[str] | None, settings: dict[str, Any]
 ) -> Config:
+    check_kind("config", config, Config, "a hypercorn.config.Config", or_none=True)
     if config is None:
         config = Config()
         config.backlog = _BACKLOG
         config.keep_alive_max_requests = _REQUESTS
     if bind is not None:
+        check_bind("bind", bind)
         config.bind = [bind] if isinstance(bind, str) else list(bind)
     for name, value in settings.items():
         if name.startswith("_") or not hasattr(type(config), name):
             raise TypeError(f"Hypercorn has no setting {name!r}")
+        check_setting(name, value)
         setattr(config, name, value)
     return config
 

@@ -1,0 +1,143 @@
+"""What options may be: types, ranges and units, checked where the options are given.
+
+Each check raises a `TypeError` or a `ValueError` that tells the option's name, what it may be and
+what it was, so that nothing is left to fail later, in a request, a system task or a log. A number
+has an upper bound too: what is beyond it was meant in another unit, or as "no limit", for which
+there is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+__all__ = [
+    "MAX_COUNT",
+    "MAX_SECONDS",
+    "check_callable",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_kind",
+    "check_seconds",
+    "check_text",
+    "naming",
+    "shown",
+]
+
+#: 31 years. Milliseconds and nanoseconds since 1970 are more than that.
+MAX_SECONDS = 10**9
+
+#: More events or bytes than one stream or one topic ever has, and few enough for everybody to count
+#: them exactly: SQLite, and Redis' scripts, whose numbers are floats with 14 digits.
+MAX_COUNT = 10**12
+
+
+def check_seconds(
+    name: str,
+    value: object,
+    hint: str = "",
+    *,
+    zero: bool = False,
+    most: float = MAX_SECONDS,
+    or_none: bool = False,
+) -> None:
+    """A number of seconds: an `int` or a `float`, finite, more than 0 or, with ``zero``, not less.
+
+    Args:
+      hint: what else there is to say, of the unit or of None.
+      or_none: whether None is allowed, too.
+    """
+    if value is None and or_none:
+        return
+    also = f"; {hint}" if hint else ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {shown(value)}{also}")
+    least = "at least 0" if zero else "more than 0"
+    # Written so that NaN, which compares false to everything, is refused.
+    if not (value >= 0 if zero else value > 0):
+        end = f"{shown(value)}, and at most {most}{also}"
+        raise ValueError(f"{name} must be {least} seconds, not {end}")
+    if value > most:
+        end = f"{shown(value)}, and {least}{also}"
+        raise ValueError(f"{name} must be at most {most} seconds, not {end}")
+
+
+def check_count(
+    name: str,
+    value: object,
+    hint: str = "",
+    *,
+    least: int = 1,
+    most: int = MAX_COUNT,
+    or_none: bool = False,
+) -> None:
+    """A whole number, of events or of bytes: an `int` from ``least`` to ``most``."""
+    if value is None and or_none:
+        return
+    end = f", not {shown(value)}"
+    also = f"; {hint}" if hint else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int{end}{also}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}{end}, and at most {most}{also}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}{end}, and at least {least}{also}")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """One of a few words."""
+    words = " or ".join(map(repr, choices))
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be {words}, not {shown(value)}")
+    if value not in choices:
+        raise ValueError(f"{name} must be {words}, not {shown(value)}")
+
+
+def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
+    """True or False: what is only true in an ``if`` was meant for another option."""
+    if not (isinstance(value, bool) or (value is None and or_none)):
+        words = "True, False or None" if or_none else "True or False"
+        raise TypeError(f"{name} must be {words}, not {shown(value)}")
+
+
+def check_callable(name: str, value: object, what: str, *, or_none: bool = False) -> None:
+    """A function; ``what`` says what it takes or returns."""
+    if not (callable(value) or (value is None and or_none)):
+        raise TypeError(f"{name} must be a callable that {what}, not {shown(value)}")
+
+
+def check_kind(
+    name: str, value: object, kind: type | tuple[type, ...], what: str, *, or_none: bool = False
+) -> None:
+    """An instance of this class or of one of these. Its value may be a secret, and is not told."""
+    if not (isinstance(value, kind) or (value is None and or_none)):
+        raise TypeError(f"{name} must be {what}, not of type {type(value).__name__}")
+
+
+def check_text(name: str, value: object, *, or_none: bool = False) -> None:
+    """A `str` that can be encoded. Its value may be a secret, and is not told."""
+    check_kind(name, value, str, "a str" + " or None" * or_none, or_none=or_none)
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} cannot hold half a surrogate pair") from None
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What is wrong with a part of an option is raised with the option's name."""
+    try:
+        yield
+    except (TypeError, ValueError) as exc:
+        kind = TypeError if isinstance(exc, TypeError) else ValueError
+        raise kind(f"{name}: {exc}") from exc
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: in a line, also where it is a number of a million digits."""
+    if isinstance(value, int) and not -(10**40) < value < 10**40:
+        return f"an int of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,42 @@
+"""What an `EventSource` is given, checked there and not when it connects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..checks import check_callable, check_flag, check_kind, check_seconds, check_text
+from ..stream.foreign import http_modules
+from .reconnect import ReconnectPolicy
+
+__all__ = ["check_manner", "check_request"]
+
+#: RFC 9110, 9.1: a method is a token.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def check_request(url: object, method: object, content: object, headers: object) -> None:
+    """Refuse what no request can be made of. No value is told: each may hold a secret."""
+    urls = tuple(module.URL for module in http_modules())
+    check_kind("url", url, (str, *urls), "a str, or a URL of httpx")
+    check_text("method", method)
+    if not (isinstance(method, str) and _TOKEN.fullmatch(method)):
+        raise ValueError("method must be one word, such as 'GET'")
+    check_kind("content", content, (str, bytes), "str, bytes or None", or_none=True)
+    if isinstance(content, str):
+        check_text("content", content)
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            check_kind("a name in headers", name, (str, bytes), "a str")
+            check_kind("a value in headers", value, (str, bytes), "a str")
+    else:
+        what = "returns a mapping of str, or such a mapping"
+        check_callable("headers", headers, what, or_none=True)
+
+
+def check_manner(reconnect: object, policy: object, idle_timeout: object, observer: object) -> None:
+    """Refuse what nobody can keep to: how it reconnects, how long it waits, whom it tells."""
+    check_flag("reconnect", reconnect, or_none=True)
+    check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
+    check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
+    check_callable("observer", observer, "takes what has happened", or_none=True)
