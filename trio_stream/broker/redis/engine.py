@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, final
 
 import trio
@@ -141,8 +141,8 @@ class RedisEngine:
             self._read_to = last
             self._feed.interrupted(last)
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        return await self._publishing.append(entries)
+    def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
+        return self._publishing.append(entries)  # not one more coroutine to wake up through
 
     # Reading.
 
