@@ -250,7 +250,7 @@ class AsgiTransport:
             return
         await trio.sleep(_WORD_SECONDS)
         if self._server_raises and _may_say_gone(error):
-            log.warning("taken for the client's leaving, though receive() is silent: %r", error)
+            log.warning("%s of send() taken for the client's leaving", type(error).__name__)
             raise ClientGone("the client is gone") from error
 
     async def _pass_on(self, message: Message) -> None:

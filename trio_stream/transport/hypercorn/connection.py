@@ -24,6 +24,7 @@ from h2.connection import H2Connection
 
 try:
     from hypercorn.config import Config
+    from hypercorn.protocol.events import StreamClosed
     from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
     from hypercorn.protocol.h11 import H11Protocol
     from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
@@ -167,6 +168,11 @@ class HypercornConnection:
     def has_ended(self) -> bool:
         """Whether all of the response has been given to the protocol, its end included."""
         return self.http.state is ASGIHTTPState.CLOSED
+
+    def make_free(self) -> None:
+        """All of the response is out, but Hypercorn was cancelled before it could go on."""
+        closed = StreamClosed(stream_id=self.http.stream_id)
+        self.protocol.task_group.spawn(self.protocol.stream_send, closed)
 
     @property
     def is_http2(self) -> bool:

@@ -35,10 +35,20 @@ async def pass_on(connection: HypercornConnection, send: Send, message: Message)
     elif connection.cut:
         # Something around the stream wants to end in order what was left unfinished.
         break_off(connection)
-    elif connection.is_http2:
-        await _end_http2(connection, send, message.get("body", b""))
     else:
-        await send(message)
+        await _end(connection, send, message)
+
+
+async def _end(connection: HypercornConnection, send: Send, message: Message) -> None:
+    try:
+        if connection.is_http2:
+            await _end_http2(connection, send, message.get("body", b""))
+        else:
+            await send(message)
+    except trio.Cancelled:
+        if connection.has_ended and connection.http.closed:
+            connection.make_free()
+        raise
 
 
 @contextmanager
