@@ -87,7 +87,8 @@ def check_count(
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """One of a few words."""
-    words = " or ".join(map(repr, choices))
+    names = [repr(choice) for choice in choices]
+    words = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
     if not isinstance(value, str):
         raise TypeError(f"{name} must be {words}, not {shown(value)}")
     if value not in choices:

@@ -158,5 +158,5 @@ def test_what_is_no_text_is_an_error_where_that_is_not_sure(wire: bytes) -> None
 def test_the_words_for_it() -> None:
     for word in READ_AS:
         check_read_as(word)
-    with pytest.raises(ValueError, match="read_as is one of 'auto', 'strict', 'sse'"):
+    with pytest.raises(ValueError, match="read_as must be one of 'auto', 'strict', 'sse'"):
         check_read_as("html")

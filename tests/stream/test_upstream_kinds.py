@@ -213,7 +213,7 @@ async def test_the_error_has_the_beginning_of_the_body() -> None:
 @pytest.mark.parametrize(
     ("keyword", "error", "match"),
     [
-        ({"read_as": "html"}, ValueError, "read_as must be 'auto' or"),
+        ({"read_as": "html"}, ValueError, "read_as must be one of"),
         ({"read_as": "sse", "format": "bytes"}, TypeError, "there is no read_as in it"),
         ({"max_event_bytes": 0}, ValueError, "max_event_bytes"),
     ],

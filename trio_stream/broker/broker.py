@@ -8,7 +8,7 @@ from typing import Any, final
 
 import trio
 
-from ..checks import check_count, check_flag, check_seconds
+from ..checks import check_count, check_flag, check_kind, check_seconds
 from ..codec import EncodedEvent, ServerSentEvent, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
@@ -93,6 +93,7 @@ class Broker:
         Much cheaper for each than `publish`. Subscribers get them in one write. Raises what
         `publish` does.
         """
+        check_kind("values", values, Iterable, "several values, as in a list")
         if isinstance(values, str | bytes | Mapping):
             raise TypeError(
                 f"publish_many takes several values, and this is one {type(values).__name__}: "
@@ -314,7 +315,7 @@ async def open_broker(
     if isinstance(url, str):
         engine = open_engine(url, retention, options)
     elif not isinstance(url, Engine):
-        raise TypeError(f"a broker is opened with a URL or an engine, not {type(url).__name__}")
+        raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
     elif options:
         raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import naming
 from ..codec import EncodedEvent, ServerSentEvent, encode
 from ..errors import GapError
 
@@ -35,7 +36,8 @@ def check_notice(name: str, notice: Any) -> None:
         an id, or cannot be encoded.
     """
     if isinstance(notice, ServerSentEvent):
-        _encoded(name, notice, None)
+        with naming(name):
+            _encoded(name, notice, None)
     elif notice is not None and not callable(notice):
         raise TypeError(
             f"{name} must be a ServerSentEvent, a function that returns one, or None, "

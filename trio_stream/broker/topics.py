@@ -46,7 +46,7 @@ def _check_topic(topic: str) -> str:
     name = check_name(topic, "a topic")
     if is_pattern(name):
         raise ValueError(
-            f"{name!r} is a pattern, which can be subscribed to but not be published to: "
+            f"the topic {name!r} is a pattern, which can be subscribed to but not be published to: "
             "'*' and '**' between slashes stand for other names"
         )
     return name

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import trio
 
+from ..checks import naming
 from ..codec import to_json
 from ..codec.content_coding import accepted_codings
 from ..errors import (
@@ -56,7 +57,8 @@ def make_body(json: Any, content: str | bytes | None) -> tuple[bytes | None, dic
         return (content.encode() if isinstance(content, str) else content), {}
     if content is not None:
         raise TypeError("a request has one body: hand over json or content, not both")
-    return to_json(json), {"content-type": "application/json"}
+    with naming("json"):
+        return to_json(json), {"content-type": "application/json"}
 
 
 class Connector:

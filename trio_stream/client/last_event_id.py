@@ -23,7 +23,9 @@ def check_last_event_id(event_id: str | None) -> None:
     """`TypeError` or `ValueError` for what can have been no event's id."""
     check_text("last_event_id", event_id, or_none=True)
     if event_id is not None and any(char in event_id for char in "\r\n\0"):
-        raise ValueError(f"no event has an id with CR, LF or NUL in it: {event_id[:40]!r}")
+        raise ValueError(
+            f"no event has a last_event_id with CR, LF or NUL in it: {event_id[:40]!r}"
+        )
 
 
 def to_header(event_id: str | None) -> str | None:

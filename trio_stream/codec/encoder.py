@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from ..checks import shown
 from .event import EncodedEvent, ServerSentEvent
 from .jsonable import to_json, to_utf8
 
@@ -171,17 +172,23 @@ def check_retry(retry: object) -> int:
     """A reconnection time, if it is a number of milliseconds; else `TypeError` or `ValueError`."""
     if not isinstance(retry, int) or isinstance(retry, bool):
         raise TypeError(
-            f"retry is a whole number of milliseconds, not {type(retry).__name__}; "
+            f"retry is a whole number of milliseconds, not {shown(retry)}; "
             "for seconds write int(seconds * 1000)"
         )
     if not 0 <= retry <= MAX_RETRY:
-        raise ValueError(f"retry is a number of milliseconds from 0 to {MAX_RETRY}, not {retry}")
+        raise ValueError(
+            f"retry is a number of milliseconds from 0 to {MAX_RETRY}, not {shown(retry)}"
+        )
     return int(retry)
 
 
 def _check_one_line(text: str, what: str) -> None:
     if "\n" in text or "\r" in text or "\0" in text:
         raise ValueError(f"{what} cannot hold CR, LF or NUL, which would end its field: {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} cannot hold half of a surrogate pair: {text!a}") from None
 
 
 def _encode_event(

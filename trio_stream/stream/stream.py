@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 import trio
 
-from ..checks import check_callable
+from ..checks import check_callable, check_seconds
 from ..codec import check_event_name, check_retry
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
@@ -194,6 +194,7 @@ class Stream:
 
     async def wait(self, seconds: float) -> None:
         """`trio.sleep`, for whoever has the stream at hand."""
+        check_seconds("seconds", seconds, zero=True)
         await trio.sleep(seconds)
 
     @property

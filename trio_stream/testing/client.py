@@ -28,6 +28,7 @@ from ..checks import (
     check_kind,
     check_seconds,
     check_text,
+    naming,
 )
 from ..codec import EventStreamDecoder, ServerSentEvent
 from ..transport.asgi import Scope
@@ -176,16 +177,24 @@ def _scope(
 
 
 def _headers(headers: Headers | None, last_event_id: str | None) -> Iterator[tuple[bytes, bytes]]:
-    if isinstance(headers, str):
-        raise TypeError("headers must be a mapping or pairs of str, not of type str")
     check_kind("headers", headers, Iterable, "a mapping or pairs of str", or_none=True)
     given = headers.items() if isinstance(headers, Mapping) else headers or ()
-    pairs = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in given]
+    pairs = [_header(pair) for pair in given]
     if b"host" not in {name for name, _ in pairs}:
         yield b"host", b"testserver"
     yield from pairs
     if last_event_id is not None:
         yield b"last-event-id", last_event_id.encode()
+
+
+def _header(pair: object) -> tuple[bytes, bytes]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"headers must be pairs of str, not of type {type(pair).__name__}")
+    name, value = pair
+    check_text("a name in headers", name)
+    check_text("a value in headers", value)
+    with naming("headers"):
+        return name.lower().encode("ascii"), value.encode("latin-1")
 
 
 class Client:
@@ -288,6 +297,8 @@ class Client:
 
     def drip(self, size: int = 1, seconds: float = 1.0) -> None:
         """Take only ``size`` bytes every ``seconds``, from the server's next write on."""
+        check_count("size", size)
+        check_seconds("seconds", seconds, zero=True)
         self._connection.drip(size, seconds)
 
     def resume(self) -> None:

@@ -42,7 +42,8 @@ _PAGE = 1024
 
 def topic_of(key: str) -> str:
     """The topic of a key; else `TypeError` or `ValueError`."""
-    return check_name(f"$resumable/{check_topic(key)}", "a resumable's key and '$resumable/'")
+    name = check_topic(check_name(key, "a resumable's key"))
+    return check_name(f"$resumable/{name}", "a resumable's key and '$resumable/'")
 
 
 @dataclass(frozen=True, slots=True)

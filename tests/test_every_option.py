@@ -1,0 +1,576 @@
+"""Every public option is given every bad value, and says so at once: its name, and what it may be.
+
+The options are found in the signatures, so that a new one which nobody has put into the table here
+fails these tests.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, is_dataclass
+from math import inf, nan
+from typing import Any
+
+import hypercorn.config
+import pytest
+import trio
+
+import trio_stream
+import trio_stream.testing
+from tests.support.tasks import NothingLeft
+from trio_stream import (
+    EventSource,
+    EventStreamDecoder,
+    ReconnectPolicy,
+    ServerSentEvent,
+    Stream,
+    StreamApp,
+    StreamLimits,
+    StreamMiddleware,
+    encode,
+    open_broker,
+    presence_topic,
+    serve,
+    stream_app,
+)
+from trio_stream.broker.contract import Retention
+from trio_stream.broker.redis import RedisEngine
+from trio_stream.broker.sqlite import SqliteEngine
+from trio_stream.stream.options import StreamKeywords
+from trio_stream.testing import check_broker, connect, lifespan
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an option may be: values that are, and values that are not."""
+
+    good: list[Any]
+    bad: list[Any]
+
+    def or_none(self) -> "Kind":
+        return Kind([*self.good, None], [value for value in self.bad if value is not None])
+
+    def but(self, *values: Any) -> "Kind":
+        """Also bad: these."""
+        return Kind([value for value in self.good if value not in values], [*self.bad, *values])
+
+    def though(self, *values: Any) -> "Kind":
+        """Not bad: these."""
+        return Kind([*self.good, *values], [v for v in self.bad if not is_among(v, values)])
+
+
+def is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(type(value) is type(other) and value == other for other in values)
+
+
+class Odd:
+    """Nothing that any option could be."""
+
+    def __repr__(self) -> str:
+        return "Odd" * 1000
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("never called")
+
+
+HUGE = 10**5000  # more digits than Python turns into text
+NUMBERS = [nan, inf, -inf, 1e300, -1, -0.5, HUGE, -HUGE]
+OBJECTS = [None, True, False, "5", b"5", [5], {"a": 5}, 5j, Odd()]
+
+SECONDS = Kind([0.1, 5, 10**6], [0, *NUMBERS, *OBJECTS])
+SECONDS_OR_ZERO = Kind([0, 0.0, 5, 10**6], [*NUMBERS, *OBJECTS])
+UNIX_TIME = Kind([2e9, 10**10], [0, 2e9 * 1000, *NUMBERS, *OBJECTS])
+COUNT = Kind([1, 5, 10**9], [0, 1.5, 5.0, 2**63, *NUMBERS, *OBJECTS])
+COUNT_OR_ZERO = COUNT.though(0)
+MILLISECONDS = Kind([0, 5, 2**63 - 1], [1.5, 5.0, 2**63, *NUMBERS, *OBJECTS])
+FLAG = Kind([True, False], [None, 0, 1, "yes", "", [], Odd(), *NUMBERS])
+FUNCTION = Kind([print], [None, True, 0, 5, "print", b"x", [print], Odd(), *NUMBERS])
+TEXT = Kind(["x", "ä"], [None, True, 0, 5, b"x", ["x"], Odd(), "\ud800"])
+LINE = Kind(["x"], [*TEXT.bad, "a\nb", "a\rb", "a\0b"])
+ID = LINE.though(0, 5)
+NAME = Kind(["x", "a/b"], [*TEXT.bad, "", "x" * 1025])
+OBJECT = [None, True, 0, 5, "x", b"x", ["x"], Odd()]
+EVENT = Kind([ServerSentEvent("x")], [True, 0, 5, "x", ["x"], Odd(), ServerSentEvent(event="x")])
+BAD_EVENTS = [
+    ServerSentEvent("x", retry=-1),
+    ServerSentEvent("x", event="a\nb"),
+    ServerSentEvent("\ud800"),
+    ServerSentEvent(Odd()),
+]
+NOTICE = Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS, ServerSentEvent("x", id="1")])
+HEADERS = Kind(
+    [{"x-a": "b"}, [("x-a", "b")]],
+    [True, 5, "x-a: b", b"x", [5], ["xy"], [("a",)], [("a", 5)], {"a": None}, {5: "a"}, Odd()],
+)
+REQUEST_HEADERS = Kind([{"x-a": "b"}, print, None], [True, 5, "x: y", [5], {"a": 5}, {5: "a"}])
+BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
+CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
+
+
+def choice(*words: str) -> Kind:
+    bad = [None, True, 0, 5, "", "other", words[0].upper() + " ", words[0].encode(), [words[0]]]
+    return Kind(list(words), [*bad, "\ud800", Odd()])
+
+
+def of_type(*good: Any) -> Kind:
+    return Kind(list(good), OBJECT)
+
+
+#: What is no option: a value to be sent, or what only the library calls it with. Nobody checks it
+#: here; what cannot be sent is told by tests/stream/test_fields.py and others.
+DATA = None
+
+STREAM: dict[str, Kind | None] = {
+    "format": choice("sse", "ndjson", "text", "bytes"),
+    "ping": SECONDS.or_none(),
+    "stall_timeout": SECONDS.or_none(),
+    "buffer": COUNT,
+    "buffer_bytes": COUNT,
+    "max_duration": SECONDS.or_none(),
+    "expires_at": UNIX_TIME.or_none(),
+    "ids": FUNCTION.or_none(),
+    "error_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
+    "drain_timeout": SECONDS_OR_ZERO,
+    "limits": of_type(StreamLimits()).or_none(),
+    "on_end": FUNCTION.or_none(),
+    "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
+    "headers": HEADERS.or_none(),
+    "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
+    "max_event_bytes": COUNT,
+    "relay_retry": FLAG,
+    "event": LINE.or_none(),
+    "retry": MILLISECONDS.or_none(),
+}
+FIELDS: dict[str, Kind | None] = {
+    "data": DATA,
+    "event": LINE.or_none(),
+    "id": ID.or_none(),
+    "retry": MILLISECONDS.or_none(),
+}
+DECODER: dict[str, Kind | None] = {
+    "max_event_bytes": COUNT,
+    "max_line_bytes": COUNT.or_none(),
+    "last_event_id": TEXT.or_none(),
+    "on_comment": FUNCTION.or_none(),
+}
+TOPIC = NAME.but("a/*", "**")
+PUBLISHED: dict[str, Kind | None] = {
+    "topic": TOPIC.but("$mine"),
+    "event": LINE.or_none(),
+    "key": Kind(["x", ""], [*TEXT.bad, "$x", "x" * 1025]),
+}
+ADDRESS = Kind(["127.0.0.1:0", ["127.0.0.1:0"], None], [True, 5, b"x", [5], {"a"}, Odd()])
+
+#: Every option of everything public, and what it may be.
+TABLE: dict[str, dict[str, Kind | None]] = {
+    "Stream": {"source": DATA, **STREAM},
+    "Stream.event": {"value": LINE.or_none()},
+    "Stream.retry": {"value": MILLISECONDS.or_none()},
+    "Stream.send": FIELDS,
+    "Stream.send_nowait": FIELDS,
+    "Stream.start": {"async_fn": DATA, "args": DATA, "name": DATA},  # as Trio's own
+    "Stream.start_soon": {"async_fn": FUNCTION, "args": DATA, "name": DATA},
+    "Stream.wait": {"seconds": SECONDS_OR_ZERO},
+    "StreamApp": {"callback": FUNCTION, "lifespan": FUNCTION.or_none(), **STREAM},
+    "stream_app": {"callback": FUNCTION.or_none(), "lifespan": FUNCTION.or_none(), **STREAM},
+    "StreamLimits": {
+        "total": COUNT.or_none(),
+        "per_key": COUNT.or_none(),
+        "key": FUNCTION,
+        "refuse": choice("status", "retry"),
+        "retry_after": SECONDS,
+    },
+    "StreamLimits.total": {"value": COUNT.or_none()},
+    "StreamLimits.per_key": {"value": COUNT.or_none()},
+    "StreamLimits.refuse": {"value": choice("status", "retry")},
+    "StreamLimits.admit": {"scope": DATA},
+    "StreamLimits.answer": {"transport": DATA, "scope": DATA},
+    "StreamMiddleware": {"app": FUNCTION, "direct": FLAG},
+    "serve": {
+        "app": FUNCTION,
+        "bind": ADDRESS,
+        "config": of_type(hypercorn.config.Config()).or_none(),
+        "direct": FLAG,
+        "shutdown_trigger": FUNCTION.or_none(),
+        "task_status": DATA,
+        "graceful_timeout": SECONDS_OR_ZERO,
+        "keep_alive_timeout": SECONDS_OR_ZERO,
+        "read_timeout": SECONDS.or_none(),
+        "backlog": COUNT,
+        "max_requests": COUNT.or_none(),
+        "h2_max_concurrent_streams": COUNT,
+        "h2_max_inbound_frame_size": Kind([2**14], [*COUNT.bad, 1, 2**24]),
+        "include_date_header": FLAG,
+        "server_names": DATA,
+        "loglevel": Kind(["INFO"], [True, 5, b"x", ["x"]]),
+    },
+    "client_address": {"scope": DATA},
+    "last_event_id": {"scope": DATA},
+    "no_reconnect": {"scope": DATA, "receive": DATA, "send": DATA},
+    "encode": FIELDS,
+    "EncodedEvent": {"data": BYTES, "id": DATA, "format": DATA},
+    "ServerSentEvent": {**dict.fromkeys(FIELDS, DATA), "comment": DATA},  # it is data itself
+    "EventStreamDecoder": DECODER,
+    "EventStreamDecoder.feed": {"data": BYTES},
+    "EventSource": {
+        **DECODER,
+        "url": Kind(["http://[::1]/"], [None, True, 5, b"http://x", ["x"], Odd()]),
+        "client": of_type().or_none(),
+        "method": Kind(["GET", "post"], [*TEXT.bad, "", "a b", "ä", "GET\r\n"]),
+        "json": Kind([{"a": 5}, None], [nan, Odd(), "\ud800"]),
+        "content": Kind(["x", b"x", None], [True, 5, ["x"], Odd(), "\ud800"]),
+        "headers": REQUEST_HEADERS,
+        "last_event_id": LINE.or_none(),
+        "reconnect": FLAG.or_none(),
+        "policy": of_type(ReconnectPolicy()).or_none(),
+        "idle_timeout": SECONDS.or_none(),
+        "observer": FUNCTION.or_none(),
+    },
+    "EventSource.run": {"sink": DATA},
+    "ReconnectPolicy": {
+        "delay": SECONDS_OR_ZERO,
+        "min_delay": SECONDS_OR_ZERO,
+        "backoff": SECONDS_OR_ZERO,
+        "max_backoff": SECONDS_OR_ZERO,
+        "max_delay": SECONDS_OR_ZERO,
+        "max_failures": COUNT.or_none(),
+    },
+    "ReconnectPolicy.wait": {"failures": DATA, "retry": DATA, "retry_after": DATA},  # a server's
+    "open_broker": {
+        "url": Kind(["memory://"], [None, True, 5, b"memory://", Odd(), "", "memory", "x://y"]),
+        "history": COUNT,
+        "history_age": SECONDS.or_none(),
+        "history_bytes": COUNT,
+        "memory_bytes": COUNT_OR_ZERO,
+        "presence_grace": SECONDS_OR_ZERO,
+    },
+    "SqliteEngine": {
+        "url": Kind(["sqlite:///x.db"], ["", "sqlite:x", "sqlite://", "sqlite:///:memory:"]),
+        "retention": DATA,
+        "synchronous": choice("full", "normal", "off"),
+        "max_topics": COUNT,
+    },
+    "RedisEngine": {
+        "url": Kind(["redis://[::1]"], ["", "redis:x", "http://x", "redis://[::1]/a"]),
+        "retention": DATA,
+        "outage": choice("wait", "raise"),
+        "prefix": TEXT,
+        "live_events": COUNT,
+        "live_bytes": COUNT,
+        "max_topics": COUNT,
+    },
+    "Broker.publish": {**PUBLISHED, "data": DATA},
+    "Broker.publish_many": {**PUBLISHED, "values": Kind([["x"]], [None, True, 5, "x", b"x", {}])},
+    "Broker.subscribe": {
+        "topics": NAME.but("$mine"),
+        "after": CURSOR,
+        "overflow": choice("all", "latest"),
+        "presence": NAME.or_none(),
+        "patterns": FLAG,
+        "gap": NOTICE,
+    },
+    "Broker.resumable": {
+        "key": NAME,
+        "producer": FUNCTION.or_none(),
+        "after": CURSOR,
+        "linger": SECONDS_OR_ZERO,
+        "gap": NOTICE,
+        "done": NOTICE,
+        "failed": NOTICE,
+    },
+    "Broker.stop_resumable": {"key": NAME},
+    "Broker.presence": {"topic": TOPIC},
+    "Broker.topic_statistics": {"topic": TOPIC},
+    "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
+    "presence_topic": {"topic": NAME},
+    "connect": {
+        "app": FUNCTION,
+        "path": Kind(["x"], TEXT.bad),
+        "method": TEXT,
+        "query": Kind(["", {"a": "b"}], [None, True, 5, b"x", ["x"], Odd()]),
+        "headers": HEADERS.or_none(),
+        "body": Kind([b"", [b"x"]], [None, True, 5, "x", Odd()]),
+        "last_event_id": TEXT.or_none(),
+        "http_version": choice("1.0", "1.1", "2"),
+        "scope": Kind([{}, None], [True, 5, "x", ["x"], Odd()]),
+        "socket_buffer": COUNT,
+        "shield_sends": FLAG,
+        "exit_timeout": SECONDS_OR_ZERO,
+        "raise_app_exceptions": FLAG,
+    },
+    "lifespan": {"app": FUNCTION},
+    "check_broker": {"open_broker": FUNCTION},
+    "Client.drip": {"size": COUNT, "seconds": SECONDS_OR_ZERO},
+}
+
+#: Made by the library, for its users to read or to call: nobody gives these any options.
+MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
+MADE |= {"Subscription", "TopicEvent"}
+#: Methods of those that only the library calls.
+OURS = {
+    *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
+    *("Subscription.run", "Subscription.fall_behind"),
+}
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    for module in (trio_stream, trio_stream.testing):
+        for name in module.__all__:
+            yield name, getattr(module, name)
+    yield from (("SqliteEngine", SqliteEngine), ("RedisEngine", RedisEngine))
+
+
+def found() -> Iterator[tuple[str, set[str]]]:
+    """Whatever takes options, and their names."""
+    for name, thing in public():
+        if not inspect.isclass(thing):
+            yield name, parameters(thing)
+        elif not issubclass(thing, BaseException):
+            is_result = is_dataclass(thing) and name != "ReconnectPolicy"
+            if name not in MADE and not is_result:
+                yield name, parameters(thing)
+            if not issubclass(thing, str) and not name.endswith("Engine"):
+                yield from of_members(name, thing)
+
+
+def of_members(name: str, kind: type) -> Iterator[tuple[str, set[str]]]:
+    for member, value in vars(kind).items():
+        if not member.startswith("_") and f"{name}.{member}" not in OURS:
+            if isinstance(value, property) and value.fset is not None:
+                yield f"{name}.{member}", {"value"}
+            elif inspect.isfunction(value):
+                yield f"{name}.{member}", parameters(value) - {"self"}
+
+
+def parameters(function: Any) -> set[str]:
+    names = set()
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            names.add(name)
+        elif "StreamKeywords" in str(parameter.annotation):
+            names |= set(StreamKeywords.__annotations__)
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_there_is_no_option_that_is_not_in_the_table() -> None:
+    missing = {
+        owner: sorted(names - TABLE.get(owner, {}).keys())
+        for owner, names in found()
+        if names - TABLE.get(owner, {}).keys()
+    }
+    assert missing == {}
+
+
+def test_there_is_nothing_in_the_table_that_is_no_option() -> None:
+    options = dict(found())
+    passed_on = {"serve", "stream_app"}  # by other names than those in their signatures
+    gone = {
+        owner: sorted(names.keys() - options.get(owner, set()))
+        for owner, names in TABLE.items()
+        if owner not in passed_on and names.keys() - options.get(owner, set())
+    }
+    assert gone == {}
+
+
+Use = Callable[..., Any]
+
+
+def with_stream(use: Callable[..., Any]) -> Use:
+    async def call(**options: Any) -> None:
+        stream = Stream()
+        result = use(stream, **options)
+        if inspect.isawaitable(result):
+            await result
+        stream.close()
+
+    return call
+
+
+def with_broker(use: Callable[..., Any]) -> Use:
+    async def call(**options: Any) -> None:
+        async with open_broker() as broker:
+            result = use(broker, **options)
+            if inspect.isawaitable(result):
+                await result
+
+    return call
+
+
+def entering(make: Callable[..., AbstractAsyncContextManager[Any]]) -> Use:
+    async def call(**options: Any) -> None:
+        async with make(**options):
+            pass
+
+    return call
+
+
+def setting(make: Callable[[], Any], name: str) -> Use:
+    def call(value: Any) -> None:
+        setattr(make(), name, value)
+
+    return call
+
+
+async def start_in_stream(stream: Stream, async_fn: Any = print) -> None:
+    stream.start_soon(async_fn)
+
+
+async def connected(**options: Any) -> None:
+    async with connect(**{"app": Stream([]), **options}):
+        pass
+
+
+async def drip(**options: Any) -> None:
+    async with connect(Stream([])) as client:
+        client.drip(**options)
+
+
+async def send_in_run(broker: Any, **options: Any) -> None:
+    async def producer(run: Any) -> None:
+        await run.send("x", **options)
+
+    failures: list[BaseException] = []
+
+    async def noting(run: Any) -> None:
+        try:
+            await producer(run)
+        except (TypeError, ValueError) as exc:
+            failures.append(exc)
+
+    async for _ in broker.resumable("x", noting):
+        pass
+    if failures:
+        raise failures[0]
+
+
+async def serving(**options: Any) -> None:
+    async def at_once() -> None:
+        await trio.lowlevel.checkpoint()
+
+    given = {
+        "app": stream_app(print),
+        "bind": "127.0.0.1:0",
+        "shutdown_trigger": at_once,
+        **options,
+    }
+    await serve(**given)
+
+
+USES: dict[str, Use] = {
+    "Stream": lambda **options: Stream(None, **options),
+    "Stream.event": setting(Stream, "event"),
+    "Stream.retry": setting(Stream, "retry"),
+    "Stream.send": with_stream(lambda stream, **options: stream.send("x", **options)),
+    "Stream.send_nowait": with_stream(lambda stream, **opts: stream.send_nowait("x", **opts)),
+    "Stream.start_soon": with_stream(start_in_stream),
+    "Stream.wait": with_stream(lambda stream, **options: stream.wait(**options)),
+    "StreamApp": lambda **options: StreamApp(**{"callback": print, **options}),
+    "stream_app": lambda callback=print, **options: (
+        stream_app(**options)(print) if options else stream_app(callback)
+    ),
+    "StreamLimits": StreamLimits,
+    "StreamLimits.total": setting(StreamLimits, "total"),
+    "StreamLimits.per_key": setting(StreamLimits, "per_key"),
+    "StreamLimits.refuse": setting(StreamLimits, "refuse"),
+    "StreamMiddleware": lambda **options: StreamMiddleware(**{"app": app, **options}),
+    "serve": serving,
+    "encode": lambda **options: encode("x", **options),
+    "EncodedEvent": trio_stream.EncodedEvent,
+    "EventStreamDecoder": EventStreamDecoder,
+    "EventStreamDecoder.feed": lambda data: EventStreamDecoder().feed(data),
+    "EventSource": lambda **options: EventSource(**{"url": "http://[::1]/", **options}),
+    "ReconnectPolicy": ReconnectPolicy,
+    "open_broker": entering(open_broker),
+    "SqliteEngine": lambda url="sqlite:///x.db", **options: SqliteEngine(
+        url, Retention(), **options
+    ),
+    "RedisEngine": lambda url="redis://[::1]", **options: RedisEngine(url, Retention(), **options),
+    "Broker.publish": with_broker(
+        lambda broker, topic="x", **options: broker.publish(topic, "x", **options)
+    ),
+    "Broker.publish_many": with_broker(
+        lambda broker, topic="x", values=("x",), **options: broker.publish_many(
+            topic, values, **options
+        )
+    ),
+    "Broker.subscribe": with_broker(
+        lambda broker, topics="x", **options: broker.subscribe(topics, **options)
+    ),
+    "Broker.resumable": with_broker(
+        lambda broker, **options: broker.resumable(**{"key": "x", "producer": None, **options})
+    ),
+    "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
+    "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),
+    "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),
+    "ResumableRun.send": with_broker(send_in_run),
+    "presence_topic": presence_topic,
+    "connect": connected,
+    "lifespan": entering(lifespan),
+    "check_broker": check_broker,
+    "Client.drip": drip,
+}
+
+#: By what the message calls an option, where that is not its name.
+CALLED = {
+    "topics": "topic",
+    "value": "",
+    "id": "an event id",
+    "event": "an event name",
+    "presence": "a name to be present under",
+    "url": "://",
+    "EncodedEvent.data": "bytes",
+    "EventStreamDecoder.feed.data": "bytes",
+    "EventSource.url": "url",
+}
+
+#: Good values with which more would be done than to take them.
+NOT_TRIED = {
+    "StreamApp.callback",
+    "check_broker.open_broker",
+    "connect.app",
+    "lifespan.app",
+    "serve.app",
+    "serve.shutdown_trigger",
+    "serve.config",
+    "serve.bind",
+    "Stream.start_soon.async_fn",
+    "Stream.wait.seconds",
+}
+
+cases = pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        pytest.param(owner, name, id=f"{owner}.{name}")
+        for owner, names in TABLE.items()
+        for name, kind in names.items()
+        if kind is not DATA
+    ],
+)
+
+
+async def give(owner: str, name: str, value: Any) -> None:
+    result = USES[owner](**{name: value})
+    if inspect.isawaitable(result):
+        await result
+
+
+@cases
+async def test_every_bad_value_is_refused(owner: str, name: str, no_task_left: NothingLeft) -> None:
+    kind = TABLE[owner][name]
+    assert kind is not None
+    for value in kind.bad:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            await give(owner, name, value)
+        message = str(caught.value)
+        assert CALLED.get(f"{owner}.{name}", CALLED.get(name, name)) in message
+        assert len(message) < 600
+
+
+@cases
+async def test_every_good_value_is_taken(owner: str, name: str) -> None:
+    kind = TABLE[owner][name]
+    assert kind is not None
+    if f"{owner}.{name}" not in NOT_TRIED:
+        for value in kind.good:
+            await give(owner, name, value)
