@@ -1,19 +1,20 @@
 #!/bin/sh
 # anthropic 2.14.0 (under Trio 0.35.0)
 #
-# Expected: each event's JSON says in "type" what it is, so the `event:` line above it, which says the
-#   same, can be missing; or, if it may not be, its absence is an error.
+# Expected: each event's JSON says in "type" what it is, so the `event:` line above it, which says
+#   the same, can be missing; or, if it may not be, its absence is an error.
 # Instead: events without an `event:` line are skipped, one and all. The call succeeds with 200, the
 #   iteration ends at once, nothing is raised or logged: an answer without a word in it.
-# Matters: a relay that re-frames the SDK's own items loses the names, as no item has one, and passes
-#   each test that compares JSON. OpenAI's SDK reads the same kind of stream without the names.
+# Matters: a relay that re-frames the SDK's own items loses the names, as no item has one, and
+#   passes each test that compares JSON. OpenAI's SDK reads the same kind of stream without the
+#   names.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q anthropic==2.14.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile anthropic==2.14.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import json

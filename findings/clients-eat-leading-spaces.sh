@@ -1,20 +1,20 @@
 #!/bin/sh
 # requests-sse 0.5.3, aiohttp-sse-client2 0.3.0 (PyPI), fetch-event-stream 0.1.6 (npm)
 #
-# Expected: after "data:" one space is the separator and goes, any other belongs to the text. Browsers,
-#   the standard's own examples and most clients do so.
+# Expected: after "data:" one space is the separator and goes, any other belongs to the text.
+#   Browsers, the standard's own examples and most clients do so.
 # Instead: all three strip every leading space. Python sent as several data lines arrives without
-#   its indentation; tokens that begin with a space, as language models write them, arrive glued
-#   to the one before.
-# Matters: nothing fails and nothing is logged. What was sent as `def f():\n    return 1` is
-#   another text at the other end, and "Hello" + " world" is "Helloworld".
+#   its indentation; tokens that begin with a space, as language models write them, arrive glued to
+#   the one before.
+# Matters: nothing fails and nothing is logged. What was sent as `def f():\n    return 1` is another
+#   text at the other end, and "Hello" + " world" is "Helloworld".
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
     requests-sse==0.5.3 requests==2.34.2 aiohttp-sse-client2==0.3.0 aiohttp==3.14.5
 npm install --silent --no-fund --no-audit fetch-event-stream@0.1.6
 

@@ -2,19 +2,21 @@
 # datastar-py 1.0.3 in sse-starlette 3.7.0's EventSourceResponse (read by httpx-sse 0.4.3, on
 # Hypercorn 0.18.0, Trio 0.35.0)
 #
-# Expected: what Datastar's ServerSentEventGenerator makes, a DatastarEvent, is an event, and a response for
-#   events sends it as one; or it refuses it.
-# Instead: DatastarEvent is a str that is framed already. The response takes it for text and frames it
-#   once more: one unnamed event whose data reads "event: datastar-patch-elements". Nobody complains.
-# Matters: the page stays as it is, and browser and log look fine: 200, text/event-stream, events come
-#   in. It is what everyone meets who adds Datastar to an application that has event streams.
+# Expected: what Datastar's ServerSentEventGenerator makes, a DatastarEvent, is an event, and a
+#   response for events sends it as one; or it refuses it.
+# Instead: DatastarEvent is a str that is framed already. The response takes it for text and frames
+#   it once more: one unnamed event whose data reads "event: datastar-patch-elements". Nobody
+#   complains.
+# Matters: the page stays as it is, and browser and log look fine: 200, text/event-stream, events
+#   come in. It is what everyone meets who adds Datastar to an application that has event streams.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q datastar-py==1.0.3 sse-starlette==3.7.0 \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    datastar-py==1.0.3 sse-starlette==3.7.0 \
     starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0 httpx==0.28.1 httpx-sse==0.4.3
 
 cat > seen.py <<'PYTHON'

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Deno 2.9.6 (npm: deno)
 #
-# Expected: fetch repeats a POST at most where the server cannot have acted on it. RFC 9110 says that a
-#   client should not retry a request that is not idempotent by itself.
-# Instead: when the server closes a kept-alive connection after it has received the POST completely, Deno
-#   sends it again on a new connection and shows the second answer. The program learns of neither.
-# Matters: a server that restarts, or that dies while it works on the request, has done the first one.
-#   What is published through Deno, or through a proxy written in it, can be published twice.
+# Expected: fetch repeats a POST at most where the server cannot have acted on it. RFC 9110 says
+#   that a client should not retry a request that is not idempotent by itself.
+# Instead: when the server closes a kept-alive connection after it has received the POST completely,
+#   Deno sends it again on a new connection and shows the second answer. The program learns of
+#   neither.
+# Matters: a server that restarts, or that dies while it works on the request, has done the first
+#   one. What is published through Deno, or through a proxy written in it, can be published twice.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

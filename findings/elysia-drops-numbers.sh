@@ -2,10 +2,10 @@
 # Elysia 1.4.30 on Bun 1.4.5 (npm)
 #
 # Expected: sse({ data: 0 }) sends `data: 0`, as sse({ data: { n: 0 } }) sends `data: {"n":0}`.
-# Instead: numbers and booleans, 0, 5 and true alike, send nothing at all: no event, no error. And a text
-#   of two lines goes out behind one `data:`, so that clients see its first line only.
-# Matters: a progress bar that yields percentages, a counter, a done flag: the stream is open, 200, and
-#   empty. It is found by looking at the bytes.
+# Instead: numbers and booleans, 0, 5 and true alike, send nothing at all: no event, no error. And a
+#   text of two lines goes out behind one `data:`, so that clients see its first line only.
+# Matters: a progress bar that yields percentages, a counter, a done flag: the stream is open, 200,
+#   and empty. It is found by looking at the bytes.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

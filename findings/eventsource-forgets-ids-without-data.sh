@@ -1,10 +1,10 @@
 #!/bin/sh
 # eventsource 4.1.1 and launchdarkly-eventsource 2.2.0, beside undici 7.30.2 (npm, on Node 20)
 #
-# Expected: a block that has an `id:` but no data is no event, yet the id counts: it is what the next
-#   request says in Last-Event-ID. And an event without an id of its own bears the last one.
-# Instead: the first two forget the id of such a block and reconnect without it, or with an older one.
-#   In eventsource an event without an id has lastEventId "", too. undici does it right.
+# Expected: a block that has an `id:` but no data is no event, yet the id counts: it is what the
+#   next request says in Last-Event-ID. And an event without an id of its own bears the last one.
+# Instead: the first two forget the id of such a block and reconnect without it, or with an older
+#   one. In eventsource an event without an id has lastEventId "", too. undici does it right.
 # Matters: that block is how a server tells a position at the start of a stream (MCP does), or moves
 #   a client past events which it may not see. All of that is sent again, or the whole stream is.
 set -eu

@@ -3,9 +3,11 @@
 #
 # Expected: lines may end in CR LF, and where the network cuts the bytes in two means nothing.
 # Instead: if the cut falls between a CR and its LF, both count as line ends. Each such cut after a
-#   blank line is an empty "message" event more; one inside an event of several lines makes two of it.
-# Matters: sse-starlette and Litestar write CR LF. As proxies and TLS cut where they like, the phantom
-#   comes seldom and never in a test on one's own machine; JSON.parse("") is what it usually ends in.
+#   blank line is an empty "message" event more; one inside an event of several lines makes two of
+#   it.
+# Matters: sse-starlette and Litestar write CR LF. As proxies and TLS cut where they like, the
+#   phantom comes seldom and never in a test on one's own machine; JSON.parse("") is what it usually
+#   ends in.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,20 +1,21 @@
 #!/bin/sh
 # Falcon 4.4.0, falcon.asgi.SSEvent (on uvicorn 0.54.0, read by httpx-sse 0.4.3)
 #
-# Expected: a text with line breaks is sent as several `data:` lines, as the format wants it and as the
-#   other frameworks' event classes do. Nothing in SSEvent's documentation forbids line breaks.
+# Expected: a text with line breaks is sent as several `data:` lines, as the format wants it and as
+#   the other frameworks' event classes do. Nothing in SSEvent's documentation forbids line breaks.
 # Instead: the text is put behind one `data:` as it is. From its second line on it is no data but
-#   unknown fields, which every client ignores: only the first line arrives. After an empty line what
-#   follows is lost as well.
-# Matters: Markdown, code, logs and tracebacks arrive as their first line, with no error on either side.
-#   SSEvent(json=...) is safe, as JSON escapes line breaks; texts come with text=.
+#   unknown fields, which every client ignores: only the first line arrives. After an empty line
+#   what follows is lost as well.
+# Matters: Markdown, code, logs and tracebacks arrive as their first line, with no error on either
+#   side. SSEvent(json=...) is safe, as JSON escapes line breaks; texts come with text=.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q falcon==4.4.0 uvicorn==0.54.0 httpx==0.28.1 httpx-sse==0.4.3
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    falcon==4.4.0 uvicorn==0.54.0 httpx==0.28.1 httpx-sse==0.4.3
 
 cat > seen.py <<'PYTHON'
 import socket

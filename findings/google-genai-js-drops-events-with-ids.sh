@@ -3,11 +3,11 @@
 #
 # Expected: `id:`, `event:` and `retry:` lines above `data:` are ordinary parts of an event; who has
 #   no use for them skips them.
-# Instead: an event is only seen if `data:` is its very first line. With an id in each event the answer is
-#   empty, with one `retry:` above the first event its first token is gone, with a comment above an event
-#   that token. No error, no warning.
-# Matters: a gateway that adds ids to make answers resumable, or puts heartbeats right above the next
-#   event, is read by all other SDKs and takes words out of this one's answers.
+# Instead: an event is only seen if `data:` is its very first line. With an id in each event the
+#   answer is empty, with one `retry:` above the first event its first token is gone, with a comment
+#   above an event that token. No error, no warning.
+# Matters: a gateway that adds ids to make answers resumable, or puts heartbeats right above the
+#   next event, is read by all other SDKs and takes words out of this one's answers.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

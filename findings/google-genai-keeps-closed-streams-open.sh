@@ -1,19 +1,21 @@
 #!/bin/sh
 # google-genai 3.6.1 (with httpx2 2.16.2 as its client, on Trio 0.35.0)
 #
-# Expected: `await answer.aclose()` on the stream of generate_content_stream, after the first words were
-#   enough, closes the connection: it is the way to leave an async generator in good order.
-# Instead: it returns, and the connection stays open, with the model writing on. Only when the cyclic
-#   garbage collector runs is it closed, seconds or minutes later.
+# Expected: `await answer.aclose()` on the stream of generate_content_stream, after the first words
+#   were enough, closes the connection: it is the way to leave an async generator in good order.
+# Instead: it returns, and the connection stays open, with the model writing on. Only when the
+#   cyclic garbage collector runs is it closed, seconds or minutes later.
 # Matters: whoever cancels an answer because its reader has left pays for the rest of it. Cancelling
-#   while the SDK waits for the next word does close at once; only leaving between two words does not.
+#   while the SDK waits for the next word does close at once; only leaving between two words does
+#   not.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q google-genai==3.6.1 httpx2==2.16.2 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    google-genai==3.6.1 httpx2==2.16.2 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import functools

@@ -13,7 +13,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q granian==2.8.9 h2==4.4.1
+venv/bin/pip --disable-pip-version-check install -q --no-compile granian==2.8.9 h2==4.4.1
 
 cat > app.py <<'PYTHON'
 async def app(scope, receive, send):

@@ -1,12 +1,12 @@
 #!/bin/sh
 # graphql-sse 2.6.1 (npm, on Node 20), its client
 #
-# Expected: an event with a name that a client does not know is skipped, as an EventSource does where
-#   nobody listens to the name; that is what lets a server add events of its own.
+# Expected: an event with a name that a client does not know is skipped, as an EventSource does
+#   where nobody listens to the name; that is what lets a server add events of its own.
 # Instead: any name but `next` and `complete`, and any event without a name, fails the whole
 #   subscription, also after results have come. Only comments are safe.
-# Matters: a server or proxy whose heartbeat is an event (the kind that a page can see) or that tells
-#   of a gap in the stream breaks every GraphQL subscription that passes it.
+# Matters: a server or proxy whose heartbeat is an event (the kind that a page can see) or that
+#   tells of a gap in the stream breaks every GraphQL subscription that passes it.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

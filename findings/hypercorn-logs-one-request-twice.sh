@@ -2,10 +2,10 @@
 # Hypercorn 0.18.0 (Trio worker, Trio 0.35.0; the asyncio worker does the same)
 #
 # Expected: one line in the access log for each request, with the status that the client was sent.
-# Instead: when the client leaves a stream there is a line at once, with "-" for the status, although
-#   "200" had long been sent. If the application then comes to its end by itself (a generator that
-#   writes its last words, one that has not looked at the disconnect) there is a second line for
-#   the same request, with 200 and a longer time.
+# Instead: when the client leaves a stream there is a line at once, with "-" for the status,
+#   although "200" had long been sent. If the application then comes to its end by itself (a
+#   generator that writes its last words, one that has not looked at the disconnect) there is a
+#   second line for the same request, with 200 and a longer time.
 # Matters: leaving is how nearly every event stream ends. Request counts, error rates ("no status")
 #   and durations made from the log are wrong for just these.
 set -eu
@@ -14,7 +14,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q hypercorn==0.18.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile hypercorn==0.18.0 trio==0.35.0
 
 cat > app.py <<'PYTHON'
 import trio

@@ -2,11 +2,11 @@
 # launchdarkly-eventsource 2.2.0 (npm, on Node 20; Node 19 and newer)
 #
 # Expected: without its option readTimeoutMillis a silent stream is kept open.
-# Instead: after 5 seconds of silence it reports "Read timeout, received no data in undefinedms", drops
-#   the connection and opens another. Since Node 19 the global agent gives its sockets a timeout
-#   of 5 s, and the library takes that timeout's event for its own.
-# Matters: heartbeats come every 15 s or more as a rule. A quiet stream is a new request every 5 s for
-#   each client; what is published in between is lost where nothing can be resumed.
+# Instead: after 5 seconds of silence it reports "Read timeout, received no data in undefinedms",
+#   drops the connection and opens another. Since Node 19 the global agent gives its sockets a
+#   timeout of 5 s, and the library takes that timeout's event for its own.
+# Matters: heartbeats come every 15 s or more as a rule. A quiet stream is a new request every 5 s
+#   for each client; what is published in between is lost where nothing can be resumed.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

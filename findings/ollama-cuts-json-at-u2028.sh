@@ -1,20 +1,21 @@
 #!/bin/sh
 # ollama 0.6.3, huggingface_hub 2.4.0 (under Trio 0.35.0), over httpx 0.28.1 and httpx2 2.16.2
 #
-# Expected: a line of JSON ends at a line feed. U+2028 (LINE SEPARATOR) and U+0085 (NEL) may stand as
-#   they are inside a JSON string, and most encoders leave them so: JSON.stringify, serde_json,
+# Expected: a line of JSON ends at a line feed. U+2028 (LINE SEPARATOR) and U+0085 (NEL) may stand
+#   as they are inside a JSON string, and most encoders leave them so: JSON.stringify, serde_json,
 #   msgspec, Python's with ensure_ascii=False.
-# Instead: both SDKs read lines with httpx' aiter_lines, which cuts wherever str.splitlines does. The
-#   JSON is cut in the middle of its string and the stream ends with a JSONDecodeError.
-# Matters: these characters come out of web pages and PDFs that a model was given, so it fails for some
-#   answers in a thousand and nobody can say why. Tests with ASCII text never see it.
+# Instead: both SDKs read lines with httpx' aiter_lines, which cuts wherever str.splitlines does.
+#   The JSON is cut in the middle of its string and the stream ends with a JSONDecodeError.
+# Matters: these characters come out of web pages and PDFs that a model was given, so it fails for
+#   some answers in a thousand and nobody can say why. Tests with ASCII text never see it.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q ollama==0.6.3 huggingface_hub==2.4.0 \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    ollama==0.6.3 huggingface_hub==2.4.0 \
     httpx==0.28.1 httpx2==2.16.2 trio==0.35.0
 
 cat > seen.py <<'PYTHON'

@@ -3,9 +3,9 @@
 #
 # Expected: heartbeats are no concern of a client of chat completions. The SDK skips comments, as
 #   long as no event had an id.
-# Instead: after the first event with an id, the next heartbeat raises json.JSONDecodeError: the
-#   SDK makes an event without data of it and parses that. A block that only sets `retry:` does
-#   the same, at any time.
+# Instead: after the first event with an id, the next heartbeat raises json.JSONDecodeError: the SDK
+#   makes an event without data of it and parses that. A block that only sets `retry:` does the
+#   same, at any time.
 # Matters: the API itself sends neither, but gateways in front of it do, and an id is what they add
 #   so that an answer can be resumed. The answer then breaks off at the first pause of the model.
 set -eu
@@ -14,7 +14,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q openai==3.57.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile openai==3.57.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import json

@@ -1,12 +1,12 @@
 #!/bin/sh
 # openai 3.57.0 (under Trio 0.35.0)
 #
-# Expected: an error that the API reports in the middle of a stream is raised, as the SDK does it for
-#   chat completions: what iterates a stream to its end has the whole answer.
+# Expected: an error that the API reports in the middle of a stream is raised, as the SDK does it
+#   for chat completions: what iterates a stream to its end has the whole answer.
 # Instead: from `responses.create(stream=True)` the API's `error` event comes out of the iterator as
 #   one item more, a ResponseErrorEvent, and the loop ends as after a complete answer.
-# Matters: a loop that picks the text deltas and ignores the other events, which is the way to
-#   read this API, hands on half an answer as a whole one; moving from chat completions to responses
+# Matters: a loop that picks the text deltas and ignores the other events, which is the way to read
+#   this API, hands on half an answer as a whole one; moving from chat completions to responses
 #   removes the exception that one had relied upon.
 set -eu
 dir=$(mktemp -d)
@@ -14,7 +14,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q openai==3.57.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile openai==3.57.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import json

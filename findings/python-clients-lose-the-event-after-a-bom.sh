@@ -15,7 +15,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
     httpx-sse==0.4.3 httpx==0.28.1 httpx2==2.16.2 sseclient-py==1.9.0 requests==2.34.2 \
     launchdarkly-eventsource==1.7.4 aiohttp-sse-client2==0.3.0 aiohttp==3.14.5 requests-sse==0.5.3
 

@@ -4,10 +4,10 @@
 # Expected: `protocol=3` is another wire format of the same answers. RESP3 makes a map of XREAD's
 #   answer, so stream -> entries instead of a list of pairs.
 # Instead: the entries are wrapped in one list more. Where XREAD found one entry, `for id, fields in
-#   entries` raises; where it found two, nothing is raised: the first entry passes for the id and the
-#   second for the fields. XRANGE is the same under both protocols.
-# Matters: a test with one event fails loudly and gets "mended", one with three raises again; two events
-#   in one read are misread in silence.
+#   entries` raises; where it found two, nothing is raised: the first entry passes for the id and
+#   the second for the fields. XRANGE is the same under both protocols.
+# Matters: a test with one event fails loudly and gets "mended", one with three raises again; two
+#   events in one read are misread in silence.
 command -v redis-server >/dev/null || { echo "needs redis-server (Debian: apt-get install redis-server)"; exit 2; }
 redis-server --version | grep -E 'v=([6-9]|[1-9][0-9])\.' || { echo "needs Redis 6 or newer"; exit 2; }
 set -eu
@@ -16,7 +16,7 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q redis==8.1.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile redis==8.1.0
 
 cat > seen.py <<'PYTHON'
 import subprocess

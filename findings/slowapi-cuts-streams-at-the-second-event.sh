@@ -1,8 +1,8 @@
 #!/bin/sh
 # slowapi 0.1.10, SlowAPIASGIMiddleware (with Starlette 1.10.0, on Hypercorn 0.18.0, Trio 0.35.0)
 #
-# Expected: of slowapi's two middlewares the ASGI one is the natural choice for streams, as it does not
-#   wrap the response the way BaseHTTPMiddleware does.
+# Expected: of slowapi's two middlewares the ASGI one is the natural choice for streams, as it does
+#   not wrap the response the way BaseHTTPMiddleware does.
 # Instead: it sends the response's start again before every piece of the body. The first piece gets
 #   through, at the second one the server raises and cuts the connection. SlowAPIMiddleware streams.
 # Matters: every response of one piece works, so tests and most endpoints say nothing; the first
@@ -13,7 +13,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q slowapi==0.1.10 starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    slowapi==0.1.10 starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import hypercorn.config

@@ -5,8 +5,8 @@
 #   is thrown away; the standard says so in as many words, and browsers do it.
 # Instead: both hand the unfinished rest out as an event like any other: an event of three lines
 #   that was cut after the second arrives with two.
-# Matters: streams end in the middle whenever a server restarts or a proxy gives up; over HTTP/1.0 or
-#   with a proxy that closes properly the response looks complete. A consumer that stores events,
+# Matters: streams end in the middle whenever a server restarts or a proxy gives up; over HTTP/1.0
+#   or with a proxy that closes properly the response looks complete. A consumer that stores events,
 #   or asks for what comes after their ids, takes the half for the whole and never gets the rest.
 set -eu
 dir=$(mktemp -d)
@@ -14,7 +14,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q sseclient-py==1.9.0 requests==2.34.2
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    sseclient-py==1.9.0 requests==2.34.2
 npm install --silent --no-fund --no-audit parse-sse@0.1.0
 
 cat > parse.mjs <<'JAVASCRIPT'

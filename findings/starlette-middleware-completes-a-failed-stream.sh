@@ -1,19 +1,22 @@
 #!/bin/sh
 # Starlette 1.10.0, BaseHTTPMiddleware (on Hypercorn 0.18.0, Trio 0.35.0; on uvicorn it is the same)
 #
-# Expected: when a streamed response's generator raises, the client can tell: the chunked body has no
-#   last chunk. That is what happens without the middleware.
-# Instead: with any BaseHTTPMiddleware around, also one that does nothing, the body gets its proper end
-#   first and the exception is raised afterwards. The log has the error, the client has a complete response.
-# Matters: half an answer, or half an export, is taken for the whole, by caches and proxies, too. A client
-#   that reconnects after a broken stream does not. Adding a middleware for a header is enough.
+# Expected: when a streamed response's generator raises, the client can tell: the chunked body has
+#   no last chunk. That is what happens without the middleware.
+# Instead: with any BaseHTTPMiddleware around, also one that does nothing, the body gets its proper
+#   end first and the exception is raised afterwards. The log has the error, the client has a
+#   complete response.
+# Matters: half an answer, or half an export, is taken for the whole, by caches and proxies, too. A
+#   client that reconnects after a broken stream does not. Adding a middleware for a header is
+#   enough.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import hypercorn.config

@@ -4,7 +4,8 @@
 # Expected: a stream that is being sent counts as a request in progress, and when it has ended its
 #   time is in the histogram of processing times.
 # Instead: the gauge is back at 0 and the histogram is filled as soon as the response has begun. A
-#   stream of a second is a request of some milliseconds; a hundred open streams are none in progress.
+#   stream of a second is a request of some milliseconds; a hundred open streams are none in
+#   progress.
 # Matters: "requests in progress" is the number one scales and drains by. It shows an idle server
 #   which in truth holds all its clients.
 set -eu
@@ -13,7 +14,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q starlette-prometheus==0.10.0 prometheus_client==0.26.0 \
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    starlette-prometheus==0.10.0 prometheus_client==0.26.0 \
     starlette==1.10.0 hypercorn==0.18.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'

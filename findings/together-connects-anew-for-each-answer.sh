@@ -13,7 +13,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q together==3.1.1 groq==1.7.0 trio==0.35.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    together==3.1.1 groq==1.7.0 trio==0.35.0
 
 cat > seen.py <<'PYTHON'
 import json

@@ -6,15 +6,16 @@
 # Instead: with httptools, which is taken whenever it is installed, the body has chunk sizes in it.
 #   The same app, the same request, another answer, depending on an optional package.
 # Matters: who still speaks HTTP/1.0 (load testers, health checks, old proxies, small devices) gets
-#   "9" and "0" lines between the events. An event stream's parser skips them as unknown fields;
-#   one of JSON lines or of plain text does not.
+#   "9" and "0" lines between the events. An event stream's parser skips them as unknown fields; one
+#   of JSON lines or of plain text does not.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir"
 python3 -m venv venv
-venv/bin/pip --disable-pip-version-check install -q uvicorn==0.54.0 httptools==0.9.0 h11==0.16.0
+venv/bin/pip --disable-pip-version-check install -q --no-compile \
+    uvicorn==0.54.0 httptools==0.9.0 h11==0.16.0
 
 cat > app.py <<'PYTHON'
 async def app(scope, receive, send):
