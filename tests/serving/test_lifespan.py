@@ -12,7 +12,7 @@ import trio
 from hypercorn.utils import LifespanFailureError
 
 from tests.support.processes import Process
-from tests.support.raw import read_to_end, read_until, send_request
+from tests.support.raw import AS_EVENT_SOURCE, read_to_end, read_until, send_request
 from tests.testing.test_lifespan import failing
 from trio_stream import serve
 
@@ -58,7 +58,7 @@ async def test_while_it_runs(server: str, tmp_path: Path) -> None:
         [bind, *_] = await process.wait_for_log(r"Running on (\S+) \(CTRL", count=workers)
         port = int(bind.rpartition(":")[2])
         async with await trio.open_tcp_stream("127.0.0.1", port) as client:
-            await send_request(client, "/")
+            await send_request(client, "/", *AS_EVENT_SOURCE)
             received = await read_until(client, b"data: hello\n\n")
             (tmp_path / "when").touch()
             received += await read_to_end(client)

@@ -19,7 +19,7 @@ import trio
 from hypercorn.config import Config
 
 from tests.support.processes import Process
-from tests.support.raw import read_to_end, read_until, send_request
+from tests.support.raw import AS_EVENT_SOURCE, EVENT_SOURCE, read_to_end, read_until, send_request
 from trio_stream import Stream, StreamMiddleware, serve, stream_app
 from trio_stream.transport.asgi import Receive, Scope, Send
 
@@ -129,7 +129,7 @@ async def test_of_two_in_one_program_one_ends_in_order_and_the_other_goes_on(how
 async def ticking(binds: list[str]) -> trio.SocketStream:
     """A connection whose stream has begun."""
     stream = await trio.open_tcp_stream("127.0.0.1", int(binds[0].rpartition(":")[2]))
-    await send_request(stream, "/")
+    await send_request(stream, "/", *AS_EVENT_SOURCE)
     await read_until(stream, b"data: tick")
     return stream
 
@@ -197,7 +197,10 @@ async def test_a_signal_ends_a_whole_server_gracefully(
     process = await Process.start([sys.executable, "-c", PROGRAM], tmp_path / "log")
     try:
         (bind,) = await process.wait_for_log(r"Running on (\S+) \(CTRL", count=1)
-        async with httpx.AsyncClient() as client, client.stream("GET", bind) as response:
+        async with (
+            httpx.AsyncClient(headers=EVENT_SOURCE) as client,
+            client.stream("GET", bind) as response,
+        ):
             lines = response.aiter_lines()
             assert [await anext(lines) for _ in range(2)] == ["retry: 3000", "data: hello"]
             process.send_signal(number)

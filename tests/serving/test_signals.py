@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.support.processes import Process
-from tests.support.raw import read_to_end, read_until, send_request
+from tests.support.raw import AS_EVENT_SOURCE, read_to_end, read_until, send_request
 from trio_stream.transport.hypercorn.signals import stopping
 
 MODULE = "tests.serving.signal_app"
@@ -43,7 +43,7 @@ async def connect(process: Process, path: str = "/stream") -> tuple[trio.SocketS
     """A client, and the process that serves it."""
     [port, *_] = await process.wait_for_log(RUNNING)
     client = await trio.open_tcp_stream("127.0.0.1", int(port))
-    await send_request(client, path)
+    await send_request(client, path, *AS_EVENT_SOURCE)
     received = b""
     while not (found := re.search(rb"data: (\d+)\n", received)):
         received += await read_until(client, b"\n")
@@ -221,7 +221,7 @@ async def test_of_two_servers_in_a_program_both_are_told(tmp_path: Path) -> None
         ports = await process.wait_for_log(RUNNING, count=2)
         clients = [await trio.open_tcp_stream("127.0.0.1", int(port)) for port in ports]
         for client in clients:
-            await send_request(client, "/stream")
+            await send_request(client, "/stream", *AS_EVENT_SOURCE)
             await read_until(client, b"data: ")
         process.send_signal(signal.SIGTERM)
         for client in clients:

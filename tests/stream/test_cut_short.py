@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from tests.stream.helpers import Generator
+from tests.support.raw import EVENT_SOURCE
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream
 from trio_stream.testing import connect
@@ -36,7 +37,7 @@ async def forever(stream: Stream) -> None:
 async def test_it_says_farewell_and_ends_properly(no_task_left: NothingLeft) -> None:
     producer = Generator(1, pause=float("inf"))
     stream = Stream(producer())
-    async with connect(stream) as client:
+    async with connect(stream, headers=EVENT_SOURCE) as client:
         await client.receive_event()
         assert 3000 <= farewell_in(await cancelled_rest(client)) < 13_000
         assert client.ended == "complete"
@@ -65,7 +66,7 @@ async def test_what_is_queued_goes_out_first() -> None:
         client.cancel_app()
         await trio.sleep_forever()
 
-    async with connect(Stream(burst)) as client:
+    async with connect(Stream(burst), headers=EVENT_SOURCE) as client:
         go.set()
         assert [event.data async for event in client.events()] == ["0", "1", "2"]
         assert client.retry is not None
@@ -82,7 +83,7 @@ async def test_other_formats_know_no_farewell(format: str) -> None:
     async with connect(Stream(pause, format=format)) as client:  # type: ignore[arg-type]
         await client.receive_chunk()
         assert await cancelled_rest(client) == b""
-        assert client.ended == "complete"
+        assert client.ended == "broken"
 
 
 async def test_the_producer_knows_why() -> None:
@@ -173,7 +174,7 @@ async def test_a_timeout_around_the_app_is_a_timeout(autojump_clock: Clock) -> N
         with trio.fail_after(10):
             await stream(*request)  # type: ignore[arg-type]
 
-    async with connect(limited, raise_app_exceptions=False) as client:
+    async with connect(limited, headers=EVENT_SOURCE, raise_app_exceptions=False) as client:
         await client.receive_event()
         assert farewell_in(await client.read()) >= 3000
         assert client.ended == "complete"

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from tests.stream.helpers import PRIMER, Generator, until_ended
+from tests.support.raw import EVENT_SOURCE
 from tests.support.tasks import NothingLeft
 from trio_stream import Outcome, Stream
 from trio_stream.testing import connect
@@ -168,7 +169,7 @@ async def test_max_duration_ends_it_within_ten_percent(
         producer = Producer()
         stream = Stream(producer, max_duration=1000, ping=None)
         began = trio.current_time()
-        async with connect(stream) as client:
+        async with connect(stream, headers=EVENT_SOURCE) as client:
             assert await client.read() == PRIMER + b"data: one\n\n"
             assert client.ended == "complete"
         lengths.append(trio.current_time() - began)
@@ -187,7 +188,7 @@ async def test_expires_at_is_never_late(
     monkeypatch.setattr(time, "time", lambda: trio.current_time() + offset)
     stream = Stream(Producer(), expires_at=time.time() + 1000, max_duration=5000)
     began = trio.current_time()
-    async with connect(stream) as client:
+    async with connect(stream, headers=EVENT_SOURCE) as client:
         await client.read()
         assert client.ended == "complete"
     assert 999.9 < trio.current_time() - began < 1000.1
@@ -209,7 +210,7 @@ async def test_it_expires_when_the_wall_clock_is_set_forward(
 
 async def test_one_that_has_expired_already_ends_at_once(autojump_clock: Clock) -> None:
     stream = Stream(Producer(), expires_at=time.time() - 1)
-    async with connect(stream) as client:
+    async with connect(stream, headers=EVENT_SOURCE) as client:
         await client.read()
         assert client.ended == "complete"
     assert stream.outcome == "expired"

@@ -1,6 +1,7 @@
 """Names, ids and retry: of one event, of the stream, and of events encoded before."""
 
 import itertools
+from typing import Any
 
 import pytest
 import trio
@@ -192,3 +193,28 @@ async def test_an_encoded_event_of_another_format_is_refused() -> None:
         await Stream(format="ndjson").send(encode("x"))
     with pytest.raises(TypeError, match="in format 'ndjson' cannot go into a 'sse' stream"):
         await Stream().send(EncodedEvent(b"{}\n", format="ndjson"))
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_retry_that_is_set_while_the_stream_begins_goes_out_once(turns: int) -> None:
+    async def app(stream: Stream) -> None:
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        stream.retry = 7000
+        stream.send_nowait("one")
+        stream.send_nowait("two")
+
+    async def slow_to_start(scope: Any, receive: Any, send: Any) -> None:
+        async def slow_send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                for _ in range(4):
+                    await trio.lowlevel.checkpoint()
+            await send(message)
+
+        await Stream(app)(scope, receive, slow_send)
+
+    for _ in range(5):  # Trio runs tasks in any order
+        async with connect(slow_to_start) as client:
+            body = await client.read()
+        assert body.count(b"retry: 7000\n") == 1
+        assert body.endswith(b"data: one\n\ndata: two\n\n")

@@ -21,7 +21,7 @@ import httpx
 import trio
 
 from tests.support.tasks import all_tasks
-from trio_stream import Stream, StreamMiddleware
+from trio_stream import ServerSentEvent, Stream, StreamMiddleware
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -164,6 +164,8 @@ def make_stream(scope: Message) -> Stream:
                 transport=type(stream._state.transport).__name__,
             )
 
+    if given.pop("goodbye", None):
+        given["farewell_event"] = ServerSentEvent({"type": "error"})
     return Stream(produce, **given)
 
 

@@ -6,13 +6,16 @@ import time
 from collections import Counter
 
 import trio
+from h2.errors import ErrorCodes
 
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
-from tests.support.raw import send_request
+from tests.support.raw import AS_EVENT_SOURCE, EVENT_SOURCE, send_request
 
 from .h2_client import connect_h2
 from .support import Notes, body_of, events_of, every_transport, in_time
+
+AS_HTTP2 = tuple((name.encode(), value.encode()) for name, value in EVENT_SOURCE.items())
 
 WINDOW = 10_000  # milliseconds, after the stream's own `retry`
 
@@ -21,10 +24,14 @@ Body = tuple[bytes, bool]  # and whether it has come whole
 
 
 async def read_all(
-    server: Server, path: str, bodies: list[Body], task_status: trio.TaskStatus[None]
+    server: Server,
+    path: str,
+    bodies: list[Body],
+    *headers: str,
+    task_status: trio.TaskStatus[None],
 ) -> None:
     stream = await server.connect()
-    await send_request(stream, path)
+    await send_request(stream, path, *(headers or AS_EVENT_SOURCE))
     received = await stream.receive_some()
     task_status.started()
     while piece := await stream.receive_some():
@@ -106,12 +113,18 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
         trio.open_nursery() as nursery,
     ):
         await nursery.start(read_all, server, "/ticks", bodies)
-        stream = await client.request("/ticks")
+        stream = await client.request("/ticks", *AS_HTTP2)
+        other = await client.request("/ticks")
         await client.until(stream, b"data: ")
+        await client.until(other, b"data: ")
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         response = await client.until_ended(stream)
         assert (response.ended, response.reset) == (True, None)
+        farewell(response.body)
+        # One that is no EventSource's can tell that there was more.
+        response = await client.until_ended(other)
+        assert (response.ended, response.reset) == (False, ErrorCodes.INTERNAL_ERROR)
         farewell(response.body)
         assert await server.process.wait(within=60) == 0
         assert time.monotonic() - begun < in_time(0)
@@ -154,3 +167,42 @@ async def test_a_drain_timeout_that_the_server_will_not_wait_for_is_said_once(no
         assert 1 < time.monotonic() - begun < in_time(1)
     assert all(complete for _, complete in bodies)
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
+
+
+@every_transport
+async def test_who_is_no_event_source_can_tell_that_there_was_more(
+    transport: str, notes: Notes
+) -> None:
+    bodies: list[list[Body]] = []
+    queries = ["", "?farewell=proper", "?farewell=broken"]
+    async with (
+        notes.serve(transport, graceful_timeout=30 if transport == "direct" else 1) as server,
+        trio.open_nursery() as nursery,
+    ):
+        for headers in (("accept: */*",), AS_EVENT_SOURCE):
+            for query in queries:
+                bodies.append([])
+                await nursery.start(read_all, server, f"/ticks{query}", bodies[-1], *headers)
+        assert await server.process.stop() == 0
+        log = server.process.log()
+    ended = [body for [body] in bodies]
+    assert [whole for _, whole in ended] == [False, True, False, True, True, False]
+    for body, _ in ended:
+        assert 3000 <= farewell(body) < 3000 + WINDOW
+    assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
+    assert "ERROR" not in log
+    assert "Traceback" not in log
+
+
+@every_transport
+async def test_an_event_of_ones_own_is_the_last(transport: str, notes: Notes) -> None:
+    bodies: list[Body] = []
+    async with (
+        notes.serve(transport, graceful_timeout=30 if transport == "direct" else 1) as server,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(read_all, server, "/ticks?goodbye=1", bodies)
+        assert await server.process.stop() == 0
+    [(body, complete)] = bodies
+    assert complete
+    assert re.search(rb'\nretry: \d+\ndata: {"type":"error"}\n\n$', body)

@@ -50,13 +50,12 @@ class Lifetime:
                 self._helpers = helpers
                 helpers.start_soon(self._watch)
                 self._start_writer()
-                try:
-                    await produce(state)
-                    await self._wait_written()
-                except trio.Cancelled:
-                    log_failure(state.failure, "its call was cancelled")
-                    raise
+                await produce(state)
+                await self._wait_written()
                 helpers.cancel_scope.cancel()
+        except BaseException:  # mostly `Cancelled`, which is raised in the failure's place
+            log_failure(state.failure, "its call was cancelled")
+            raise
         finally:
             transport.close()
             self._finish(connection)

@@ -14,19 +14,18 @@ from ..checks import (
     check_flag,
     check_kind,
     check_seconds,
-    naming,
     shown,
 )
-from ..codec import Format, ServerSentEvent, get_format
+from ..codec import Format, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
+from .farewell import Ends, ErrorEnd, ErrorEvent, Farewell, FarewellEvent
 from .limits import StreamLimits
 from .source.contract import UpstreamOptions
 
-__all__ = ["ErrorEvent", "Headers", "StreamKeywords", "StreamKind", "StreamOptions"]
+__all__ = ["Headers", "StreamKeywords", "StreamKind", "StreamOptions"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
-ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
 
 #: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
 #: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
@@ -74,7 +73,10 @@ class StreamKeywords(TypedDict, total=False):
     expires_at: float | None
     ids: Callable[[], str | int] | None
     error_event: ErrorEvent | None
+    error_end: ErrorEnd
     drain_timeout: float
+    farewell: Farewell
+    farewell_event: FarewellEvent | None
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
     status: int
@@ -96,8 +98,8 @@ class StreamOptions:
     max_duration: float | None
     expires_at: float | None
     ids: Callable[[], str | int] | None
-    error_event: ErrorEvent | None
     drain_timeout: float
+    ends: Ends
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
     status: int
@@ -118,7 +120,10 @@ class StreamOptions:
         expires_at: float | None = None,
         ids: Callable[[], str | int] | None = None,
         error_event: ErrorEvent | None = None,
+        error_end: ErrorEnd = "broken",
         drain_timeout: float = 0.0,
+        farewell: Farewell = "auto",
+        farewell_event: FarewellEvent | None = None,
         limits: StreamLimits | None = None,
         on_end: Callable[[Any], None] | None = None,
         status: int = 200,
@@ -129,13 +134,11 @@ class StreamOptions:
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
-        if not wire.has_fields:
-            _refuse_event_fields(wire.name, ids=ids, error_event=error_event)
+        _refuse_event_fields(wire, ids=ids, error_event=error_event, farewell_event=farewell_event)
         _check_times(ping, stall_timeout, max_duration, expires_at)
         check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
         check_count("buffer", buffer)
         check_count("buffer_bytes", buffer_bytes)
-        _check_error_event(wire, error_event)
         _check_objects(ids, on_end, limits)
         chosen = _checked_headers(headers)
         return cls(
@@ -147,8 +150,8 @@ class StreamOptions:
             max_duration=max_duration,
             expires_at=expires_at,
             ids=ids,
-            error_event=error_event,
             drain_timeout=drain_timeout,
+            ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event),
             limits=limits,
             on_end=on_end,
             status=_check_status(status),
@@ -183,21 +186,13 @@ def _upstream_options(
     return UpstreamOptions(read_as or "auto", max_event_bytes, relay_retry)
 
 
-def _refuse_event_fields(name: str, **given: object) -> None:
+def _refuse_event_fields(wire: Format, **given: object) -> None:
     for keyword, value in given.items():
-        if value is not None:
+        if value is not None and not wire.has_fields:
             raise TypeError(
-                f"{keyword}= needs format='sse': a {name} stream has no events that could carry it"
+                f"{keyword}= needs format='sse': a {wire.name} stream has no events that could "
+                "carry it"
             )
-
-
-def _check_error_event(wire: Format, error_event: object) -> None:
-    if isinstance(error_event, ServerSentEvent):
-        with naming("error_event"):  # not when a producer has failed, and its client is to hear
-            wire.encode(error_event, None, None, None)
-    else:
-        what = "takes the exception, or a ServerSentEvent"
-        check_callable("error_event", error_event, what, or_none=True)
 
 
 def _check_objects(ids: object, on_end: object, limits: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["LOST", "Outcome"]
+__all__ = ["CUT_OFF", "LOST", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -36,3 +36,6 @@ class Outcome(StrEnum):
 
 #: The client cannot be reached any more.
 LOST = frozenset({Outcome.DISCONNECTED, Outcome.STALLED})
+
+#: The producer had more to say, and nothing was wrong with it.
+CUT_OFF = frozenset({Outcome.EXPIRED, Outcome.SHUTDOWN})

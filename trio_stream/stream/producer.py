@@ -17,7 +17,7 @@ from .source import open_source
 from .state import StreamState
 
 if TYPE_CHECKING:
-    from .options import ErrorEvent
+    from .farewell import ErrorEvent
 
 __all__ = ["produce"]
 
@@ -56,7 +56,7 @@ async def produce(state: StreamState) -> None:
 
 
 def _fail(state: StreamState, failure: BaseException) -> None:
-    error_event = state.options.error_event
+    error_event = state.options.ends.error_event
     # What was sent before goes out as a 200, whether or not the writer has had its turn.
     begun = state.headers_out or state.channel.queued_events
     if state.outcome is None and begun and error_event is not None:
@@ -75,6 +75,7 @@ def _push_error_event(state: StreamState, error_event: ErrorEvent, failure: Base
         if not isinstance(event, ServerSentEvent):
             raise TypeError(f"error_event= gave a {type(event).__name__}, not a ServerSentEvent")
         state.channel.push(_encode_error_event(state, event))
+        state.failure_told = event.data is not None
 
 
 def _encode_error_event(state: StreamState, event: ServerSentEvent) -> bytes:

@@ -18,8 +18,9 @@ from ..codec import MAX_RETRY, DroppedInput, encode_retry
 from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed
+from .farewell import encode_farewell, is_proper
 from .options import StreamOptions
-from .outcome import LOST, Outcome
+from .outcome import CUT_OFF, LOST, Outcome
 from .registry import Watched, current_registry
 from .source import Source, is_callback, open_source
 from .tasks import StreamTasks, Task
@@ -67,6 +68,7 @@ class StreamState:
         "express",
         "expressed",
         "failure",
+        "failure_told",
         "format",
         "handle",
         "headers_held",
@@ -75,6 +77,7 @@ class StreamState:
         "opened_at",
         "options",
         "outcome",
+        "primed",
         "retry",
         "retry_due",
         "scope",
@@ -109,13 +112,13 @@ class StreamState:
         # the channel, because the transport is direct, the writer rests, and nothing is queued.
         self.channel = EventChannel(options.buffer, options.buffer_bytes)
         self.express = False
-        self.expressed = 0
-        self.written = 0
+        self.expressed = self.written = 0
         self.dropped = DroppedInput()  # by the decoder of an upstream
 
         # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
-        # `writing` is the running writer's; `no_content` makes a 204 of headers not yet out, and
-        # `answered` says that the response itself has told of the failure.
+        # `writing` is the running writer's; `primed` says that the first bytes have been made,
+        # `no_content` makes a 204 of headers not yet out, and `answered` says that the response
+        # itself has told of the failure.
         self.used = False
         self.entered: Any = None
         self.watched: Watched | None = None
@@ -124,15 +127,15 @@ class StreamState:
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
         self.headers_held: trio.Event | None = None
-        self.headers_out = False
-        self.no_content = False
+        self.headers_out = self.primed = False
+        self.no_content = self.answered = False
         self.content_type: str | None = None  # the source's own, for `format="bytes"`
-        self.answered = False
 
         # How it ends, and when, on Trio's clock. `drained_at`: when the producer's time after the
         # server's shutdown is over.
         self.outcome: Outcome | None = None
         self.failure: BaseException | None = None
+        self.failure_told = False
         self.delivered = False
         self.draining: trio.Event | None = None
         self.opened_at = self.deadline = self.drained_at = self.ended_at = inf
@@ -226,6 +229,19 @@ class StreamState:
             base = DEFAULT_RETRY if self.retry is None else self.retry
             retry = min(base + random.randrange(FAREWELL_WINDOW), MAX_RETRY)
             self.channel.push(encode_retry(retry))
+        farewell_event = self.options.ends.farewell_event
+        if farewell_event is not None and self.outcome in CUT_OFF:
+            # Behind the `retry`: some clients obey that at the end of a block with data alone.
+            event = encode_farewell(farewell_event, self.handle(), self.format, self.event)
+            self.channel.push(event)
+
+    def ends_properly(self) -> bool:
+        """Whether the client is to take what it has got for all there is."""
+        if self.outcome in CUT_OFF:
+            return is_proper(self.options.ends.farewell, self.scope)
+        if self.outcome is Outcome.FAILED:
+            return self.failure_told and self.options.ends.error_end == "proper"
+        return True
 
     def _close_channel(self) -> None:
         self.express = False
@@ -288,8 +304,8 @@ class StreamState:
     def set_retry(self, ms: int | None) -> None:
         """The client's reconnection time from now on."""
         if ms != self.retry:
-            # Before the stream is open it is the primer that carries it.
-            self.retry_due = self.headers_out and ms is not None
+            # Until the primer has been made, it is the primer that carries it.
+            self.retry_due = self.primed and ms is not None
         self.retry = ms
 
     def hold_headers(self) -> None:

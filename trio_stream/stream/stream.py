@@ -47,11 +47,16 @@ class Stream:
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.
       buffer_bytes: bytes that may wait; one larger event is always let in.
-      max_duration: seconds after which the stream ends properly, plus or minus 10 %.
+      max_duration: seconds after which the stream ends, plus or minus 10 %.
       expires_at: Unix time, in seconds, at which it ends at the latest: a token's expiry.
       ids: called for the id of each event that has none.
       error_event: an event, or ``(exception) -> event or None``, sent when the producer fails.
+      error_end: how the response ends behind that event: ``"broken"`` or ``"proper"``.
       drain_timeout: seconds the producer may go on after the server has begun to shut down.
+      farewell: how the response ends at shutdown or when its time is over: ``"proper"``;
+        ``"broken"``, so that the client can tell that there was more; ``"auto"``: proper for an
+        EventSource, which comes back after any end, and broken for all others.
+      farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
       status: the response's status; one with a body.

@@ -61,7 +61,7 @@ class StreamValue:
         state = self._state
         if state.headers_out:
             return b""
-        state.headers_out = True  # from now on a change of `retry` has to be sent
+        state.headers_out = state.primed = True
         return b"" if state.retry is None else encode_retry(state.retry)
 
 

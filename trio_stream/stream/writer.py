@@ -13,7 +13,6 @@ from ..codec import encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
 from .foreign import failure_status
-from .outcome import Outcome
 from .state import DEFAULT_RETRY, StreamState
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
         else:
             await channel.wait()
     state.expect_write()
-    await (transport.abort() if state.outcome is Outcome.FAILED else transport.finish())
+    await (transport.finish() if state.ends_properly() else transport.abort())
     return True
 
 
@@ -134,7 +133,7 @@ def _primer(state: StreamState) -> bytes:
     """The first bytes: with them proxies and browsers know at once that the stream is open."""
     if not state.options.format.has_fields:
         return b""
-    state.retry_due = False
+    state.primed = True  # from now on a change of `retry` goes with the next event
     return encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
 
 
