@@ -114,7 +114,8 @@ def _url(text: str) -> str:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not (colon and name.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME:VALUE")
+        # What it is instead may be the token that was to be its value.
+        raise argparse.ArgumentTypeError("a header is NAME:VALUE")
     return name.strip(), value.strip()
 
 

@@ -315,6 +315,13 @@ async def test_misuse_is_told_with_the_usage(tail: Tail, arguments: list[str]) -
     assert "Traceback" not in done.stderr
 
 
+async def test_a_header_that_is_none_is_not_repeated(tail: Tail) -> None:
+    done = await tail("h", "-H", "Authorization secret")
+    assert done.returncode == 2
+    assert "a header is NAME:VALUE" in done.stderr
+    assert "secret" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "url",
     ["ftp://h/", "http://", "http://[::1", "http://u:secret@h:x/?key=secret", "http://xn--/", ""],
