@@ -42,6 +42,7 @@ __all__ = [
     "GapError",
     "IncompleteStreamError",
     "InvalidRequestError",
+    "LeaseLostError",
     "RedirectError",
     "RemoteProtocolError",
     "RunFailedError",
@@ -224,6 +225,23 @@ class BrokerUnavailableError(BrokerError):
 
 class BrokerInUseError(BrokerError):
     """Another process, or another broker of this one, has the file open."""
+
+
+class LeaseLostError(BrokerError):
+    """Whoever publishes this has been taken for dead, and another may be in its place.
+
+    When publishing raises it, nothing was stored.
+
+    Attributes:
+      name: of the lease; of a resumable producer, its topic's.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the lease of {name} has lapsed, or is another's")
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[LeaseLostError], tuple[str]]:
+        return (type(self), (self.name,))
 
 
 class BrokerStorageError(BrokerError):

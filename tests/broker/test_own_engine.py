@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from trio_stream import open_broker
-from trio_stream.broker.contract import Entry, Feed, Page, Record, wire_form
+from trio_stream.broker.contract import Entry, Feed, Lease, Page, Record, wire_form
 from trio_stream.broker.leases import LocalLeases
 from trio_stream.broker.topics import Selection
 
@@ -22,7 +22,7 @@ class Eager(LocalLeases):
         feed.records([Record(8, "t", "", wire_form(8, b"data: early\n\n"))])
         await trio.sleep_forever()
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+    async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         raise AssertionError("nothing is published here")
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:

@@ -171,9 +171,9 @@ class Broker:
         When the producer returns, the clients are sent an event ``done`` and their streams end;
         when it ends in any other way, an event ``failed`` with ``{"reason": ...}``: ``"failed"``,
         it raised, and the log says what; ``"stopped"``, by `stop_resumable`; ``"abandoned"``, as
-        nobody watched; ``"lost"``, its process ended. A page should close its EventSource at both,
-        or it comes back. Asked for again, a producer that was done is not run again, as long as its
-        events are kept; any other is.
+        nobody watched; ``"lost"``, its process ended, or was silent too long, and nothing of it is
+        stored any more. Who comes back with the id of either is answered 204, and only who asks
+        without an id starts a run again that was not ``done``, as long as anything of it is kept.
 
         Args:
           key: names the run, like a topic. Whoever may ask for it sees all of it, so put the user's

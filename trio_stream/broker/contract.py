@@ -36,6 +36,11 @@ False alarms are allowed where nothing better is known, silence never is.
 before `run` has started, or after it has ended: the broker sees to that. `run` runs until it is
 cancelled and cleans up after itself; what it raises ends the broker.
 
+*Leases.* An append may carry a `Lease`. It is stored only if, at that very place in the log, its
+owner holds that lease: when it has lapsed or is another's, `append` raises
+`trio_stream.LeaseLostError`, and nothing of it is stored, however long it has been on its way. So
+who claims a lease that lapsed can be sure that nothing of its last owner's follows.
+
 *Idempotence.* `release` and `leave` may be called for what is not held. A publish that the engine
 retries by itself, after a lost connection, is stored once.
 """
@@ -61,6 +66,7 @@ __all__ = [
     "Engine",
     "Entry",
     "Feed",
+    "Lease",
     "Member",
     "PackedRecords",
     "Page",
@@ -117,6 +123,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     topic: str
     body: bytes
     key: str = ""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Whose word it is; got by `Engine.claim`.
+
+    Attributes:
+      name: of what it is the lease.
+      owner: who has to hold it.
+    """
+
+    name: str
+    owner: str
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -241,8 +259,12 @@ class Engine(Protocol):
         ``head`` is the largest id that has been given so far.
         """
 
-    async def append(self, entries: Sequence[Entry], /) -> Sequence[int]:
+    async def append(
+        self, entries: Sequence[Entry], lease: Lease | None = None, /
+    ) -> Sequence[int]:
         """Store all entries, or none, and return their ids, which strictly increase.
+
+        With a lease only if it is held: see the module's own text.
 
         A checkpoint; once an entry is stored for certain, no longer one that can be cancelled.
         """
@@ -258,6 +280,12 @@ class Engine(Protocol):
         """Take the lease of this name, or prolong it, if nobody else holds it.
 
         Returns who held it when this was called: None for nobody.
+        """
+
+    async def prolong(self, name: str, owner: str, seconds: float, /) -> bool:
+        """Prolong the lease of this name, if ``owner`` holds it; whether he does.
+
+        One that has lapsed is not taken again: who knows what others did meanwhile.
         """
 
     async def release(self, name: str, owner: str, /) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import trio
 
-from .contract import Member
+from ..errors import LeaseLostError
+from .contract import Lease, Member
 
 __all__ = ["LocalLeases"]
 
@@ -24,16 +25,30 @@ class LocalLeases:
         self._present: dict[str, dict[str, dict[str, tuple[int, float]]]] = {}
 
     async def claim(self, name: str, owner: str, seconds: float) -> str | None:
-        held_by = await self.holder(name)
+        held_by = self._holder(name)
         if held_by in {None, owner}:
             self._leases[name] = (owner, trio.current_time() + seconds)
         return held_by
 
+    async def prolong(self, name: str, owner: str, seconds: float) -> bool:
+        holds = self._holder(name) == owner
+        if holds:
+            self._leases[name] = (owner, trio.current_time() + seconds)
+        return holds
+
     async def release(self, name: str, owner: str) -> None:
-        if await self.holder(name) == owner:
+        if self._holder(name) == owner:
             del self._leases[name]
 
     async def holder(self, name: str) -> str | None:
+        return self._holder(name)
+
+    def check_held(self, lease: Lease) -> None:
+        """For who is about to append; `LeaseLostError` when its owner does not hold it."""
+        if self._holder(lease.name) != lease.owner:
+            raise LeaseLostError(lease.name)
+
+    def _holder(self, name: str) -> str | None:
         owner, until = self._leases.get(name, (None, 0.0))
         return owner if trio.current_time() < until else None
 

@@ -14,7 +14,7 @@ from typing import Any, final
 
 import trio
 
-from .contract import Entry, Feed, Page, Record, wire_form
+from .contract import Entry, Feed, Lease, Page, Record, wire_form
 from .leases import LocalLeases
 from .topics import Selection
 
@@ -56,8 +56,10 @@ class MemoryEngine(LocalLeases):
         task_status.started(self._last)
         await trio.sleep_forever()
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+    async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         await trio.lowlevel.checkpoint_if_cancelled()
+        if lease is not None:
+            self.check_held(lease)
         assert self._feed is not None
         records = []
         for entry in entries:

@@ -7,7 +7,7 @@ from typing import final
 
 import trio
 
-from .contract import Engine, Entry
+from .contract import Engine, Entry, Lease
 from .feed import LocalFeed
 
 __all__ = ["Publisher"]
@@ -22,16 +22,16 @@ class Publisher:
         self._feed = feed
         self.published = 0
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+    async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
-        ids = await self._engine.append(entries)
+        ids = await self._engine.append(entries, lease)
         self.accepted(len(ids), ids[-1])
         return ids
 
-    async def publish(self, entries: Sequence[Entry]) -> Sequence[int]:
+    async def publish(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
         self._feed.check_open()
-        ids = await self._engine.append(entries)  # a checkpoint
+        ids = await self._engine.append(entries, lease)  # a checkpoint
         if self.accepted(len(ids), ids[-1]):
             await self.wait_for_room()
         return ids

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 import trio
 
 from ...checks import check_choice, check_count, check_text
-from ..contract import Entry, Feed, Member, Page, Record, Retention, wire_form
+from ..contract import Entry, Feed, Lease, Member, Page, Record, Retention, wire_form
 from ..topics import Selection
 from ..unwrapped import unwrapped
 from . import lease_scripts
@@ -141,8 +141,11 @@ class RedisEngine:
             self._read_to = last
             self._feed.interrupted(last)
 
-    def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
-        return self._publishing.append(entries)  # not one more coroutine to wake up through
+    def append(
+        self, entries: Sequence[Entry], lease: Lease | None = None
+    ) -> Coroutine[Any, Any, Sequence[int]]:
+        # Not one more coroutine to wake up through.
+        return self._publishing.append(entries, lease)
 
     # Reading.
 
@@ -203,6 +206,10 @@ class RedisEngine:
         keys = [self._keys.lease(name)]
         holder = await self._commands.call(lease_scripts.CLAIM, keys, owner, _ms(seconds))
         return None if holder is None else holder.decode()
+
+    async def prolong(self, name: str, owner: str, seconds: float) -> bool:
+        keys = [self._keys.lease(name)]
+        return bool(await self._commands.call(lease_scripts.PROLONG, keys, owner, _ms(seconds)))
 
     async def release(self, name: str, owner: str) -> None:
         await self._commands.call(lease_scripts.RELEASE, [self._keys.lease(name)], owner)

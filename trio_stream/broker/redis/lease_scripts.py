@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .script import reading, writing
 
-__all__ = ["CLAIM", "JOIN", "LAPSED", "MEMBERS", "RELEASE"]
+__all__ = ["CLAIM", "JOIN", "LAPSED", "MEMBERS", "PROLONG", "RELEASE"]
 
 #: KEYS lease; ARGV owner milliseconds. Who held it.
 CLAIM = writing(
@@ -17,6 +17,11 @@ local holder = redis.call('GET', KEYS[1])
 if not holder or holder == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return holder
 """
+)
+
+#: KEYS lease; ARGV owner milliseconds. Whether he holds it.
+PROLONG = writing(
+    "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
 )
 
 #: KEYS lease; ARGV owner.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, final
 
 import outcome
 import trio
 
-from ...errors import BrokerUnavailableError
-from ..contract import Entry
+from ...errors import BrokerUnavailableError, LeaseLostError
+from ..contract import Entry, Lease
 from . import scripts
 from .entrance import Entrance
 from .keys import Keys
@@ -42,17 +42,37 @@ def closed() -> trio.ClosedResourceError:
 class _Waiting:
     """A publish on its way, and the task that waits for it, unless it has been cancelled."""
 
-    __slots__ = ("entries", "ids", "task")
+    __slots__ = ("entries", "lease", "task")
 
-    def __init__(self, entries: Sequence[Entry], task: trio.lowlevel.Task | None) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], lease: Lease | None, task: trio.lowlevel.Task | None
+    ) -> None:
         self.entries = entries
+        self.lease = lease
         self.task = task
-        self.ids: Sequence[int] = ()
 
     def resolve(self, result: outcome.Maybe[Sequence[int]]) -> None:
         task, self.task = self.task, None
         if task is not None:
             trio.lowlevel.reschedule(task, result)
+
+
+class _Stored(NamedTuple):
+    """What has become of a batch."""
+
+    first: int
+    last: int
+    #: What was published under these leases is not stored.
+    lapsed: Collection[Lease]
+
+    @classmethod
+    def of(cls, batch: Sequence[_Waiting], answer: bytes) -> _Stored:
+        """As `scripts.APPEND` has it."""
+        first, *numbers = map(int, answer.split())
+        leases = [waiting.lease for waiting in batch if waiting.lease is not None]
+        lapsed = [leases[number - 1] for number in numbers]
+        count = sum(len(waiting.entries) for waiting in batch if waiting.lease not in lapsed)
+        return cls(first, first + count - 1, lapsed)
 
 
 @final
@@ -101,11 +121,11 @@ class Publishing:
         for waiting in self._waiting:
             waiting.resolve(outcome.Error(closed()))
 
-    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+    async def append(self, entries: Sequence[Entry], lease: Lease | None) -> Sequence[int]:
         """As `Engine.append`."""
         if self._closed:
             raise closed()
-        waiting = _Waiting(entries, trio.lowlevel.current_task())
+        waiting = _Waiting(entries, lease, trio.lowlevel.current_task())
         self._waiting.append(waiting)
         self._work.set()
 
@@ -129,7 +149,7 @@ class Publishing:
 
     async def _store(self, batch: list[_Waiting]) -> None:
         """Store a batch, and tell each who waits."""
-        result: outcome.Maybe[int] = outcome.Error(closed())
+        result: outcome.Maybe[_Stored] = outcome.Error(closed())
         try:
             result = outcome.Value(await self._append(batch))
         except BrokerUnavailableError as exc:
@@ -155,29 +175,29 @@ class Publishing:
         del self._waiting[: len(batch)]
         return batch
 
-    async def _append(self, batch: list[_Waiting]) -> int:
-        """Store a batch, if need be after an outage; returns the first of its ids."""
-        keys, args = self._pack([entry for waiting in batch for entry in waiting.entries])
+    async def _append(self, batch: list[_Waiting]) -> _Stored:
+        """Store a batch, if need be after an outage."""
+        keys, args = self._pack(batch)
         wait = _FIRST_WAIT
         while True:
             try:
-                first = await self._try(keys, args)
+                answer = await self._try(keys, args)
             except BrokerUnavailableError as exc:
                 if not (self._waits and _is_outage(exc)):
                     raise
                 if all(waiting.task is None for waiting in batch):
-                    return 0  # nobody waits for it any more
+                    return _Stored(0, 0, ())  # nobody waits for it any more
                 await trio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
                 await self._link.wait_up()
             else:
                 self._troubles.end(WRITING)
                 self.batches += 1
-                count = sum(len(waiting.entries) for waiting in batch)
-                self._entrance.known = max(self._entrance.known, first + count - 1)
-                return first
+                stored = _Stored.of(batch, answer)
+                self._entrance.known = max(self._entrance.known, stored.last)
+                return stored
 
-    async def _try(self, keys: list[str], args: list[Any]) -> int:
+    async def _try(self, keys: list[str], args: list[Any]) -> bytes:
         try:
             return await self._try_once(keys, args)
         except RefusedError as exc:
@@ -186,20 +206,24 @@ class Publishing:
         await self._entrance.enter(self._link)
         return await self._try_once(keys, args)
 
-    async def _try_once(self, keys: list[str], args: list[Any]) -> int:
-        link = self._link
-        first = await link.call(scripts.APPEND, keys, self._entrance.known, link.redis_run, *args)
-        return int(first)
+    async def _try_once(self, keys: list[str], args: list[Any]) -> bytes:
+        link, known = self._link, self._entrance.known
+        answer: bytes = await link.call(scripts.APPEND, keys, known, link.redis_run, *args)
+        return answer
 
-    def _pack(self, entries: Sequence[Entry]) -> tuple[list[str], list[Any]]:
+    def _pack(self, batch: Sequence[_Waiting]) -> tuple[list[str], list[Any]]:
         keys = self._keys
+        entries = [entry for waiting in batch for entry in waiting.entries]
         topics = {topic: n for n, topic in enumerate({entry.topic: 0 for entry in entries}, 1)}
         self._number += 1
         args: list[Any] = [self._number, *self._bounds, _TOKEN, keys.topic("")]
         args += (len(topics), *topics)
+        names, leases = _leases(batch)
+        args += (len(names), *leases)
         for entry in entries:
             args += (topics[entry.topic], entry.key, entry.body)
-        return [keys.log, keys.live, keys.heads, self._token, *map(keys.topic, topics)], args
+        fixed = [keys.log, keys.live, keys.heads, self._token]
+        return [*fixed, *map(keys.topic, topics), *map(keys.lease, names)], args
 
 
 def _is_outage(exc: BrokerUnavailableError) -> bool:
@@ -209,12 +233,30 @@ def _is_outage(exc: BrokerUnavailableError) -> bool:
     return isinstance(exc, UnreachableError)
 
 
-def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[int]) -> None:
-    first = result.value if isinstance(result, outcome.Value) else 0
+def _leases(batch: Sequence[_Waiting]) -> tuple[list[str], list[Any]]:
+    """Those that a batch needs: their names, and whose they have to be, for which entries."""
+    names: list[str] = []
+    needed: list[Any] = []
+    count = 0
     for waiting in batch:
-        following = first + len(waiting.entries)
-        if isinstance(result, outcome.Value):
-            waiting.resolve(outcome.Value(range(first, following)))
-        else:  # one for each task that raises it: a traceback is one task's
+        if waiting.lease is not None:
+            names.append(waiting.lease.name)
+            needed += (waiting.lease.owner, count + 1, count + len(waiting.entries))
+        count += len(waiting.entries)
+    return names, needed
+
+
+def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[_Stored]) -> None:
+    if isinstance(result, outcome.Error):
+        for waiting in batch:  # one for each task that raises it: a traceback is one task's
             waiting.resolve(outcome.Error(copy.copy(result.error)))
-        first = following
+        return
+    first = result.value.first
+    for waiting in batch:
+        if waiting.lease in result.value.lapsed:
+            assert waiting.lease is not None
+            waiting.resolve(outcome.Error(LeaseLostError(waiting.lease.name)))
+        else:
+            following = first + len(waiting.entries)
+            waiting.resolve(outcome.Value(range(first, following)))
+            first = following

@@ -101,9 +101,11 @@ return {run, text(last), redis.call('HGET', log, 'base')}
 """
 )
 
-#: KEYS log live heads token topic...; ARGV floor run batch events bytes age-in-ms live-events
-#: live-bytes topics token-seconds prefix count name..., then for each entry: its topic's number,
-#: key and body. Returns the first id; the others follow it.
+#: KEYS log live heads token topic... lease...; ARGV floor run batch events bytes age-in-ms
+#: live-events live-bytes topics token-seconds prefix count name..., how many leases, for each its
+#: owner and the numbers of the first and the last entry that need it, then for each entry: its
+#: topic's number, key and body. Returns the first id, which the others follow, and the numbers of
+#: the leases that are not held: what needs them is not stored, and has no ids.
 #:
 #: The token says which of its owner's batches was done last: one that comes twice, whenever that
 #: is, is not done twice. Of the live stream it is only known how many bytes lie up to some ids, the
@@ -117,8 +119,8 @@ local max_events, max_bytes, age = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local live_events, live_bytes, max_topics = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, now = tonumber(ARGV[12]), now_us()
 local now_ms = math.floor(now / 1000)
-local done, begin = string.match(redis.call('GET', token) or '', '(%d+):(%d+)')
-if done and tonumber(done) == batch then return begin end
+local done, answer = string.match(redis.call('GET', token) or '', '(%d+):(.*)')
+if done and tonumber(done) == batch then return answer end
 if done and tonumber(done) > batch then return redis.error_reply('OUTDATED a newer one is done') end
 -- A key that is not what it should be fails one of these calls, before anything is written.
 redis.call('XLEN', live)
@@ -134,6 +136,22 @@ for i = 1, count do
   if entry then known = math.max(known, tonumber(string.match(entry[1], '%d+'))) end
   topics[i] = {name = name, stream = stream, before = before, offset = tonumber(offset)}
 end
+local entries, refused, lapsed = 14 + count, {}, {}
+for i = 1, tonumber(ARGV[13 + count]) do
+  if redis.call('GET', KEYS[4 + count + i]) ~= ARGV[entries] then
+    lapsed[#lapsed + 1] = i
+    for n = tonumber(ARGV[entries + 1]), tonumber(ARGV[entries + 2]) do refused[n] = true end
+  end
+  entries = entries + 3
+end
+local stored, grown = {}, {}
+for p = entries, #ARGV, 3 do
+  if not refused[(p - entries) / 3 + 1] then
+    local topic = topics[tonumber(ARGV[p])]
+    stored[#stored + 1] = p
+    if not topic.grows then grown[#grown + 1], topic.grows = topic, true end
+  end
+end
 local last, base, newest = tonumber(state[1]), tonumber(state[2]), state[3]
 if not last then  -- deleted, or evicted: to every reader, all that was before is gone
   last = math.max(now, known)
@@ -146,7 +164,7 @@ last = math.max(last, known)
 local unknown = text(math.max(base or last, tonumber(state[4]) or 0))
 for _, topic in ipairs(topics) do topic.before = topic.before or unknown end
 local first, unmarked, marks = text(last + 1), tonumber(state[6]) or 0, {}
-for p = 13 + count, #ARGV, 3 do
+for _, p in ipairs(stored) do
   last = last + 1
   local id, topic, key, body = text(last), topics[tonumber(ARGV[p])], ARGV[p + 1], ARGV[p + 2]
   topic.offset = topic.offset + #body + 26
@@ -161,7 +179,7 @@ for p = 13 + count, #ARGV, 3 do
     unmarked = 0
   end
 end
-for _, topic in ipairs(topics) do
+for _, topic in ipairs(grown) do
   redis.call('ZADD', heads, topic.before, topic.name)
   local look = 1
   while look > 0 do
@@ -199,14 +217,15 @@ if #marks > 0 then
   redis.call('HSET', log, 'marks', table.concat(all, ' ', old + 1))
 end
 redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
-redis.call('SET', token, ARGV[3] .. ':' .. first, 'EX', ARGV[10])
+answer = table.concat({first, unpack(lapsed)}, ' ')
+redis.call('SET', token, ARGV[3] .. ':' .. answer, 'EX', ARGV[10])
 local many = redis.call('ZCARD', heads) - max_topics
 if many > 0 then
   local oldest = redis.call('ZPOPMIN', heads, many)
   for i = 1, #oldest, 2 do redis.call('DEL', ARGV[11] .. oldest[i]) end
   redis.call('HSET', log, 'forgotten', text(tonumber(oldest[#oldest])))
 end
-return first
+return answer
 """
 )
 

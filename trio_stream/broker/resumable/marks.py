@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from ...codec import encode
-from ..contract import Entry, Record
+from ..contract import Engine, Entry, Lease, Page, Record
 from ..event import TopicEvent
 from ..feed import LocalFeed
 from ..publisher import Publisher
@@ -15,6 +15,7 @@ from ..topics import EARLIEST, Selection, check_name, check_topic
 __all__ = [
     "Ending",
     "LastRun",
+    "Log",
     "ending_of",
     "find_run",
     "is_end",
@@ -24,6 +25,7 @@ __all__ = [
     "mark_start",
     "mark_stop",
     "topic_of",
+    "truth",
 ]
 
 Ending = Literal["done", "failed", "stopped", "abandoned", "lost"]
@@ -55,6 +57,7 @@ class LastRun:
       end: the mark at its end, if there is one.
       kept: whether anything is.
       known: whether the cursor that was asked for is in it, so that it can be gone on from.
+      over: whether that cursor is the end of a run, of this one or an earlier one.
       last: the id of the last event that its producer has sent, if one is kept.
     """
 
@@ -62,6 +65,7 @@ class LastRun:
     end: Record | None
     kept: bool
     known: bool
+    over: bool
     last: int | None
 
     @property
@@ -74,13 +78,28 @@ class LastRun:
         return (self.start, self.end) == (other.start, other.end)
 
 
-async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> LastRun:
+class Log(Protocol):
+    """Where a topic is read: a `LocalFeed`, or an engine that knows better."""
+
+    async def read(self, selection: Selection, cursor: int, limit: int, /) -> Page: ...
+
+
+def truth(engine: Engine, feed: LocalFeed) -> Log:
+    """The log that nobody is ahead of.
+
+    What other processes have appended, this one's own may not have been fed yet: it was cut off, or
+    stood still. Who holds a lease reads here what has become of the run meanwhile.
+    """
+    return engine if engine.shared and engine.keeps_history else feed
+
+
+async def find_run(log: Log, topic: str, after: int | None = None) -> LastRun:
     """Read a topic for its last run, and for a cursor in it."""
     start = end = last = None
-    kept = known = False
+    kept = known = over = False
     cursor, selection = EARLIEST, Selection([topic])
     trimmed = 0
-    while (page := await feed.read(selection, cursor, _PAGE)).records:
+    while (page := await log.read(selection, cursor, _PAGE)).records:
         if cursor == EARLIEST:
             trimmed = page.gone.get(topic, 0)
         kept = True
@@ -88,7 +107,7 @@ async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> Las
             if record.key == _START:
                 start, end, known, last = record.id, None, False, None
             elif is_end(record):
-                end = record
+                end, over = record, over or record.id == after
             elif not is_mark(record):
                 last = record.id
             known = known or record.id == after
@@ -96,22 +115,24 @@ async def find_run(feed: LocalFeed, topic: str, after: int | None = None) -> Las
     # A run without its start was trimmed: all that there is belongs to it, and may follow what the
     # client has seen last.
     known = known or (kept and start is None and after == trimmed)
-    return LastRun(start, end, kept, known, last)
+    return LastRun(start, end, kept, known, over, last)
 
 
-async def mark_start(publisher: Publisher, topic: str) -> int:
+async def mark_start(publisher: Publisher, topic: str, lease: Lease | None = None) -> int:
     """Returns the mark's id."""
-    [start] = await publisher.append([Entry(topic, _START_BODY, _START)])
+    [start] = await publisher.append([Entry(topic, _START_BODY, _START)], lease)
     return start
 
 
-async def mark_end(publisher: Publisher, topic: str, reason: Ending) -> None:
+async def mark_end(
+    publisher: Publisher, topic: str, reason: Ending, lease: Lease | None = None
+) -> None:
     """The event that all who watch get last."""
     if reason == "done":
-        await publisher.append([Entry(topic, encode("", event="done").data, _END)])
+        mark = Entry(topic, encode("", event="done").data, _END)
     else:
-        body = encode({"reason": reason}, event="failed").data
-        await publisher.append([Entry(topic, body, _FAILED)])
+        mark = Entry(topic, encode({"reason": reason}, event="failed").data, _FAILED)
+    await publisher.append([mark], lease)
 
 
 async def mark_stop(publisher: Publisher, topic: str) -> None:

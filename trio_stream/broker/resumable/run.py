@@ -5,27 +5,30 @@ from __future__ import annotations
 import inspect
 import logging
 import uuid
-from collections.abc import AsyncIterable, Callable
-from typing import Any, final
+from collections.abc import AsyncIterable, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar, final
 
 import outcome
 import trio
 
 from ...codec import encode
-from ...errors import BrokerError, GapError
+from ...errors import BrokerError, GapError, LeaseLostError
 from ...stream.source.contract import close_within
-from ..contract import LEASE, Engine, Entry, lease_of
+from ..contract import LEASE, Engine, Entry, Lease, lease_of
 from ..feed import LocalFeed
 from ..publisher import Publisher
 from ..subscription import Subscription
 from ..topics import Selection
-from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of
+from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of, truth
 
 __all__ = ["Producer", "ResumableRun"]
 
 log = logging.getLogger("trio_stream")
 
 Producer = Callable[["ResumableRun"], Any]
+
+ResultT = TypeVar("ResultT")
 
 #: Seconds between two looks at who still watches, at most; and seconds that the first has to come.
 _LOOK = 1.0
@@ -45,7 +48,13 @@ class ResumableRun:
         self._publisher = publisher
         self.key = key
         self.topic = topic_of(key)
+        #: Who holds its lease while it is run. Whoever finds that he does not may declare it dead,
+        #: and then not even what is on its way is stored any more.
         self.owner = uuid.uuid4().hex
+        #: For one who finds that its lease has lapsed, and takes it again, or learns that it may
+        #: not.
+        self._asking = trio.Lock()
+        self._start: int | None = None
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
         #: When somebody was last seen watching.
@@ -57,10 +66,23 @@ class ResumableRun:
     async def send(self, data: Any, *, event: str | None = None) -> str:
         """Publish one event to all who watch, now or later; returns its id. Never waits for them.
 
-        Raises what `Broker.publish` does.
+        Raises what `Broker.publish` does, and `LeaseLostError` when it has been taken for dead, and
+        this is not where that cancels it.
         """
-        [id] = await self._publisher.publish([Entry(self.topic, encode(data, event=event).data)])
+        entry = Entry(self.topic, encode(data, event=event).data)
+        [id] = await self._while_alive(partial(self._publisher.publish, [entry]))
         return str(id)
+
+    async def _while_alive(self, publish: Callable[[Lease], Awaitable[ResultT]]) -> ResultT:
+        """Publish under its lease; if that has lapsed and nobody else was there, take it again."""
+        while True:
+            try:
+                return await publish(Lease(self.topic, self.owner))
+            except LeaseLostError:
+                if self.ended.is_set() or self._buried or not await self._is_alive():
+                    self._give_way()
+                    await trio.lowlevel.checkpoint()
+                    raise
 
     def stop(self, reason: Ending) -> None:
         """Cancel the producer, for the first reason there is."""
@@ -72,7 +94,8 @@ class ResumableRun:
     ) -> None:
         """Mark the start, run the producer beside what could end it early, mark the end."""
         try:
-            start = await mark_start(self._publisher, self.topic)
+            lease = Lease(self.topic, self.owner)
+            start = self._start = await mark_start(self._publisher, self.topic, lease)
             task_status.started()
             result = await outcome.acapture(self._run_guarded, producer, linger, start)
             with trio.move_on_after(LEASE, shield=True):
@@ -84,7 +107,7 @@ class ResumableRun:
 
     async def _run_guarded(self, producer: Producer, linger: float, start: int) -> None:
         async with trio.open_nursery() as guards:
-            guards.start_soon(self._keep_lease, start)
+            guards.start_soon(self._keep_lease)
             guards.start_soon(self._hear_stop, start)
             guards.start_soon(self._notice_empty_house, max(linger, _LOOK))
             with self.scope:
@@ -121,34 +144,49 @@ class ResumableRun:
             self._reason = "failed"
         try:
             if not self._buried:
-                await mark_end(self._publisher, self.topic, self._reason or "stopped")
+                reason = self._reason or "stopped"
+                await self._while_alive(partial(mark_end, self._publisher, self.topic, reason))
             await self._engine.release(self.topic, self.owner)
         except (BrokerError, trio.ClosedResourceError) as exc:
             log.warning("the end of %s could not be told, its lease will lapse: %s", self.key, exc)
 
-    async def _keep_lease(self, start: int) -> None:
-        lease = lease_of(self._engine)
-        usual = lease / 3
+    async def _keep_lease(self) -> None:
+        usual = lease_of(self._engine) / 3
         pause = usual
         while True:
             await trio.sleep(pause)
             try:
-                holder = await self._engine.claim(self.topic, self.owner, lease)
-                ours = holder == self.owner or (holder is None and await self._is_last(start))
+                alive = await self._is_alive()
             except BrokerError as exc:
                 if pause == usual:
                     log.warning("the lease of %s could not be prolonged: %s", self.key, exc)
                 pause = usual / 10  # at once when it can be, before others look
             else:
                 pause = usual
-                if not ours:
-                    self._buried = True
-                    self.stop("lost")
+                if not alive:
+                    self._give_way()
+                    return
 
-    async def _is_last(self, start: int) -> bool:
-        """Whether nobody has declared it dead while its lease had lapsed."""
-        last = await find_run(self._feed, self.topic)
-        return last.end is None and last.start in {start, None}
+    async def _is_alive(self) -> bool:
+        """Prolong its lease, or take it again; whether nobody has declared it dead meanwhile."""
+        engine, seconds = self._engine, lease_of(self._engine)
+        async with self._asking:
+            if await engine.prolong(self.topic, self.owner, seconds):
+                return True
+            # As somebody else: what is on its way must not be stored before this is decided.
+            owner = uuid.uuid4().hex
+            if await engine.claim(self.topic, owner, seconds) is not None:
+                return False
+            last = await find_run(truth(engine, self._feed), self.topic)
+            if last.end is None and last.start in {self._start, None}:
+                self.owner = owner
+                return True
+            await engine.release(self.topic, owner)
+            return False
+
+    def _give_way(self) -> None:
+        self._buried = True
+        self.stop("lost")
 
     async def _hear_stop(self, start: int) -> None:
         async with Subscription(self._feed, Selection([self.topic]), start) as subscription:

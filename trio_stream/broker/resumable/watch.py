@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Self, final
 import outcome
 import trio
 
-from ...errors import BrokerError, RunFailedError
-from ..contract import Record, lease_of
+from ...errors import BrokerError, LeaseLostError, RunFailedError
+from ..contract import Lease, Record, lease_of
 from ..event import TopicEvent
 from ..notices import Notice
 from ..reader import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
 from .ends import RunEnding
-from .marks import LastRun, ending_of, find_run, is_end, is_mark, mark_end, topic_of
+from .marks import (
+    LastRun,
+    Log,
+    ending_of,
+    find_run,
+    is_end,
+    is_mark,
+    mark_end,
+    topic_of,
+    truth,
+)
 from .run import Producer
 from .runs import Runs
 
@@ -48,7 +58,8 @@ class Resumable:
     Use it in an ``async with``: who leaves the iteration watches no longer then.
     """
 
-    holds_headers = False
+    #: Part of the contract of a stream's source: they may become those of a 204.
+    holds_headers = True
 
     __slots__ = (
         "_after",
@@ -90,7 +101,10 @@ class Resumable:
             raise RuntimeError("a Resumable can be used once: ask the broker for another one")
         subscription = await self._find_or_start()
         if subscription is None:
+            if self._over:
+                sink.no_content()
             return
+        sink.ready()
         run = self._runs.get(self._topic)
         if run is not None or not self._runs.engine.shared:
             try:
@@ -111,12 +125,12 @@ class Resumable:
         silent = 0
         while not self._runs.feed.closed:
             run = await find_run(self._runs.feed, self._topic, after)
-            has_seen_end = run.end is not None and self._has_seen_end(run, run.end, after)
-            if has_seen_end and run.is_done:
+            if run.over or (run.end is not None and self._has_seen_all(run, run.end, after)):
+                self._over = True
                 return None
             if run.kept and run.end is None and await self._bury():
                 continue
-            if run.kept and not has_seen_end and self._is_watchable(run):
+            if run.kept and self._is_watchable(run):
                 return self._watch(run, after)
             if not run.kept and await self._runs.engine.holder(self._topic) is not None:
                 # It has just begun and will say so. Or of what it has said nothing is kept.
@@ -128,16 +142,19 @@ class Resumable:
                 return None
         return None
 
-    def _has_seen_end(self, run: LastRun, end: Record, after: int | None) -> bool:
-        if end.id == after:
-            return True
-        # Where the end is left out, its id is not told either: the last event is all there is.
-        return run.is_done and run.last == after is not None and self._ending.shape(end) is None
+    def _has_seen_all(self, run: LastRun, end: Record, after: int | None) -> bool:
+        # Where the end is left out, its id is not told either: the last event is all there is. Or,
+        # if it is not done, this raises, and the answer has an error's status.
+        return run.last == after is not None and self._ending.shape(end) is None
 
     def _is_watchable(self, run: LastRun) -> bool:
-        """Whether to go on with this run, instead of running the producer anew."""
-        whole = run.start is not None or self._producer is None
-        return run.end is None or run.known or (run.is_done and whole)
+        """Whether to go on with this run, instead of running the producer anew.
+
+        Who comes back with an id does not ask for another one: a browser does that by itself.
+        """
+        if run.end is None or self._after is not None or self._producer is None:
+            return True
+        return run.is_done and run.start is not None
 
     def _watch(self, run: LastRun, after: int | None) -> Subscription:
         runs, selection = self._runs, Selection([self._topic])
@@ -163,11 +180,15 @@ class Resumable:
             return True
         begun = False
         try:
-            if last.is_same(await find_run(self._runs.feed, self._topic)):
+            if last.is_same(await find_run(self._truth, self._topic)):
                 await self._runs.start(run, self._producer, self._linger)
                 begun = True
+            else:
+                await trio.sleep(_AGAIN)  # it was run meanwhile, as this process hears in a moment
+        except LeaseLostError:
+            pass  # so long has that taken that another may be at it by now: look again
         finally:
-            if not begun:  # it was run while this one looked, or this client has gone already
+            if not begun:  # or this client has gone already
                 with trio.move_on_after(1, shield=True):
                     await engine.release(self._topic, run.owner)
         return True
@@ -181,17 +202,23 @@ class Resumable:
         if engine.shared:
             # Leases lapse in an outage, too: whoever lives takes his again when it is over.
             await trio.sleep(lease / 10)
-        undertaker = uuid.uuid4().hex
-        if await engine.claim(self._topic, undertaker, lease) is not None:
+        undertaker = Lease(self._topic, uuid.uuid4().hex)
+        if await engine.claim(self._topic, undertaker.owner, lease) is not None:
             return False
         try:
-            run = await find_run(self._runs.feed, self._topic)
+            run = await find_run(self._truth, self._topic)
             if run.kept and run.end is None:
-                await mark_end(self._runs.publisher, self._topic, "lost")
+                await mark_end(self._runs.publisher, self._topic, "lost", undertaker)
+        except LeaseLostError:
+            pass  # it stood still itself
         finally:
             with trio.move_on_after(1, shield=True):
-                await engine.release(self._topic, undertaker)
+                await engine.release(self._topic, undertaker.owner)
         return True
+
+    @property
+    def _truth(self) -> Log:
+        return truth(self._runs.engine, self._runs.feed)
 
     async def _notice_death(self) -> None:
         while True:

@@ -22,7 +22,7 @@ import trio
 from ...checks import check_choice, check_count
 from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
-from ..contract import Entry, Feed, Page, Record, Retention, wire_form
+from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
 from ..leases import LocalLeases
 from ..topics import Selection
 from ..unwrapped import unwrapped
@@ -161,11 +161,15 @@ class SqliteEngine(LocalLeases):
             for publisher in publishers:
                 publisher.tell(outcome.Error(_closed()))
 
-    def append(self, entries: Sequence[Entry]) -> Coroutine[Any, Any, Sequence[int]]:
+    def append(
+        self, entries: Sequence[Entry], lease: Lease | None = None
+    ) -> Coroutine[Any, Any, Sequence[int]]:
         # Not `async`, as nothing is left to do after the wait: a coroutine less for each publisher
         # to wake up through, which is 0.4 of its 8 us. So who calls it has to await it, at once.
         if self._closing:
             raise _closed()
+        if lease is not None:
+            self.check_held(lease)  # its place in the log is settled here
         batch = self._gathering
         if batch.events >= _TRANSACTION:
             self._full.append(batch)
