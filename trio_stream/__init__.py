@@ -15,7 +15,14 @@ from .broker import (
     open_broker,
     presence_topic,
 )
-from .client import AttemptEnded, AttemptOpened, EventSource, ReadyState, ReconnectPolicy
+from .client import (
+    AttemptEnded,
+    AttemptOpened,
+    EventSource,
+    ReadyState,
+    ReconnectPolicy,
+    StreamRequest,
+)
 from .codec import DroppedInput, EncodedEvent, EventStreamDecoder, ServerSentEvent, encode
 from .errors import (
     BrokerError,
@@ -89,6 +96,7 @@ __all__ = [
     "StreamApp",
     "StreamLimits",
     "StreamMiddleware",
+    "StreamRequest",
     "StreamStatistics",
     "Subscription",
     "SubscriptionStatistics",

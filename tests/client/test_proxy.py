@@ -213,7 +213,7 @@ async def test_the_streams_own_event_and_retry_replace_the_upstreams(
 @pytest.mark.parametrize(
     ("format", "body"),
     [
-        ("ndjson", b'{"n":1}\n"plain"\n'),
+        ("ndjson", b'{"n": 1}\n"plain"\n'),
         ("text", b'{"n": 1}plain'),
         ("bytes", b'{"n": 1}plain'),
     ],

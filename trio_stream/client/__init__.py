@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .attempts import AttemptEnded, AttemptOpened, Observer
 from .event_source import EventSource
+from .next_request import NextRequest, StreamRequest
 from .ready_state import ReadyState
 from .reconnect import ReconnectPolicy
 
@@ -11,7 +12,9 @@ __all__ = [
     "AttemptEnded",
     "AttemptOpened",
     "EventSource",
+    "NextRequest",
     "Observer",
     "ReadyState",
     "ReconnectPolicy",
+    "StreamRequest",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import trio
 
+from ..codec import DroppedInput
 from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError
 from ..privacy import shown_text, shown_url
 from .reconnect import ReconnectPolicy, read_retry_after
@@ -49,6 +50,7 @@ class AttemptEnded:
       seconds: how long it lasted, from its beginning.
       failures: how many attempts in a row have failed, this one included; 0 if it has not.
       delay: seconds until the next attempt; None when none is planned.
+      dropped: what came and was in no event.
     """
 
     number: int
@@ -59,6 +61,7 @@ class AttemptEnded:
     seconds: float
     failures: int
     delay: float | None
+    dropped: DroppedInput = field(default_factory=DroppedInput)
 
 
 #: Called with each record, in the task that receives. What it raises goes to that task.
@@ -75,7 +78,7 @@ class Attempts:
     def __init__(
         self, url: str, *, repeat: bool, policy: ReconnectPolicy, observer: Observer | None
     ) -> None:
-        self._asked_url = self._url = shown_url(url)
+        self._url = shown_url(url)
         self.repeat = repeat
         self._policy = policy
         self._observer = observer
@@ -89,11 +92,11 @@ class Attempts:
         #: When the next may begin, by Trio's clock.
         self.next_at = -inf
 
-    def begin(self) -> None:
+    def begin(self, url: str) -> None:
         self._number += 1
         self.events = 0
         self._opened = False
-        self._url = self._asked_url
+        self._url = shown_url(url)
         self._began_at = trio.current_time()
 
     def opened(self, url: str, last_event_id: str | None) -> None:
@@ -133,7 +136,7 @@ class Attempts:
         self._delay = None
         self.next_at = trio.current_time()
 
-    def tell(self, error: Exception | None) -> None:
+    def tell(self, error: Exception | None, dropped: DroppedInput) -> None:
         """Tell the observer of the end, last of all: it may raise."""
         if self._observer is not None:
             record = AttemptEnded(
@@ -145,6 +148,7 @@ class Attempts:
                 seconds=trio.current_time() - self._began_at,
                 failures=self._failures,
                 delay=self._delay,
+                dropped=dropped if self._opened else DroppedInput(),
             )
             self._observer(record)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import trio
 
+from ..codec.media_type import Kind
 from ..stream.body import ResponseBody, read_excerpt
 from ..stream.foreign import close_response
 
@@ -22,6 +23,8 @@ class Connection:
     def __init__(self, response: httpx.Response, idle_timeout: float) -> None:
         self.url = str(response.url)
         self.had_bytes = False
+        #: What the body is read as.
+        self.kind: Kind = "sse"
         self._response = response
         self._idle_timeout = idle_timeout
         self._body: ResponseBody | None = None
@@ -49,6 +52,11 @@ class Connection:
             self.had_bytes = self.had_bytes or bool(piece)
             return piece
         raise trio.TooSlowError(f"the server sent nothing for {self._idle_timeout:g} s")
+
+    def unread(self, data: bytes) -> None:
+        """Give these bytes again, before all others."""
+        assert self._body is not None
+        self._body.unread(data)
 
     async def read_excerpt(self) -> str:
         """The beginning of the body as text, as far as it arrives in time. Closes it."""

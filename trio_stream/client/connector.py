@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import trio
@@ -13,6 +13,8 @@ import trio
 from ..checks import naming
 from ..codec import to_json
 from ..codec.content_coding import accepted_codings
+from ..codec.media_type import Kind, choose_kind, declared_kind, sniff
+from ..codec.readings import ReadAs
 from ..errors import (
     ContentTypeError,
     InvalidRequestError,
@@ -21,7 +23,10 @@ from ..errors import (
 )
 from ..privacy import shown_url
 from ..stream.foreign import close_response, http_modules
+from ..stream.source.contract import close_within
 from .connection import Connection
+from .http_client import make_client
+from .next_request import StreamRequest
 
 __all__ = ["Connector", "Headers", "make_body", "module_of_client"]
 
@@ -66,35 +71,34 @@ class Connector:
 
     Args:
       client: of httpx or httpx2; its proxies, cookies, authentication and timeouts apply, except
-        that a stream may be silent for longer than its read timeout.
-      method: of the request.
-      url: where to begin; relative if the client has a base URL.
-      content: the request's body, sent with each attempt.
+        that a stream may be silent for longer than its read timeout. None makes one.
+      method: of the requests.
       headers: the user's; they replace the defaults.
       idle_timeout: how many seconds the server may send nothing at all.
+      read_as: what the answer is read as; see `EventSource`.
     """
 
     def __init__(
         self,
         client: Any,
         method: str,
-        url: str,
-        content: bytes | None,
         headers: list[Headers],
         idle_timeout: float | None,
+        read_as: ReadAs,
     ) -> None:
-        self.http = module_of_client(client)
+        self.http: Any = httpx if client is None else module_of_client(client)
         self._client = client
+        self._own_client: httpx.AsyncClient | None = None
         self._method = method
-        self._url = url
-        self._content = content
         self._headers = headers
         self._idle_timeout = inf if idle_timeout is None else idle_timeout
+        self._read_as = read_as
         # What the user asked for, in full, and where permanent redirects from there have led.
         self._origin: Any = None
         self._moved_to: Any = None
+        self._moved_from = ""
 
-    async def connect(self, last_event_id: str | None) -> Connection | None:
+    async def connect(self, request: StreamRequest) -> Connection | None:
         """Send the request; None when the server says 204: there is no more, do not come back.
 
         Raises:
@@ -102,30 +106,44 @@ class Connector:
           httpx.RequestError: there was no answer. It is httpx2's when the client is.
           trio.TooSlowError: there was none within ``idle_timeout`` seconds.
           UpstreamStatusError: its status is not 200.
-          ContentTypeError: it is not an event stream.
+          ContentTypeError: it is not an event stream, nor what it is to be read as.
           RedirectError: there were more than 20 redirects, or one to another scheme.
           RemoteProtocolError: it is in a content coding that was not asked for.
+          ConnectionLostError: there is no client, and the environment keeps one from being made.
         """
         http = self.http
+        if self._client is None:
+            self._client = self._own_client = make_client(request.url)
         with trio.move_on_after(self._idle_timeout):
+            chosen = [await _ask(given) for given in self._headers]
             # Without what httpx says: it shows the half of a URL or header that it cannot read.
             try:
-                headers = await self._request_headers(last_event_id)
-                response = await self._follow(self._build(headers))
+                headers = self._request_headers(request, chosen)
+                response = await self._follow(self._build(request, headers))
             except (http.InvalidURL, http.UnsupportedProtocol):
                 raise InvalidRequestError(
-                    f"{shown_url(self._url)} cannot be asked for; a URL is http:// or https://, "
+                    f"{shown_url(request.url)} cannot be asked for; a URL is http:// or https://, "
                     "a host and a path"
                 ) from None
             except (http.LocalProtocolError, UnicodeError):
                 raise InvalidRequestError(
-                    f"the request to {shown_url(self._url)} cannot be sent: its URL or a header of "
-                    "it holds characters that none can carry"
+                    f"the request to {shown_url(request.url)} cannot be sent: its URL or a header "
+                    "of it holds characters that none can carry"
                 ) from None
             return await self._examine(response)
         raise trio.TooSlowError(f"the server did not answer for {self._idle_timeout:g} s")
 
-    async def _request_headers(self, last_event_id: str | None) -> Any:
+    @property
+    def has_own_client(self) -> bool:
+        """Whether it has made a client, which `aclose` closes."""
+        return self._own_client is not None
+
+    async def aclose(self) -> None:
+        """Close the client that it made; shielded and idempotent."""
+        if self._own_client is not None:
+            await close_within(self._own_client, "the client of an EventSource")
+
+    def _request_headers(self, request: StreamRequest, chosen: list[Mapping[str, str]]) -> Any:
         headers = self.http.Headers(
             {
                 "accept": "text/event-stream",
@@ -133,24 +151,25 @@ class Connector:
                 "cache-control": "no-cache",
             }
         )
-        for given in self._headers:
-            mapping = given() if callable(given) else given
-            headers.update(await mapping if inspect.isawaitable(mapping) else mapping)
-        if last_event_id is not None:
+        for given in [*chosen, request.headers]:
+            headers.update(given)
+        if request.last_event_id is not None:
             # "encoded as UTF-8", says the standard; so does httpx.
-            headers["last-event-id"] = last_event_id
+            headers["last-event-id"] = request.last_event_id
         return headers
 
-    def _build(self, headers: Any) -> Any:
+    def _build(self, asked: StreamRequest, headers: Any) -> Any:
         timeout = {**self._client.timeout.as_dict(), "read": None}
         request = self._client.build_request(
             self._method,
-            self._url,
-            content=self._content,
+            asked.url,
+            content=asked.content,
             headers=headers,
             extensions={"timeout": timeout},
         )
         self._origin = request.url
+        if self._moved_from != asked.url:
+            self._moved_from, self._moved_to = asked.url, None
         if self._moved_to is not None:
             # The request that this redirect would have made: see `httpx.Response.next_request`.
             request.url = self._moved_to
@@ -202,14 +221,41 @@ class Connector:
                 return None
             if response.status_code != 200:
                 raise await _status_error(response, connection)
-            if not _is_event_stream(response):
-                raise await _content_type_error(response, connection)
+            declared = declared_kind(response.headers.get("content-type", ""))
+            if self._read_as == "strict" and declared != "sse":
+                raise _content_type_error(response, await connection.read_excerpt())
             connection.open()
+            connection.kind = await self._find_kind(declared, response, connection)
             accepted = True
             return connection
         finally:
             if not accepted:
                 await connection.aclose()
+
+    async def _find_kind(
+        self, declared: Kind, response: httpx.Response, connection: Connection
+    ) -> Kind:
+        """What the body is read as. For that its beginning may be waited for."""
+        if self._read_as not in ("auto", "strict"):
+            return cast(Kind, self._read_as)
+        if declared == "sse":
+            return "sse"
+        begin, seen = b"", None
+        while declared != "binary" and seen is None:
+            piece = await connection.read()
+            begin += piece
+            seen = sniff(begin, final=not piece)
+        connection.unread(begin)
+        kind = choose_kind(declared, seen or "binary", strict=False)
+        if kind in (None, "text"):
+            raise _content_type_error(response, begin.decode("utf-8", "replace"))
+        assert kind is not None
+        return kind
+
+
+async def _ask(headers: Headers) -> Mapping[str, str]:
+    answer = headers() if callable(headers) else headers
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _status_error(response: httpx.Response, connection: Connection) -> UpstreamStatusError:
@@ -218,15 +264,10 @@ async def _status_error(response: httpx.Response, connection: Connection) -> Ups
     return UpstreamStatusError(str(response.url), response.status_code, retry_after, body)
 
 
-async def _content_type_error(response: httpx.Response, connection: Connection) -> ContentTypeError:
-    body = await connection.read_excerpt()
-    return ContentTypeError(str(response.url), response.headers.get("content-type", ""), body)
-
-
-def _is_event_stream(response: httpx.Response) -> bool:
-    # Parameters say nothing: "Event streams in this format must always be encoded as UTF-8."
-    content_type: str = response.headers.get("content-type", "")
-    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
+def _content_type_error(response: httpx.Response, body: str) -> ContentTypeError:
+    content_type = response.headers.get("content-type", "")
+    hint = "an event stream is 'text/event-stream', and read_as= says what else to take"
+    return ContentTypeError(str(response.url), content_type, body, hint)
 
 
 def _check_redirects(urls: list[str], scheme: str) -> None:

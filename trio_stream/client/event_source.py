@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Self, final
 
-import httpx
 import trio
 
-from ..codec import EventStreamDecoder, ServerSentEvent
+from ..codec import ServerSentEvent
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
-from ..errors import ContentTypeError, TrioStreamError, UpstreamStatusError
+from ..codec.readings import ReadAs
+from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, UpstreamStatusError
 from ..privacy import log_excerpt, shown_url
 from ..stream.source import Sink
-from ..stream.source.contract import close_within
+from ..stream.source.dropping import incomplete
 from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
 from .connection import Connection
-from .connector import Connector, Headers, make_body, module_of_client
-from .given import check_manner, check_request
-from .http_client import make_client
-from .last_event_id import check_last_event_id, to_header
+from .connector import Connector, Headers, make_body
+from .given import check_manner, check_place, check_request
+from .incoming import Incoming
+from .next_request import NextRequest, Requests
 from .ready_state import ReadyState
 from .receiver import OneReceiver
 from .reconnect import ReconnectPolicy
@@ -61,11 +60,18 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
       headers: additional or replacing request headers, or a function, sync or async, that is
         called for those of each attempt, to get a fresh token for example.
       last_event_id: the id of the last event that was seen, to go on from there.
-      reconnect: whether to repeat the request once its stream has ended. None is yes for GET and
-        no for any other: what a POST does must not silently be done twice.
+      reconnect: whether to repeat the request once its stream has ended. None is yes for GET or
+        with ``next_request``, else no: what a POST does must not silently be done twice.
+      next_request: for servers that are not resumed by ``Last-Event-ID``: called before each
+        request but the first with the `StreamRequest` that would be made and the last event, or
+        None; returns the one to make, or None when there is no more. Sync or async.
       policy: how long to wait in between, and when to give up.
       idle_timeout: seconds without a byte, comments included, after which a connection is given
         up. None waits for ever.
+      read_as: what answers are taken, and read as: ``"strict"`` takes event streams alone, as
+        browsers do; ``"sse"``, ``"json"``, ``"lines"`` and ``"text"`` take any, whatever it says
+        that it is; ``"auto"`` goes by content type and first bytes. What is no event stream becomes
+        events of its values, lines or chunks.
       max_event_bytes: the most data an event may have; a larger one is an `EventTooLargeError`.
       max_line_bytes: the longest line; None is the same.
       observer: called with an `AttemptOpened` or `AttemptEnded` whenever one happens.
@@ -88,42 +94,35 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         headers: Headers | None = None,
         last_event_id: str | None = None,
         reconnect: bool | None = None,
+        next_request: NextRequest | None = None,
         policy: ReconnectPolicy | None = None,
         idle_timeout: float | None = IDLE_TIMEOUT,
+        read_as: ReadAs = "strict",
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         max_line_bytes: int | None = None,
         observer: Observer | None = None,
         on_comment: Callable[[str], None] | None = None,
     ) -> None:
-        if client is not None:
-            module_of_client(client)
         check_request(url, method, content, headers)
-        check_manner(reconnect, policy, idle_timeout, observer)
-        check_last_event_id(last_event_id)
-        self._url = str(url)
-        self._client = client
-        self._own_client: httpx.AsyncClient | None = None
-        self._connector: Connector | None = None
-        self._method = method.upper()
-        self._content, defaults = make_body(json, content)
-        self._headers: list[Headers] = [defaults, {} if headers is None else headers]
-        self._idle_timeout = idle_timeout
-        self._decoder = EventStreamDecoder(
+        check_manner(reconnect, next_request, policy, idle_timeout, observer)
+        check_place(last_event_id, read_as)
+        self._url, method = str(url), method.upper()
+        body, defaults = make_body(json, content)
+        self._requests = Requests(self._url, body, next_request)
+        chosen: list[Headers] = [defaults, headers or {}]
+        self._connector = Connector(client, method, chosen, idle_timeout, read_as)
+        self._incoming = Incoming(
             max_event_bytes=max_event_bytes,
             max_line_bytes=max_line_bytes,
             last_event_id=last_event_id,
             on_comment=on_comment,
         )
+        if reconnect is None:
+            reconnect = method == "GET" or next_request is not None
         self._attempts = Attempts(
-            self._url,
-            repeat=self._method == "GET" if reconnect is None else reconnect,
-            policy=ReconnectPolicy() if policy is None else policy,
-            observer=observer,
+            self._url, repeat=reconnect, policy=policy or ReconnectPolicy(), observer=observer
         )
         self._connection: Connection | None = None
-        # What has arrived and waits, and the id in force before the first of it.
-        self._events: deque[ServerSentEvent] = deque()
-        self._last_event_id = last_event_id
         self._end: Exception | None = None
         self._receiver = OneReceiver()
 
@@ -139,7 +138,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     @property
     def retry(self) -> int | None:
         """The reconnection time that the server asked for last, in milliseconds."""
-        return self._decoder.retry
+        return self._incoming.decoder.retry
 
     @property
     def last_event_id(self) -> str | None:
@@ -148,7 +147,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         What has not been received yet does not count, so that a program that is started anew with
         this as its ``last_event_id`` misses nothing.
         """
-        return self._last_event_id if self._events else self._decoder.last_event_id
+        return self._incoming.last_event_id
 
     def __repr__(self) -> str:
         return f"<trio_stream.EventSource {shown_url(self._url)} {self.state}>"
@@ -184,22 +183,29 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
           InvalidRequestError: the request cannot be sent as it is: a header's value, or the URL.
         """
         await trio.lowlevel.checkpoint()
-        if not self._events:
+        events = self._incoming.events
+        if not events:
             with self._receiver.enter():
-                while not self._events:
+                while not events:
                     await self._advance()
-        return self._pop()
+        return self._incoming.pop()
 
     def receive_nowait(self) -> ServerSentEvent:
         """An event that has arrived and waits; raises `trio.WouldBlock` if there is none."""
-        if not self._events:
+        if not self._incoming.events:
             raise trio.WouldBlock
-        return self._pop()
+        return self._incoming.pop()
 
-    def _pop(self) -> ServerSentEvent:
-        event = self._events.popleft()
-        self._last_event_id = event.id
-        return event
+    async def arrive(self) -> None:
+        """Wait until an event waits, or `last_event_id` or `retry` has changed without one.
+
+        Raises what `receive` raises.
+        """
+        await trio.lowlevel.checkpoint()
+        place = self.last_event_id, self.retry
+        with self._receiver.enter():
+            while not self._incoming.events and place == (self.last_event_id, self.retry):
+                await self._advance()
 
     async def aclose(self) -> None:
         """Close the connection, and the event source for good. Idempotent.
@@ -208,13 +214,12 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         """
         if self._end is None:
             self._end = trio.ClosedResourceError("this EventSource was closed")
-        self._decoder.last_event_id = self.last_event_id
-        self._events.clear()
+        self._incoming.discard()
         await self._receiver.evict()
         if self._connection is not None:
             await self._close_connection()
             self._stopped()
-        await self._close_own_client()
+        await self._connector.aclose()
         await trio.lowlevel.checkpoint()
 
     async def __aenter__(self) -> Self:
@@ -238,12 +243,16 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
     async def _connect(self) -> None:
         await trio.sleep_until(self._attempts.next_at)
-        connector = self._get_connector()
-        last_event_id = to_header(self._decoder.last_event_id)
-        self._attempts.begin()
+        incoming = self._incoming
+        request = await self._requests.make(incoming.decoder.last_event_id, incoming.last_event)
+        if request is None:
+            self._end = trio.EndOfChannel()
+            await self._connector.aclose()
+            return
+        self._attempts.begin(request.url)
         try:
-            connection = await connector.connect(last_event_id)
-        except (connector.http.RequestError, trio.TooSlowError, TrioStreamError) as exc:
+            connection = await self._connector.connect(request)
+        except (self._connector.http.RequestError, trio.TooSlowError, TrioStreamError) as exc:
             await self._ended(exc, had_bytes=False)
             return
         except BaseException:
@@ -252,36 +261,28 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         if connection is None:
             self._end = trio.EndOfChannel()
             self._stopped()
-            await self._close_own_client()
+            await self._connector.aclose()
             return
         self._connection = connection
-        self._decoder.reset()
-        self._attempts.opened(connection.url, last_event_id)
-
-    def _get_connector(self) -> Connector:
-        if self._connector is None:
-            if self._client is None:
-                self._client = self._own_client = make_client(self._url)
-            self._connector = Connector(
-                self._client,
-                self._method,
-                self._url,
-                self._content,
-                self._headers,
-                self._idle_timeout,
-            )
-        return self._connector
+        incoming.open(connection.kind, connection.url)
+        self._attempts.opened(connection.url, request.last_event_id)
 
     async def _read(self, connection: Connection) -> None:
-        assert self._connector is not None
+        incoming = self._incoming
         error: Exception | None = None
         try:
-            if piece := await connection.read():
+            more = incoming.has_more
+            piece = b"" if more else await connection.read()
+            if piece or more:
                 self._attempts.is_alive()
-                self._last_event_id = self._decoder.last_event_id
-                self._events.extend(self._decoder.feed(piece))
-                self._attempts.events += len(self._events)
+                incoming.take(piece)
+            else:
+                incoming.end()
+            self._attempts.events += len(incoming.events)
+            if piece or more or incoming.events:
                 return
+        except EventTooLargeError:
+            raise  # which is told; the connection goes on behind it
         except (self._connector.http.RequestError, trio.TooSlowError, TrioStreamError) as exc:
             error = exc
         except BaseException:
@@ -293,15 +294,15 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
     async def _ended(self, error: Exception | None, *, had_bytes: bool) -> None:
         """The attempt has ended by itself: get ready for the next one, or raise."""
-        await self._close_connection()
-        end = self._attempts.ended(error, had_bytes=had_bytes, retry=self._decoder.retry)
+        await self._close_connection(properly=error is None)
+        end = self._attempts.ended(error, had_bytes=had_bytes, retry=self.retry)
         if isinstance(end, trio.EndOfChannel):
             self._end = trio.EndOfChannel()
         elif end is not None:
             self._end = trio.ClosedResourceError(f"this EventSource has ended: {end}")
-        self._attempts.tell(error)
+        self._attempts.tell(error, self._incoming.dropped)
         if end is not None:
-            await self._close_own_client()
+            await self._connector.aclose()
             raise end
 
     def _stopped(self) -> None:
@@ -309,16 +310,13 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         if self._end is None and not self._attempts.repeat:
             self._end = trio.ClosedResourceError("receiving was cancelled, and may not be repeated")
         self._attempts.stopped()
-        self._attempts.tell(None)
+        self._attempts.tell(None, self._incoming.dropped)
 
-    async def _close_connection(self) -> None:
+    async def _close_connection(self, *, properly: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._incoming.close(properly=properly)
             await connection.aclose()
-
-    async def _close_own_client(self) -> None:
-        if self._own_client is not None:
-            await close_within(self._own_client, "the client of an EventSource")
 
     # As the source of a `Stream`.
 
@@ -333,7 +331,12 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
                 sink.no_content()
                 return
             sink.ready()
-            await relay_events(self, sink)
+            try:
+                await relay_events(self, sink)
+            finally:
+                sink.note_dropped(self._incoming.dropped)
+            if (error := incomplete(self._url, self._incoming.dropped)) is not None:
+                raise error
         except (UpstreamStatusError, ContentTypeError) as exc:
             # For whoever runs the proxy; a client is never shown what an upstream says.
             log_excerpt(f"{exc.url} said", exc.body)
@@ -343,4 +346,4 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
     def close_unawaited(self) -> bool:
         """Close without a Trio run, which only works where nothing is open yet."""
-        return self._connection is None and self._own_client is None
+        return self._connection is None and not self._connector.has_own_client

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 
 from ..checks import check_callable, check_flag, check_kind, check_seconds, check_text
+from ..codec.readings import check_read_as
 from ..stream.foreign import http_modules
+from .last_event_id import check_last_event_id
 from .reconnect import ReconnectPolicy
 
 __all__ = ["check_manner", "check_request"]
@@ -34,9 +36,19 @@ def check_request(url: object, method: object, content: object, headers: object)
         check_callable("headers", headers, what, or_none=True)
 
 
-def check_manner(reconnect: object, policy: object, idle_timeout: object, observer: object) -> None:
+def check_place(last_event_id: str | None, read_as: str) -> None:
+    """Refuse what no event can have had as its id, and what no answer can be read as."""
+    check_last_event_id(last_event_id)
+    check_read_as(read_as)
+
+
+def check_manner(
+    reconnect: object, next_request: object, policy: object, idle_timeout: object, observer: object
+) -> None:
     """Refuse what nobody can keep to: how it reconnects, how long it waits, whom it tells."""
     check_flag("reconnect", reconnect, or_none=True)
+    what = "takes a StreamRequest and the last event, and returns a StreamRequest or None"
+    check_callable("next_request", next_request, what, or_none=True)
     check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
     check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
     check_callable("observer", observer, "takes what has happened", or_none=True)

@@ -111,12 +111,12 @@ class EventStreamDecoder:
     @property
     def dropped(self) -> DroppedInput:
         """What has come since the last `reset` and is in no event."""
-        return DroppedInput(
-            unknown_fields=self.drops.unknown_fields,
-            stray_lines=self.drops.stray_lines,
-            unfinished=self._is_unfinished(),
-            ends_astray=self.drops.ends_astray,
-        )
+        return self.drops.snapshot(unfinished=self._is_unfinished())
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it has not read all that it was fed: feed it nothing, and it goes on."""
+        return self._error is not None or bool(self._behind)
 
     def _is_unfinished(self) -> bool:
         if self._data or self._event or self._id != self.last_event_id or self.drops.in_block:

@@ -55,6 +55,14 @@ class DropCounter:
     def lines(self) -> int:
         return self.unknown_fields + self.stray_lines
 
+    def snapshot(self, *, unfinished: bool) -> DroppedInput:
+        return DroppedInput(
+            unknown_fields=self.unknown_fields,
+            stray_lines=self.stray_lines,
+            unfinished=unfinished,
+            ends_astray=self.ends_astray,
+        )
+
     def drop(self, line: str, name: str, events: int) -> None:
         """Count a line, read behind so many events of what was fed together."""
         self.in_block = True

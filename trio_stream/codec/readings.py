@@ -14,6 +14,7 @@ import msgspec
 
 from ..checks import check_choice
 from ..errors import EventTooLargeError, RemoteProtocolError
+from .media_type import Kind
 
 __all__ = [
     "READ_AS",
@@ -23,6 +24,7 @@ __all__ = [
     "ReadAs",
     "Reading",
     "check_read_as",
+    "open_reading",
 ]
 
 #: How the body of a response is read: by its content type and, where that does not tell, its first
@@ -54,6 +56,21 @@ class Reading(Protocol):
     def unfinished(self) -> bool:
         """Whether there is something that the body's end does not complete."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether not all that was fed has been read: feed nothing, to go on."""
+
+
+def open_reading(
+    kind: Kind, max_bytes: int, charset: str = "utf-8", *, strict: bool = False
+) -> Reading:
+    """The reading for a kind of body: ``"json"``, ``"lines"``, or else text in chunks."""
+    if kind == "json":
+        return JsonReading(max_bytes)
+    if kind == "lines":
+        return LineReading(max_bytes)
+    return ChunkReading(charset, strict=strict)
+
 
 class _Pieces:
     """What lines and values have in common: a buffer with a bound, and what is skipped."""
@@ -67,11 +84,14 @@ class _Pieces:
         self._seen = 0
         self._skips = False
         self._error: EventTooLargeError | None = None
+        self.has_more = False
 
     def feed(self, data: bytes) -> list[str]:
+        self.has_more = False
         if self._error is not None:
             error, self._error = self._error, None
             self._buffer += data
+            self.has_more = True
             raise error
         self._buffer += data
         texts: list[str] = []
@@ -80,6 +100,7 @@ class _Pieces:
                 self._cut(end, texts)
             self._skip_if_too_large()
         except EventTooLargeError as exc:
+            self.has_more = True
             if not texts:
                 raise
             self._error = exc
@@ -222,7 +243,7 @@ class ChunkReading:
       strict: whether what is no text is an error, and not U+FFFD.
     """
 
-    unfinished = False
+    unfinished = has_more = False
 
     def __init__(self, charset: str = "utf-8", *, strict: bool = False) -> None:
         try:

@@ -2,42 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
 import trio
 
 from ...codec import EncodedEvent, ServerSentEvent
+from ...errors import EventTooLargeError
 from .contract import Sink
 
-__all__ = ["EventChannel", "as_json", "relay_events"]
+__all__ = ["EventChannel", "Place", "as_json", "relay_events"]
 
 
-class EventChannel(Protocol):
+class HasPlace(Protocol):
+    """What knows the id and the retry in force: a decoder, an `EventSource`."""
+
+    @property
+    def last_event_id(self) -> str | None: ...
+
+    @property
+    def retry(self) -> int | None: ...
+
+
+class EventChannel(HasPlace, Protocol):
     """Where events arrive one by one or several together: an `EventSource`."""
 
-    def __aiter__(self) -> AsyncIterator[ServerSentEvent]: ...
+    async def arrive(self) -> None:
+        """Wait until there is an event, or the place has moved without one.
+
+        Raises `trio.EndOfChannel` when there is no more.
+        """
 
     def receive_nowait(self) -> ServerSentEvent:
         """An event that has arrived and waits; raises `trio.WouldBlock` if there is none."""
 
 
+class Place:
+    """The id and retry that a stream's client has: it must hear of those that come without data.
+
+    A block without data is no event, but its id and retry are in force all the same: whoever comes
+    back with an older id gets events twice.
+    """
+
+    def __init__(self, peer: HasPlace, sink: Sink) -> None:
+        self._peer = peer
+        self._sink = sink
+        self._id: str | int | None = peer.last_event_id
+        self._retry = peer.retry
+
+    def passed(self, event: ServerSentEvent) -> None:
+        """An event has been passed on."""
+        self._id = event.id
+        if event.retry is not None:
+            self._retry = event.retry
+
+    def catch_up(self) -> Awaitable[None] | None:
+        """Pass on what has changed since the last event."""
+        peer = self._peer
+        if peer.retry == self._retry and peer.last_event_id == self._id:
+            return None
+        self._retry, self._id = peer.retry, peer.last_event_id
+        if self._sink.format != "sse":
+            return None
+        return self._sink.relay(ServerSentEvent(id=self._id, retry=self._retry))
+
+
 async def relay_events(channel: EventChannel, sink: Sink) -> None:
     """Put every event into the sink, names and ids kept, until the channel ends."""
-    async for event in channel:
-        if (wait := _put(event, sink)) is not None:
+    place = Place(channel, sink)
+    try:
+        while True:
+            await channel.arrive()
+            await _relay_waiting(channel, sink, place)
+            if (wait := place.catch_up()) is not None:
+                await wait
+    except trio.EndOfChannel:
+        return
+    except EventTooLargeError:
+        if (wait := place.catch_up()) is not None:  # whoever comes back gets past it
             await wait
-        await _relay_waiting(channel, sink)
+        raise
 
 
-async def _relay_waiting(channel: EventChannel, sink: Sink) -> None:
-    """Put what has arrived together with an event, without a turn of the scheduler for each."""
+async def _relay_waiting(channel: EventChannel, sink: Sink, place: Place) -> None:
+    """Put what has arrived together, without a turn of the scheduler for each."""
     while True:
         try:
             event = channel.receive_nowait()
         except trio.WouldBlock:
             return
+        place.passed(event)
         if (wait := _put(event, sink)) is not None:
             await wait
 

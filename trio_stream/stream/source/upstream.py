@@ -8,14 +8,14 @@ chunk. What is no text goes through as bytes, or not at all.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import httpx
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...codec.media_type import Kind, choose_kind, declared_kind, sniff
-from ...codec.readings import ChunkReading, JsonReading, LineReading, Reading
+from ...codec.readings import Reading, open_reading
 from ...errors import (
     ContentTypeError,
     EventTooLargeError,
@@ -28,7 +28,7 @@ from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes
 from .contract import Sink, close_within
 from .dropping import DropReport, incomplete
-from .relay import as_json
+from .relay import Place, as_json
 
 __all__ = ["UpstreamSource", "is_response"]
 
@@ -93,7 +93,7 @@ class UpstreamSource:
         if kind == "sse":
             await self._forward_events(body, sink)
             return
-        reading = self._reading(kind, sink)
+        reading = self._open_reading(kind, sink)
         async for chunk in body:
             for text in reading.feed(chunk):
                 if (wait := _put(text, sink, kind)) is not None:
@@ -145,21 +145,18 @@ class UpstreamSource:
             kind,
         )
 
-    def _reading(self, kind: Kind, sink: Sink) -> Reading:
-        if kind == "json":
-            return JsonReading(sink.upstream.max_event_bytes)
-        if kind == "lines":
-            return LineReading(sink.upstream.max_event_bytes)
-        declared = declared_kind(self._content_type) != "unknown"
-        strict = not declared and sink.upstream.read_as != "text"
-        return ChunkReading(self._response.charset_encoding or "utf-8", strict=strict)
+    def _open_reading(self, kind: Kind, sink: Sink) -> Reading:
+        # Text that nobody has called text must be some, and what it is called may be wrong.
+        sure = declared_kind(self._content_type) != "unknown" or sink.upstream.read_as == "text"
+        charset = self._response.charset_encoding or "utf-8"
+        return open_reading(kind, sink.upstream.max_event_bytes, charset, strict=not sure)
 
     # Events.
 
     async def _forward_events(self, chunks: AsyncIterator[bytes], sink: Sink) -> None:
         decoder = EventStreamDecoder(max_event_bytes=sink.upstream.max_event_bytes)
         report = DropReport(self._url, decoder)
-        place = _Place(decoder, sink)
+        place = Place(decoder, sink)
         try:
             async for chunk in chunks:
                 for event in decoder.feed(chunk):
@@ -169,7 +166,8 @@ class UpstreamSource:
                 report.look()
                 if (wait := place.catch_up()) is not None:
                     await wait
-            decoder.feed(b"")  # tells of one that was too large, if it came last
+            if decoder.has_more:  # one that was too large came last
+                decoder.feed(b"")
         except EventTooLargeError:
             # Whoever comes back gets past it.
             if (wait := place.catch_up()) is not None:
@@ -179,31 +177,6 @@ class UpstreamSource:
             sink.note_dropped(decoder.dropped)
         if (error := incomplete(self._url, report.ended())) is not None:
             raise error
-
-
-class _Place:
-    """A block without data is no event, but its id and retry are in force all the same."""
-
-    def __init__(self, decoder: EventStreamDecoder, sink: Sink) -> None:
-        self._decoder = decoder
-        self._sink = sink
-        self._id: str | int | None = None
-        self._retry: int | None = None
-
-    def passed(self, event: ServerSentEvent) -> None:
-        self._id = event.id
-        if event.retry is not None:
-            self._retry = event.retry
-
-    def catch_up(self) -> Awaitable[None] | None:
-        """Pass on what has changed since the last event."""
-        decoder = self._decoder
-        if decoder.retry == self._retry and decoder.last_event_id == self._id:
-            return None
-        self._retry, self._id = decoder.retry, decoder.last_event_id
-        if self._sink.format != "sse":
-            return None
-        return self._sink.relay(ServerSentEvent(id=self._id, retry=self._retry))
 
 
 _NAMES: dict[Kind, str] = {"sse": "an event stream", "json": "JSON", "text": "text"}
