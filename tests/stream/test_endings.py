@@ -153,6 +153,37 @@ async def test_a_large_event_taken_slowly_has_not_stalled(autojump_clock: Clock)
     assert stream.outcome == "completed"
 
 
+@pytest.mark.parametrize(("size", "seconds"), [(1000, 0.2), (100, 0.2), (10, 0.5), (8, 0.9)])
+@pytest.mark.parametrize("warm", [False, True])
+async def test_however_little_it_takes_who_takes_bytes_has_not_stalled(
+    size: int, seconds: float, warm: bool, autojump_clock: Clock
+) -> None:
+    stream = Stream(["x" * 3000] * 2, stall_timeout=1, ping=None)
+    async with connect(stream, socket_buffer=4000 if warm else 100) as client:
+        client.drip(size, seconds)
+        body = await client.read()
+    assert len(body) > 6000
+    assert stream.outcome == "completed"
+
+
+async def test_one_that_slows_down_has_not_stalled_and_one_that_stops_has(
+    autojump_clock: Clock,
+) -> None:
+    stream = Stream([b"x" * 2**20] * 8, format="bytes", stall_timeout=30, ping=None)
+    async with connect(stream, socket_buffer=2**14) as client:
+        taken = 0
+        while taken < 2**20:  # as fast as it goes
+            taken += len(await client.receive_chunk())
+        for _ in range(20):
+            taken += len(await client.receive_chunk())
+            await trio.sleep(5)
+        assert stream.outcome is None
+        began = trio.current_time()
+        await until_ended(stream)
+        assert stream.outcome is Outcome.STALLED
+        assert trio.current_time() - began == pytest.approx(30, abs=5.1)
+
+
 async def test_without_a_stall_timeout_it_waits_for_ever(autojump_clock: Clock) -> None:
     stream = Stream(Generator()(), stall_timeout=None)
     async with connect(stream) as client:

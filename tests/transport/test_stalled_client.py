@@ -1,6 +1,7 @@
 """A client that stops reading: it is cut off, its producer cancelled, and nobody else notices."""
 
 import signal
+import socket
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import send_request
 
-from .h2_client import H2Client
+from .h2_client import H2Client, connect_h2
 from .support import Notes, crowding, in_time, lateness, open_stream, read_what_is_left
 
 STALL = 1.0
@@ -72,20 +73,68 @@ async def test_it_is_cut_off_within_its_time_and_others_notice_nothing(
             assert not (await read_what_is_left(stalled)).endswith(b"0\r\n\r\n")
 
 
-async def test_a_slow_client_is_not_a_stalled_one(notes: Notes) -> None:
-    """One event takes it seven times as long as it may take no byte, but it never stops taking."""
-    async with notes.serve("direct") as server:
-        slow = await server.connect()
-        await send_request(slow, f"/flood?size=3000000&buffer=1&stall_timeout={STALL}")
+async def connect_narrow(server: Server, *alpn: str) -> trio.abc.Stream:
+    """A connection whose client has room for a few kilobytes."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await sock.connect(("127.0.0.1", server.port))
+    stream: trio.abc.Stream = trio.SocketStream(sock)
+    if server.certificate is not None:
+        context = server.certificate.client_context(*alpn)
+        stream = trio.SSLStream(stream, context, server_hostname="localhost", https_compatible=True)
+    return stream
+
+
+@pytest.mark.parametrize("kind", ["http1", "http1.0", "tls", "http2", "http2 over tls"])
+async def test_a_client_that_takes_little_is_not_a_stalled_one(
+    kind: str, notes: Notes, certificate: Certificate
+) -> None:
+    """An event takes it a hundred times as long as it may take no byte, but it never stops."""
+    path = f"/flood?size=30000000&to=1&buffer=1&stall_timeout={STALL}&ping=100"
+    async with notes.serve("direct", **options_for(kind, certificate)) as server:
+        slow = await connect_narrow(server, *["h2"] * kind.startswith("http2"))
+        if kind.startswith("http2"):
+            client = H2Client(slow, generous=False, window=HUGE_WINDOW)
+            client.connection.initiate_connection()
+            client.connection.increment_flow_control_window(HUGE_WINDOW - 65_535)
+            await client.request(path)
+        else:
+            await send_request(slow, path, version="1.0" if kind == "http1.0" else "1.1")
         received = 0
-        with trio.move_on_after(3 * STALL):
+        with trio.move_on_after(4 * STALL):
             while piece := await slow.receive_some(2**12):
                 received += len(piece)
-                await trio.sleep(0.01)
-        assert 0 < received < 2e6
-        assert notes.all("finally") == []
-        await slow.aclose()
-        await notes.wait("returned")
+                await trio.sleep(0.1)
+        assert 0 < received < 5e6
+        assert notes.all("returned") == []
+        [note] = await notes.wait("returned", within=10 * STALL)
+        assert note["outcome"] == "stalled"
+        await trio.aclose_forcefully(slow)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_client_that_opens_its_window_a_little_is_not_a_stalled_one(
+    secure: bool, notes: Notes, certificate: Certificate
+) -> None:
+    options = {"certificate": certificate} if secure else {}
+    async with (
+        notes.serve("direct", **options) as server,
+        connect_h2(server, generous=False, window=500) as client,
+    ):
+        slow = await client.request(f"/flood?size=5000&to=2&stall_timeout={STALL}&ping=100")
+        response = client.responses[slow]
+        granted = 500
+        while not response.ended:
+            await client.until(slow, b"", within=STALL)
+            with trio.move_on_after(STALL / 4):
+                await client.until_ended(slow)
+            if not response.ended:
+                granted += 500
+                await client.grant(500, slow)
+        assert granted > 10_000
+        assert len(response.body) > 10_000
+        [note] = await notes.wait("returned")
+        assert note["outcome"] == "completed"
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("plain", 1), ("plain", 2), ("tls", 2), ("unix", 1)])

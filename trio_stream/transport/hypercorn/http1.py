@@ -166,9 +166,6 @@ class Http1Transport(KnownTransport):
     def drop(self) -> None:
         self._connection.reset()
 
-    def is_gone(self) -> bool:
-        return self._connection.peer_has_closed()
-
 
 def _frame_parts(data: bytes | memoryview) -> Sequence[bytes | memoryview]:
     """``data`` as one chunk, in parts if it is large: it may be many clients' and is not copied."""

@@ -68,7 +68,7 @@ class Http2Transport(KnownTransport):
             # It is not this stream's window that is shut, it is the whole connection.
             self._connection.reset()
 
-    def is_gone(self) -> bool:
+    def _has_left(self) -> bool:
         # After its 1,000th request (`keep_alive_max_requests`) Hypercorn closes the connection's
         # state and drops what open streams send, without a word to them.
         protocol = self._connection.protocol

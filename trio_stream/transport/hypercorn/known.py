@@ -30,7 +30,7 @@ class Left(NamedTuple):
 class KnownTransport(AsgiTransport):
     """Sends through Hypercorn, and sees to it that only a response that was finished looks so."""
 
-    __slots__ = ("_begun", "_connection", "_finished", "_left", "_looked")
+    __slots__ = ("_begun", "_connection", "_finished", "_left", "_looked", "_silence")
 
     sees_progress = True
 
@@ -49,7 +49,8 @@ class KnownTransport(AsgiTransport):
         self._left: Left | None = None
         self._looked: float | None = None
         connection.streams = True
-        connection.limit_silence(stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN)
+        self._silence = stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN
+        connection.limit_silence(self._silence)
 
     async def start(self, status: int, headers: Headers) -> None:
         await super().start(status, headers)
@@ -67,7 +68,13 @@ class KnownTransport(AsgiTransport):
 
     def look(self) -> None:
         if self.stuck_since is None:
+            if self._looked is not None and not self._finished:
+                self._looked = None
+                self._connection.limit_silence(self._silence)
             return
+        # The kernel may lose patience with a small window though the client takes bit by bit; a
+        # stuck write is looked after here.
+        self._connection.unlimit_silence()
         left, before = self._what_is_left(), self._left
         if (
             self.stuck_since != self._looked
@@ -81,6 +88,13 @@ class KnownTransport(AsgiTransport):
     def _what_is_left(self) -> Left:
         """What the client has not taken of what has been written."""
         return Left("kernel", self._connection.unacknowledged())
+
+    def is_gone(self) -> bool:
+        # While it ends, Hypercorn forgets it, and a client that has all of it may leave.
+        return not self._ending and self._has_left()
+
+    def _has_left(self) -> bool:
+        return self._connection.peer_has_closed()
 
     def close(self) -> None:
         super().close()
