@@ -53,6 +53,8 @@ def deviate(send: Any) -> None:
             protocol.send.__self__.send_lock = trio.Semaphore(1)
         case "another type over HTTP/2" if hasattr(protocol, "stream_buffers"):
             protocol.stream_buffers = UserDict(protocol.stream_buffers)
+        case "another type in h2" if hasattr(protocol, "stream_buffers"):
+            protocol.connection._data_to_send = bytes(protocol.connection._data_to_send)
         case "wrapped method":
             own = protocol.send
 

@@ -1,5 +1,6 @@
 """Direct writes: only where nothing between stream and server touches the bytes."""
 
+import itertools
 import zlib
 from typing import Any
 
@@ -9,7 +10,7 @@ import trio
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import read_to_end, read_until, send_request
-from trio_stream.transport.hypercorn.connection import sender, write_nowait
+from trio_stream.transport.hypercorn.sockets import sender, write_nowait
 
 from .h2_client import connect_h2
 from .support import Notes, body_of, events_of, every_transport, read_what_is_left
@@ -81,10 +82,20 @@ async def test_a_compressed_event_stream_stays_portable(notes: Notes) -> None:
         assert response.endswith(b"\r\n\r\nnot a stream")
 
 
-async def test_not_over_tls_nor_http_1_0(notes: Notes, certificate: Certificate) -> None:
-    async with notes.serve("direct", certificate=certificate) as server:
-        body, _ = body_of(await answer(server, "/which"))
-        assert events_of(body) == ["first", "portable", "last"]
+@pytest.mark.parametrize("app", ["direct", "under_middleware"])
+async def test_over_tls_and_http2(app: str, notes: Notes, certificate: Certificate) -> None:
+    for secure in (certificate, None):
+        async with notes.serve(app, certificate=secure) as server:
+            body, complete = body_of(await answer(server, "/which"))
+            assert complete
+            assert events_of(body) == ["first", "direct", "last"]
+            async with connect_h2(server) as client:
+                response = await client.until_ended(await client.request("/which"))
+            assert response.ended
+            assert events_of(response.body) == ["first", "direct", "last"]
+
+
+async def test_not_over_http_1_0(notes: Notes) -> None:
     async with notes.serve("direct") as server:
         response = await answer(server, "/which", version="1.0")
         assert events_of(response) == ["first", "portable", "last"]
@@ -110,7 +121,8 @@ async def test_a_response_without_a_body_gets_none(notes: Notes) -> None:
     ("deviation", "http1", "http2"),
     [
         # As the pinned Hypercorn is: when this fails, direct writes are lost everywhere.
-        ("nothing", "Http1Transport", "Http2Transport"),
+        ("nothing", "Http1Transport", "DirectHttp2Transport"),
+        ("another type in h2", "Http1Transport", "Http2Transport"),
         ("subclassed server", "AsgiTransport", "AsgiTransport"),
         ("moved module", "AsgiTransport", "AsgiTransport"),
         ("moved class", "AsgiTransport", "AsgiTransport"),
@@ -190,10 +202,13 @@ SAME = [
 ]
 
 
-async def test_bodies_are_the_same_by_every_way(notes: Notes) -> None:
+async def test_bodies_are_the_same_by_every_way(notes: Notes, certificate: Certificate) -> None:
     bodies: dict[str, set[bytes]] = {path: set() for path in SAME}
-    for transport in ("direct", "portable"):
-        async with notes.serve(transport) as server, connect_h2(server) as client:
+    for transport, secure in itertools.product(("direct", "portable"), (None, certificate)):
+        async with (
+            notes.serve(transport, certificate=secure) as server,
+            connect_h2(server) as client,
+        ):
             for path, found in bodies.items():
                 body, complete = body_of(await answer(server, path))
                 assert complete
@@ -206,13 +221,16 @@ async def test_bodies_are_the_same_by_every_way(notes: Notes) -> None:
     assert [path for path, found in bodies.items() if len(found) > 1] == []
     assert all(min(map(len, found)) > 5 for found in bodies.values())
     used = {note["transport"] for note in notes.all("finally")}
-    assert used == {"Http1Transport", "Http2Transport", "AsgiTransport"}
+    assert used == {"Http1Transport", "TlsTransport", "DirectHttp2Transport", "AsgiTransport"}
 
 
+@pytest.mark.parametrize("secure", [False, True])
 @every_transport
-async def test_what_is_sent_on_every_path_comes_out_in_order(transport: str, notes: Notes) -> None:
+async def test_what_is_sent_on_every_path_comes_out_in_order(
+    transport: str, secure: bool, notes: Notes, certificate: Certificate
+) -> None:
     """By `send` and `send_nowait`, small and large, to a client that reads now and then."""
-    async with notes.serve(transport) as server:
+    async with notes.serve(transport, certificate=certificate if secure else None) as server:
         stream = await server.connect()
         await send_request(stream, "/mixture?events=3000", "connection: close")
         response = b""
@@ -226,6 +244,51 @@ async def test_what_is_sent_on_every_path_comes_out_in_order(transport: str, not
         assert [int(number) for number, *_ in events] == list(range(3000))
         assert all(int(size) == len("".join(rest)) for _, size, *rest in events)
         await stream.aclose()
+
+
+async def test_what_twenty_streams_of_one_connection_send_comes_out_in_order(
+    notes: Notes, certificate: Certificate
+) -> None:
+    """Past windows that open a little at a time, and a socket that is read now and then."""
+    async with (
+        notes.serve("direct", certificate=certificate) as server,
+        connect_h2(server, generous=False, window=1000) as client,
+    ):
+        numbers = [await client.request("/mixture?events=200") for _ in range(20)]
+        with trio.fail_after(30):
+            while not all(client.responses[number].ended for number in numbers):
+                for number in numbers:
+                    if not client.responses[number].ended:
+                        await client.grant(7000, number)
+                await client.grant(7000 * len(numbers))
+                await trio.sleep(0.005)
+        for number in numbers:
+            events = [event.split() for event in events_of(client.responses[number].body)]
+            assert [int(count) for count, *_ in events] == list(range(200))
+            assert all(int(size) == len("".join(rest)) for _, size, *rest in events)
+        used = {note["transport"] for note in notes.all("finally")}
+        assert used == {"DirectHttp2Transport"}
+
+
+async def test_over_tls_whatever_else_goes_over_the_connection_stays_whole(
+    notes: Notes, certificate: Certificate
+) -> None:
+    """Requests one behind the other, while the response to each is written past Hypercorn."""
+    async with notes.serve("direct", certificate=certificate) as server:
+        stream = await server.connect()
+        for _ in range(3):
+            await send_request(stream, "/mixture?events=300")
+        await send_request(stream, "/mixture?events=300", "connection: close")
+        rest = await read_to_end(stream, within=30)
+        await stream.aclose()
+        bodies = rest.split(b"HTTP/1.1 200")
+        assert bodies.pop(0) == b""
+        for response in bodies:
+            body, complete = body_of(b"HTTP/1.1 200" + response)
+            assert complete
+            numbers = [int(event.split()[0]) for event in events_of(body)]
+            assert numbers == list(range(300))
+        assert len(bodies) == 4
 
 
 class Wrapped:

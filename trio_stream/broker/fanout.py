@@ -19,7 +19,7 @@ import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
-from ..transport.base import LARGE
+from ..transport.base import LARGE, ClientGone
 from .contract import Record, joined
 from .topics import Selection, compile_patterns, is_pattern
 
@@ -293,7 +293,7 @@ def _offer(senders: Sequence[Callable[[bytes], int]], frame: bytes) -> list[int]
             taken.append(send(frame))
         except BlockingIOError:
             taken.append(0)
-        except OSError:
+        except (OSError, ClientGone):
             taken.append(-1)
     return taken
 

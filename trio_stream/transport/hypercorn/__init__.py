@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..asgi import AsgiTransport
 from .connection import HypercornConnection, find_connection
+from .frames import find_frame_writer
 from .http1 import Http1Transport
+from .http1_tls import TlsTransport
 from .http2 import Http2Transport
+from .http2_direct import DirectHttp2Transport
 from .mending import mend
 from .middleware import CONNECTION, StreamMiddleware
 from .serve import serve
 from .signals import listen_in_worker
+from .wire import find_wire
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
@@ -34,5 +40,12 @@ def choose_transport(
     if not isinstance(connection, HypercornConnection):
         return AsgiTransport(scope, receive, send, stall_timeout), None
     mend(connection)
-    kind = Http2Transport if connection.is_http2 else Http1Transport
-    return kind(scope, receive, send, connection, stall_timeout), connection
+    return _transport(connection)(scope, receive, send, connection, stall_timeout), connection
+
+
+def _transport(connection: HypercornConnection) -> Callable[..., AsgiTransport]:
+    wire = find_wire(connection.server) if connection.tls or connection.is_http2 else None
+    if not connection.is_http2:
+        return Http1Transport if wire is None else partial(TlsTransport, wire=wire)
+    frames = None if wire is None else find_frame_writer(connection.protocol, wire)
+    return Http2Transport if frames is None else partial(DirectHttp2Transport, frames=frames)

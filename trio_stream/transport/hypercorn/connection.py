@@ -7,13 +7,10 @@ means None, and the portable transport.
 from __future__ import annotations
 
 import fcntl
-import os
 import select
 import socket
-import struct
 import sys
 import termios
-from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -36,7 +33,8 @@ except ImportError:  # they have moved
 else:
     _is_known = True
 
-from ..base import ClientGone
+from .outlet import Outlet
+from .sockets import reset
 
 if TYPE_CHECKING:
     from ..asgi import Send
@@ -44,14 +42,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KERNEL_MARGIN",
     "HypercornConnection",
-    "Write",
     "find_connection",
-    "sender",
-    "write_nowait",
 ]
-
-#: A socket's own `send`, or what does the same.
-Write = Callable[[bytes | memoryview], int]
 
 #: Seconds of a stuck client's silence that the kernel is asked to bear on top of the stream's own
 #: limit: the stream's timer comes first, with its name in the log; the kernel's is for a peer that
@@ -60,9 +52,6 @@ KERNEL_MARGIN = 0.5
 
 #: What `poll` says of a peer that has closed, or only half closed, its side.
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-
-#: `struct linger`: on, with no time to linger, so that `close` sends a RST.
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 #: Seconds between two looks at what the kernel does not announce.
 _POLL = 0.01
@@ -93,7 +82,7 @@ def find_connection(send: Send) -> HypercornConnection | None:
     stream = server.stream
     tls = type(stream) is trio.SSLStream
     transport = stream.transport_stream if tls else stream
-    if type(transport) is not trio.SocketStream:
+    if type(transport) not in {trio.SocketStream, Outlet}:
         return None
     return HypercornConnection(http, protocol, server, transport.socket, tls=tls)
 
@@ -250,34 +239,4 @@ class HypercornConnection:
 
         That also ends Hypercorn's own writes, which it shields from cancellation.
         """
-        with suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.socket.close()
-
-
-def sender(sock: trio.socket.SocketType) -> Write:
-    """What `write_nowait` calls: once for all writes to a socket.
-
-    The descriptor is never kept: Hypercorn may have closed it in this very turn, and the number may
-    be another client's by now. After a close it is -1, which the kernel answers with EBADF.
-    """
-    inner = getattr(sock, "_sock", None)
-    if type(inner) is socket.socket and inner.gettimeout() == 0:
-        # Trio has no public way to the socket in its own. Its `send` is a twentieth of an event's
-        # cost cheaper than `os.write`.
-        return inner.send
-    return lambda data: os.write(sock.fileno(), data)
-
-
-def write_nowait(send: Write, data: bytes | memoryview) -> int:
-    """Write what the kernel takes at once; returns how many bytes that was, perhaps 0.
-
-    Raises:
-      ClientGone: the connection is closed, on this side or the other.
-    """
-    try:
-        return send(data)
-    except BlockingIOError:
-        return 0
-    except OSError as error:
-        raise ClientGone("the client is gone") from error
+        reset(self.socket)

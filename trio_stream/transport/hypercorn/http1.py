@@ -10,10 +10,10 @@ import trio
 
 from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE
-from ..base import LARGE, ClientGone
-from .connection import Write, sender, write_nowait
+from ..base import LARGE
 from .known import KnownTransport
 from .proof import is_transparent
+from .sockets import Write, sender, wait_writable, write_nowait
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
@@ -60,7 +60,7 @@ class Http1Transport(KnownTransport):
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
-            if data or self._rest:
+            if data or self._is_unfinished:
                 await self._write_direct(data)
         elif data and self._may_be_direct:
             self._may_be_direct = False
@@ -91,6 +91,11 @@ class Http1Transport(KnownTransport):
             frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
             self.note_sent(frame, write_nowait(self._sender, frame))
         return True
+
+    @property
+    def _is_unfinished(self) -> bool:
+        """Whether something that was accepted is not out yet."""
+        return bool(self._rest)
 
     def sender(self) -> Write | None:
         return self._sender if self.is_free else None
@@ -123,8 +128,7 @@ class Http1Transport(KnownTransport):
 
     async def _write_all(self, parts: Sequence[bytes | memoryview]) -> None:
         try:
-            for part in parts:
-                await self._write_part(memoryview(part))
+            await self._write_parts(parts)
         except trio.Cancelled:
             # Half a chunk is out and nobody will send the other half.
             self._connection.reset()
@@ -134,28 +138,30 @@ class Http1Transport(KnownTransport):
             self._rest = ()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _write_part(self, rest: memoryview) -> None:
-        while rest:
-            taken = write_nowait(self._sender, rest)
-            rest = rest[taken:]
-            self.last_write = trio.current_time()
-            if taken or self.stuck_since is None:
-                self.stuck_since = self.last_write
-            if rest:
-                await _wait_writable(self._connection)
+    async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                taken = write_nowait(self._sender, rest)
+                rest = rest[taken:]
+                self.last_write = trio.current_time()
+                if taken or self.stuck_since is None:
+                    self.stuck_since = self.last_write
+                if rest:
+                    await wait_writable(self._connection.socket)
 
     def _body_is_coming(self) -> bool:
         # The endpoint may have read the body, so that no message says whether it was all.
         return self._connection.protocol.connection.their_state is h11.SEND_BODY
 
     async def finish(self) -> None:
-        if self._rest:
+        if self._is_unfinished:
             await self._write_direct(b"")
         self._connection.unlimit_silence()
         await super().finish()
 
     async def abort(self) -> None:
-        if self._rest:
+        if self._is_unfinished:
             await self._write_direct(b"")
         if self._http_version == "1.0":
             # Its end is the connection's end, so only a reset tells that something is missing. It
@@ -172,10 +178,3 @@ def _frame_parts(data: bytes | memoryview) -> Sequence[bytes | memoryview]:
     if len(data) > LARGE:
         return b"%x\r\n" % len(data), data, b"\r\n"
     return (to_chunk(bytes(data)),)
-
-
-async def _wait_writable(connection: HypercornConnection) -> None:
-    try:
-        await trio.lowlevel.wait_writable(connection.socket)
-    except (OSError, trio.ClosedResourceError) as error:
-        raise ClientGone("the connection was closed") from error

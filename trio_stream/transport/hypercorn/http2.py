@@ -18,10 +18,10 @@ from .known import KnownTransport, Left
 if TYPE_CHECKING:
     from ..asgi import Message
 
-__all__ = ["Http2Transport"]
+__all__ = ["PIECE", "Http2Transport"]
 
 #: A frame's worth. Hypercorn's own buffer is not bounded, so each piece is waited for here.
-_PIECE = 2**14
+PIECE = 2**14
 
 
 class Http2Transport(KnownTransport):
@@ -30,7 +30,7 @@ class Http2Transport(KnownTransport):
     __slots__ = ()
 
     async def write(self, data: bytes | memoryview) -> None:
-        for piece in pieces(data, _PIECE):
+        for piece in pieces(data, PIECE):
             await self._deliver(body_message(piece, more=True))
 
     async def _pass_on(self, message: Message) -> None:

@@ -1,0 +1,64 @@
+"""HTTP/1.1 over TLS on Hypercorn: chunks encrypted here, by the connection's own TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..asgi import pieces
+from ..base import LARGE
+from .http1 import Http1Transport
+
+if TYPE_CHECKING:
+    from ..asgi import Receive, Scope, Send
+    from .connection import HypercornConnection
+    from .wire import Wire
+
+__all__ = ["TlsTransport"]
+
+
+class TlsTransport(Http1Transport):
+    """As in clear, but what is written passes the `SSLStream`, which others use, too."""
+
+    __slots__ = ("_waiting_since", "_wire")
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        connection: HypercornConnection,
+        stall_timeout: float,
+        wire: Wire,
+    ) -> None:
+        self._wire = wire
+        super().__init__(scope, receive, send, connection, stall_timeout)
+        self._sender = wire.push
+        self._may_be_direct = self._http_version == "1.1"
+
+    @property
+    def stuck_since(self) -> float | None:
+        own = self._waiting_since
+        return self._wire.outlet.stuck_since if own is None else own
+
+    @stuck_since.setter
+    def stuck_since(self, when: float | None) -> None:
+        self._waiting_since = when
+
+    def look(self) -> None:
+        if self._waiting_since is None:
+            self._wire.outlet.look(self._connection.unacknowledged())
+        else:
+            super().look()
+
+    @property
+    def _is_unfinished(self) -> bool:
+        return bool(self._rest) or self._wire.outlet.stuck_since is not None
+
+    async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        for part in parts:
+            for piece in pieces(part, LARGE):
+                await self._wire.send_all(piece)
+                self.last_write = self._clock.current_time()
+                self.stuck_since = None
+        await self._wire.send_all()

@@ -1,0 +1,153 @@
+"""HTTP/2 on Hypercorn, with frames made here where that is proved to be right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from h2.stream import H2Stream
+
+from ...codec import EncodedEvent
+from .http2 import PIECE, Http2Transport
+from .proof import is_transparent
+
+if TYPE_CHECKING:
+    from hypercorn.protocol.h2 import StreamBuffer
+
+    from ..asgi import Receive, Scope, Send
+    from .connection import HypercornConnection
+    from .frames import FrameWriter
+
+__all__ = ["DirectHttp2Transport"]
+
+
+class DirectHttp2Transport(Http2Transport):
+    """Through Hypercorn until the first chunk has passed every middleware; then past it.
+
+    Past it as far as the peer's windows allow, and while Hypercorn holds nothing of the stream;
+    what has to wait for a window waits in Hypercorn, a piece at a time.
+    """
+
+    __slots__ = (
+        "_frames",
+        "_h2_stream",
+        "_held",
+        "_may_be_direct",
+        "_rest",
+        "_waiting_since",
+        "direct",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        connection: HypercornConnection,
+        stall_timeout: float,
+        frames: FrameWriter,
+    ) -> None:
+        self._frames = frames
+        super().__init__(scope, receive, send, connection, stall_timeout)
+        number = connection.http.stream_id
+        self._h2_stream: H2Stream = connection.protocol.connection.streams[number]
+        self._held: StreamBuffer = connection.protocol.stream_buffers[number]
+        #: Of what was accepted, that for which the windows had no room; a view of what is many's.
+        self._rest: bytes | memoryview = b""
+        self._may_be_direct = True
+        self.direct = False
+
+    @property
+    def stuck_since(self) -> float | None:
+        own = self._waiting_since
+        return self._frames.stuck_since if own is None else own
+
+    @stuck_since.setter
+    def stuck_since(self, when: float | None) -> None:
+        self._waiting_since = when
+
+    def look(self) -> None:
+        if self._waiting_since is None:
+            self._frames.look(self._connection.unacknowledged())
+        else:
+            super().look()
+
+    async def write(self, data: bytes | memoryview) -> None:
+        if self.direct:
+            await self._write_direct(data)
+        elif data and self._may_be_direct:
+            self._may_be_direct = False
+            first = bytes(data[:PIECE])
+            if await is_transparent(self._connection, self._deliver, first):
+                self._frames.join()
+                self.direct = True
+            await self.write(memoryview(data)[PIECE:])
+        else:
+            await super().write(data)
+
+    async def _write_direct(self, data: bytes | memoryview) -> None:
+        for part in (self._rest, data):
+            taken = self._write_frames(part) if self._is_unheld else 0
+            if taken < len(part):
+                await super().write(memoryview(part)[taken:])
+        self._rest = b""
+        self.stuck_since = None
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _write_frames(self, data: bytes | memoryview) -> int:
+        """Write what there is room for; returns how many bytes that was."""
+        done, left = 0, len(data)
+        while left and (room := self._frames.room(self._h2_stream)) > 0:
+            piece = data if not done and room >= left else memoryview(data)[done : done + room]
+            self._frames.write(self._h2_stream, piece)
+            done += len(piece)
+            left -= len(piece)
+        if done:
+            self.last_write = trio.current_time()
+        return done
+
+    @property
+    def _is_unheld(self) -> bool:
+        """Whether Hypercorn holds nothing of this stream that would have to go first."""
+        held = self._held
+        return not held.buffer and not held._complete
+
+    @property
+    def is_free(self) -> bool:
+        return (
+            self.direct
+            and self._waiting_since is None
+            and self._is_unheld
+            and self._frames.room(self._h2_stream) > 0
+        )
+
+    def write_nowait(self, data: bytes | EncodedEvent) -> bool:
+        """Write DATA frames from any task, without waiting; False when it must be queued instead.
+
+        Raises:
+          ClientGone: the client has gone.
+        """
+        if not self.is_free:
+            return False
+        body = data.data if isinstance(data, EncodedEvent) else data
+        taken = self._write_frames(body)
+        if taken < len(body):
+            self._rest = memoryview(body)[taken:]
+            self.stuck_since = self.last_write
+        return True
+
+    async def finish(self) -> None:
+        if self._rest:
+            await self._write_direct(b"")
+        await super().finish()
+
+    async def abort(self) -> None:
+        if self._rest:
+            await self._write_direct(b"")
+        await super().abort()
+
+    def close(self) -> None:
+        if self.direct:
+            self.direct = False
+            self._frames.leave()
+        super().close()

@@ -1,0 +1,107 @@
+"""A connection's socket, in place of Trio's stream around it: what several write stays in order.
+
+Over TLS and HTTP/2 a stream's bytes pass through what others use, too: Trio's `SSLStream` and h2.
+What is written past Hypercorn goes through the very same objects, and what the kernel does not take
+of it has to go out before anything else. `SSLStream` and Hypercorn know the socket as a
+`trio.SocketStream`; this takes its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import trio
+
+from .sockets import Write, reset, sender, wait_writable, write_nowait
+
+__all__ = ["Outlet"]
+
+
+@final
+class Outlet(trio.abc.HalfCloseableStream):
+    """A `trio.SocketStream` that can also be written to without waiting.
+
+    Memory: what the kernel did not take of one `write`; nobody writes more until it is out.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_inner",
+        "_looked",
+        "_rest",
+        "_send",
+        "_unacknowledged",
+        "shared",
+        "socket",
+        "stuck_since",
+    )
+
+    def __init__(self, inner: trio.SocketStream) -> None:
+        self._inner: Final = inner
+        self.socket: Final = inner.socket
+        self._send: Final[Write] = sender(inner.socket)
+        self._clock: Final = trio.lowlevel.current_clock()
+        #: What was accepted and is not out yet; goes before all else.
+        self._rest: bytes | memoryview = b""
+        #: When bytes were last taken of a write that is not finished, or None while there is none.
+        self.stuck_since: float | None = None
+        #: What the peer had not acknowledged at the last look, and `stuck_since` after it.
+        self._unacknowledged = 0
+        self._looked: float | None = None
+        #: What the requests of this connection have in common; theirs to set.
+        self.shared: Any = None
+
+    def look(self, unacknowledged: int) -> None:
+        """Move `stuck_since` if the peer has acknowledged anything since last asked.
+
+        The kernel takes no byte before it has room for many; a slow peer is not a stuck one.
+        """
+        if self.stuck_since is not None:
+            if self.stuck_since != self._looked or unacknowledged < self._unacknowledged:
+                self.stuck_since = self._looked = self._clock.current_time()
+            self._unacknowledged = unacknowledged
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write ``data``; what the kernel does not take now goes out with the next `send_all`.
+
+        Only while `stuck_since` is None, and nobody is about to call `send_all`.
+
+        Raises:
+          ClientGone: the connection is closed.
+        """
+        taken = write_nowait(self._send, data)
+        if taken < len(data):
+            self._rest = memoryview(data)[taken:]
+            self.stuck_since = self._clock.current_time()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        rest = memoryview(bytes(self._rest) + bytes(data)) if self._rest else memoryview(data)
+        self._rest = b""
+        try:
+            while rest:
+                taken = write_nowait(self._send, rest)
+                rest = rest[taken:]
+                if rest:
+                    if taken or self.stuck_since is None:
+                        self.stuck_since = self._clock.current_time()
+                    await wait_writable(self.socket)
+        except trio.Cancelled:
+            # Half a record or a frame is out, and nobody will send the other half.
+            reset(self.socket)
+            raise
+        finally:
+            self.stuck_since = None
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._inner.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._inner.send_eof()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
