@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..asgi import pieces
 from ..base import LARGE
 from .http1 import Http1Transport
+from .wire import PIECE
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
@@ -57,7 +58,7 @@ class TlsTransport(Http1Transport):
 
     async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         for part in parts:
-            for piece in pieces(part, LARGE):
+            for piece in pieces(part, PIECE if len(part) > LARGE else LARGE):
                 await self._wire.send_all(piece)
                 self.last_write = self._clock.current_time()
                 self.stuck_since = None

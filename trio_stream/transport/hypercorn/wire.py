@@ -14,7 +14,11 @@ from .outlet import Outlet
 if TYPE_CHECKING:
     from hypercorn.trio.tcp_server import TCPServer
 
-__all__ = ["Wire", "find_wire"]
+__all__ = ["PIECE", "Wire", "find_wire"]
+
+#: Bytes of a large event that are encrypted at a time: a TLS record. Each client that does not read
+#: keeps the ciphertext of one.
+PIECE = 2**14
 
 
 @final
@@ -63,7 +67,7 @@ class Wire:
         if not self._tls_is_busy:
             view = memoryview(data)
             while taken < len(view) and self.outlet.stuck_since is None:
-                piece = view[taken : taken + LARGE] if len(view) > LARGE else data
+                piece = view[taken : taken + PIECE] if len(view) > LARGE else data
                 self.write(piece)
                 taken += len(piece)
         return taken
