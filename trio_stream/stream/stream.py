@@ -42,7 +42,7 @@ class Stream:
       format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``. Only ``"sse"`` has event, id,
         retry and comments; ``"text"`` and ``"bytes"`` have no ping either.
       ping: seconds of silence before a comment is sent, so that proxies keep the connection and a
-        client that vanished is found out. None turns it off. 15 is below every proxy's default.
+        client that vanished is found out. None turns it off. 8: no proxy tried calls less silence.
       stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.

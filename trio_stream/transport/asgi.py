@@ -147,10 +147,12 @@ class AsgiTransport:
 
     async def abort(self) -> None:
         # A response that is left without its last message is cut off by the server: Hypercorn
-        # closes HTTP/1.1 connections without the final chunk. Its HTTP/2 leaves the stream open
-        # for ever, so there a proper end is the lesser evil.
+        # closes HTTP/1.1 connections without the final chunk. HTTP/1.0 knows no other end than the
+        # connection's, and Hypercorn's HTTP/2 leaves the stream open for ever, so that there a
+        # proper end is the lesser evil.
+        if self._http_version != "1.1":
+            _warn_of_whole(self._http_version)
         if self._http_version not in {"1.0", "1.1"}:
-            log.warning("HTTP/%s: a failed stream ends as if it were complete", self._http_version)
             await self.finish()
 
     def close(self) -> None:
@@ -255,6 +257,23 @@ class AsgiTransport:
 
     async def _pass_on(self, message: Message) -> None:
         await self._send(message)
+
+
+_warned: trio.lowlevel.RunVar[frozenset[str]] = trio.lowlevel.RunVar("looks_whole", frozenset())
+
+
+def _warn_of_whole(version: str) -> None:
+    """Say once in a Trio run, not for each stream, what would have to be set."""
+    warned = _warned.get()
+    if version not in warned:
+        _warned.set(warned | {version})
+        hint = " (nginx: proxy_http_version 1.1)" if version == "1.0" else ""
+        log.warning(
+            "HTTP/%s: a stream that broke off looks as if it were complete. Let the proxy in front "
+            "speak HTTP/1.1%s, or put StreamMiddleware around the application on Hypercorn",
+            version,
+            hint,
+        )
 
 
 def _least_piece(stall_timeout: float) -> int:
