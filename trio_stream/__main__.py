@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -67,7 +67,11 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
         "as long as the server asks for. Ctrl-C ends it. Events go to standard output, what "
         "happens to the connection goes to standard error."
     )
-    add = tail.add_argument
+    _add_request(tail.add_argument)
+    _add_manner(tail.add_argument)
+
+
+def _add_request(add: Callable[..., object]) -> None:
     add("url", metavar="URL", type=_url, help="where the stream is; http:// may be left out")
     add(
         "-H",
@@ -88,6 +92,10 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
         help="the request's body, and a POST; @FILE reads a file, @- standard input",
     )
     add("-X", "--method", metavar="METHOD", help="the request's method")
+    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
+
+
+def _add_manner(add: Callable[..., object]) -> None:
     add("-i", "--last-event-id", metavar="ID", help="begin after the event with this id")
     add("-n", "--count", type=_count, metavar="N", help="end after this many events")
     add("--json", action="store_true", help="one JSON object a line, for other programs")
@@ -104,7 +112,21 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="reconnect when no byte has come for this long (default: 300)",
     )
-    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
+    add(
+        "--read-as",
+        choices=("strict", "auto", "sse", "json", "lines", "text"),
+        default="strict",
+        help="what to take the answer for, whatever it says that it is (default: strict, which "
+        "takes event streams alone; auto goes by its type and its first bytes)",
+    )
+    add(
+        "--max-event-size",
+        dest="max_event_bytes",
+        type=_size,
+        default=32 * 2**20,
+        metavar="SIZE",
+        help="bytes, or 64K, 64M; a larger event is left out (default: 32M)",
+    )
 
 
 def _url(text: str) -> str:
@@ -132,6 +154,14 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of events, 1 or more")
     return int(text)
+
+
+def _size(text: str) -> int:
+    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    factor = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}.get(unit, 0)
+    if not (digits.isascii() and digits.isdigit() and int(digits[:12]) * factor):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 4096, 64K or 64M")
+    return int(digits[:12]) * factor
 
 
 def _seconds(text: str) -> float:

@@ -232,6 +232,53 @@ async def test_a_reader_that_leaves_ends_it_without_a_word(options: tuple[str, .
         nursery.cancel_scope.cancel()
 
 
+async def test_what_is_no_event_is_noted(tail: Tail) -> None:
+    body = b'foo: bar\ndata: a\n\n{"error": 1}\n\ndata: b\n'
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await tail(url, "--json", "--no-reconnect")
+    assert done.stdout == '{"event":"message","id":null,"data":"a"}\n'
+    assert (
+        "▲ not shown, because it is no event: 1 lines with unknown fields, "
+        "1 lines that are no field, an unfinished event at the end\n"
+    ) in done.stderr
+
+
+async def test_one_that_is_too_large_is_left_out_and_noted(tail: Tail) -> None:
+    body = b"data: a\n\ndata: %b\n\ndata: b\n\n" % (b"x" * 3000)
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await tail(url, "--json", "--no-reconnect", "--max-event-size", "2K")
+        assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == ["a", "b"]
+        assert done.stderr.count("▲ the peer sent a line of more than 2048 bytes") == 1
+        assert done.returncode == 0
+        done = await tail(url, "--json", "--no-reconnect", "--max-event-size", "4k")
+        assert len(done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("read_as", ["auto", "json", "lines"])
+async def test_what_is_no_event_stream_is_shown_on_request(tail: Tail, read_as: str) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(content_type="application/json")
+        await exchange.send(b'{"a":1}\n{"b":2}\n')
+
+    async with over_tcp(ScriptedServer(script)) as url:
+        done = await tail(url, "--json", "--no-reconnect", "--read-as", read_as)
+        assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == [
+            '{"a":1}',
+            '{"b":2}',
+        ]
+        refused = await tail(url, "--no-reconnect")
+    assert refused.returncode == 1
+    assert "read_as= says what else to take" in refused.stderr
+    assert '{"a":1}' in refused.stderr
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "x", "5T", "1.5M", "", "M"])
+async def test_a_size_that_is_none_is_refused(tail: Tail, size: str) -> None:
+    done = await tail("http://h/", f"--max-event-size={size}")
+    assert done.returncode == 2
+    assert "is no size, such as 4096, 64K or 64M" in done.stderr
+
+
 async def test_reconnects_are_shown(tail: Tail) -> None:
     body = b"retry: 10\nid: 1\ndata: a\n\n"
     server = ScriptedServer(broken(body), reset, status("503 No"), events(body), no_content)

@@ -17,7 +17,9 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from ..codec import ServerSentEvent
-from ..errors import ContentTypeError, TrioStreamError, UpstreamStatusError
+from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
+from ..codec.readings import ReadAs
+from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, UpstreamStatusError
 from .attempts import AttemptEnded, AttemptOpened, describe
 from .event_source import EventSource
 from .http_client import make_client
@@ -45,6 +47,8 @@ class Options:
     last_event_id: str | None = None
     reconnect: bool | None = None
     idle_timeout: float | None = None
+    read_as: ReadAs = "strict"
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
     verify: bool = True
     count: int | None = None
     json: bool = False
@@ -87,18 +91,23 @@ async def _tail(options: Options, view: View, notes: Notes) -> None:
             last_event_id=options.last_event_id,
             reconnect=options.reconnect,
             idle_timeout=options.idle_timeout,
+            read_as=options.read_as,
+            max_event_bytes=options.max_event_bytes,
             observer=notes.attempt,
             on_comment=view.comment if options.comments else None,
         ) as source,
     ):
         left = options.count
-        async for event in source:
-            view.event(event)
-            if left is not None:
-                left -= 1
-                if left == 0:
-                    return
-    if not notes.opened:
+        while left != 0:
+            try:
+                view.event(await source.receive())
+            except EventTooLargeError as exc:
+                notes.left_out(exc)
+                continue
+            except trio.EndOfChannel:
+                break
+            left = None if left is None else left - 1
+    if left != 0 and not notes.opened:
         notes.no_more()
 
 
@@ -178,12 +187,17 @@ class Notes:
             text = f"connected to {record.url}{after} ({record.seconds * 1000:.0f} ms)"
             self._note("●", text, "green")
             return
+        if record.dropped:
+            self._note("▲", f"not shown, because it is no event: {_dropped(record)}", "yellow")
         came = f", {_events(record.events)}" if record.opened else ""
         if record.delay is not None:
             text = f"{describe(record.error)}{came}; connecting again in {record.delay:.1f} s"
             self._note("○", text, "yellow")
         elif record.opened and record.error is None:
             self._note("■", f"closed{came}", "yellow")
+
+    def left_out(self, error: EventTooLargeError) -> None:
+        self._note("▲", f"{error}; it is left out: see --max-event-size", "yellow")
 
     def no_more(self) -> None:
         self._note("■", "the server says that there is no more", "yellow")
@@ -208,6 +222,16 @@ def _text(text: str) -> Text:
 
 def _now() -> str:
     return f"{datetime.now():%H:%M:%S.%f}"[:-3]
+
+
+def _dropped(record: AttemptEnded) -> str:
+    dropped = record.dropped
+    parts = {
+        "lines with unknown fields": dropped.unknown_fields,
+        "lines that are no field": dropped.stray_lines,
+    }
+    told = [f"{count} {what}" for what, count in parts.items() if count]
+    return ", ".join([*told, *["an unfinished event at the end"] * dropped.unfinished])
 
 
 def _events(count: int) -> str:
