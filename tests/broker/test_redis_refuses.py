@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import coredis.exceptions
 import pytest
@@ -15,7 +16,10 @@ from tests.support.need import unavailable
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Stream
 from trio_stream.broker import Broker, open_broker, presence
-from trio_stream.broker.redis import link
+from trio_stream.broker.contract import Retention
+from trio_stream.broker.redis import RedisEngine, link
+from trio_stream.broker.redis.address import parse_address
+from trio_stream.broker.redis.places import new_wires
 from trio_stream.broker.redis.wire import (
     MovedError,
     RefusedError,
@@ -23,11 +27,13 @@ from trio_stream.broker.redis.wire import (
     Wire,
     translated,
 )
-from trio_stream.errors import BrokerUnavailableError
+from trio_stream.errors import BrokerUnavailableError, GapError
 from trio_stream.testing import connect
 
 SECRET = "-".join(("hidden", "one"))  # not to be found in the lines that a traceback shows
 LOGIN = f"//:{SECRET}@"
+
+TOPIC = "{trio_stream}:t:t"
 
 KEPT = {"appendonly": "yes", "appendfsync": "always"}
 
@@ -223,6 +229,59 @@ async def test_a_replica_is_no_place_to_open_a_broker_at(server: RedisServer) ->
         with pytest.raises(BrokerUnavailableError, match="read only replica"):
             async with open_broker(replica.url):
                 pass
+
+
+async def test_of_a_primary_that_became_a_replica_only_history_is_read(
+    server: RedisServer, warnings: Warnings
+) -> None:
+    await server.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+    async with (
+        open_broker(server.url, memory_bytes=1) as broker,
+        redis_server(replicaof=f"127.0.0.1 {server.port}") as heir,
+    ):
+        await broker.publish("t", "before")
+        await heir.process.wait_for_log("sync: Finished with success")
+        while await server.command("XLEN", TOPIC) != await heir.command("XLEN", TOPIC):
+            await trio.sleep(0.01)
+        await heir.command("REPLICAOF", "NO", "ONE")
+        async with open_broker(heir.url) as elsewhere:
+            await elsewhere.publish("t", "elsewhere")
+        await server.command("REPLICAOF", "127.0.0.1", str(heir.port))
+        while await server.command("XLEN", TOPIC) != b":2\r\n":
+            await trio.sleep(0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(broker.publish, "t", "after")
+            await warnings.until("READONLY")
+            assert await texts(broker, 2) == ["before", "elsewhere"]
+            assert not broker.statistics().engine["connected"]
+            await server.command("REPLICAOF", "NO", "ONE")
+        assert await texts(broker, 3) == ["before", "elsewhere", "after"]
+
+
+async def test_both_connections_are_to_one_redis(server: RedisServer) -> None:
+    engine = RedisEngine(server.url, Retention())
+    async with open_broker(engine) as broker, redis_server() as other:
+        links: Any = (engine._commands, engine._reading)
+        for link in links:
+            link._connect = new_wires(parse_address(other.url), "k")
+        links[0].drop("as when Sentinel has named another primary")
+        with trio.fail_after(20):
+            while [link.connects for link in links] != [2, 2]:
+                await trio.sleep(0.01)
+        assert links[0].redis_run == links[1].redis_run
+        events = broker.subscribe("t", after="earliest")
+        id = await broker.publish("t", "there")
+        with trio.fail_after(20):
+            while (await next_of(events)) != id:
+                pass
+        assert await other.command("XLEN", TOPIC) == b":1\r\n"
+
+
+async def next_of(events: Any) -> str | None:
+    try:
+        return str((await anext(events)).id)
+    except GapError:
+        return None
 
 
 async def test_a_password_that_is_no_longer_right_is_said_without_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Literal, final
 
 import trio
@@ -20,7 +21,7 @@ from .link import Link
 from .places import new_wires
 from .publishing import Publishing, closed
 from .troubles import Troubles
-from .wire import RefusedError, UnreachableError
+from .wire import RefusedError, UnreachableError, Wire
 
 __all__ = ["RedisEngine"]
 
@@ -107,10 +108,9 @@ class RedisEngine:
         self._troubles = Troubles()
         self._entrance = Entrance(self._keys, options, self._troubles, self._entered)
         connect = new_wires(parse_address(url), self._keys.log)
-        self._commands, self._reading = (
-            Link(what, connect, self._entrance.greet, self._troubles)
-            for what in ("commands", "events")
-        )
+        greet_live = partial(self._entrance.greet, live=True)
+        self._commands = Link("commands", connect, self._greet, self._troubles)
+        self._reading = Link("events", connect, greet_live, self._troubles)
         self._history = History(self._commands, self._keys, age)
         self._publishing = Publishing(
             *(self._commands, self._keys, bounds, self._entrance, self._troubles),
@@ -132,6 +132,13 @@ class RedisEngine:
                 finally:
                     self._closing = True
                     self._publishing.close()
+
+    async def _greet(self, wire: Wire) -> str:
+        """Greet a connection for commands. What is new is read where these go, and nowhere else."""
+        run = await self._entrance.greet(wire, live=False)
+        if self._reading.redis_run != run:
+            self._reading.drop("what is new is read from another Redis than the one in use")
+        return run
 
     def _entered(self, last: int, base: int) -> None:
         """A connection has come into the log."""

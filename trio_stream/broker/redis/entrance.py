@@ -59,8 +59,11 @@ class Entrance:
         self._refused = trio.Event()
         self.known = 0
 
-    async def greet(self, wire: Wire) -> str:
-        """The first thing on every connection; returns the run of Redis."""
+    async def greet(self, wire: Wire, *, live: bool) -> str:
+        """The first thing on every connection; returns the run of Redis.
+
+        ``live``: it is for what is new, which is not waited for at a replica.
+        """
         run, raw_last, raw_base, well, options = await wire.call(
             scripts.LOOK, self._keys, self.known
         )
@@ -74,7 +77,7 @@ class Entrance:
             try:
                 return await self.enter(wire)
             except RefusedError as exc:
-                if not self._can_read(exc, last):
+                if not self._can_read(exc, last) or (live and exc.code == "READONLY"):
                     raise
                 self._troubles.begin(WRITING, exc)
                 if not well:

@@ -113,6 +113,11 @@ class Link:
         """Whether there is a connection now, as far as is known."""
         return self._up.is_set()
 
+    def drop(self, why: str) -> None:
+        """Have another connection made, if there is one."""
+        if self._wire is not None:
+            self._wire.give_up(UnreachableError(why))
+
     async def request(self, command: bytes, *args: Any, timeout: float = PATIENCE) -> Any:
         """As `Wire.request`; a connection is not waited for."""
         return await self._there().request(command, *args, timeout=timeout)
