@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import final
 
 import trio
@@ -24,17 +24,22 @@ class Publisher:
 
     async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
-        ids = await self._engine.append(entries, lease)
+        ids = await self._append(entries, lease)
         self.accepted(len(ids), ids[-1])
         return ids
 
     async def publish(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store, and wait while there is too much to hand out: what `Broker.publish` promises."""
         self._feed.check_open()
-        ids = await self._engine.append(entries, lease)  # a checkpoint
+        ids = await self._append(entries, lease)  # a checkpoint
         if self.accepted(len(ids), ids[-1]):
             await self.wait_for_room()
         return ids
+
+    def _append(self, entries: Sequence[Entry], lease: Lease | None) -> Awaitable[Sequence[int]]:
+        # An engine that is never asked for a resumable producer need not know of leases here.
+        engine = self._engine
+        return engine.append(entries) if lease is None else engine.append(entries, lease)
 
     def accepted(self, count: int, last: int) -> bool:
         """So many are stored, up to this id; returns whether to wait until there is room again."""
