@@ -2,6 +2,8 @@
 
 import re
 import socket
+from itertools import chain
+from pathlib import Path
 
 import pytest
 import trio
@@ -9,6 +11,9 @@ import trio
 from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.raw import read_until, send_request
 from tests.transport.support import body_of
+from trio_stream import open_broker
+from trio_stream.broker.topics import EARLIEST, Selection
+from trio_stream.transport.base import LARGE
 
 CLIENTS = 40
 SIZE = 2**22
@@ -68,3 +73,35 @@ async def test_it_is_held_once_and_whoever_reads_on_gets_all_of_it(path: str) ->
             assert await read_sizes(client, start) == SIZES
         for client in [*clients, reader]:
             await trio.aclose_forcefully(client)
+
+
+async def test_one_that_is_read_from_a_file_is_there_once_for_all_who_read_it(
+    tmp_path: Path,
+) -> None:
+    sizes = [100, LARGE, 2 * LARGE, 10, 3 * LARGE]
+    async with open_broker(
+        f"sqlite:///{tmp_path}/log.db", history_bytes=2**26, memory_bytes=14 * LARGE
+    ) as broker:
+        ids = [int(await broker.publish("t", "x" * size)) for size in sizes]
+        feed, selection = broker._feed, Selection(["t"])
+        feed.log.restart(0)  # nothing is in memory any more
+
+        async def read() -> dict[int, list[bytes]]:
+            found: dict[int, list[bytes]] = {}
+            cursor = EARLIEST
+            while (page := await feed.read(selection, cursor, 10)).records:
+                found |= {page.records[0].id: [record.data for record in page.records]}
+                cursor = page.upto
+            return found
+
+        first, second = await read(), await read()
+        assert first == second
+        assert [data.count(b"x") for data in chain(*first.values())] == sizes
+        same = [id for id in first if first[id][0] is second[id][0]]
+        assert same == [ids[1], ids[2], ids[4]]
+        # One that is above the bound is read anew, and makes nothing else go.
+        too_large = int(await broker.publish("t", "x" * 7 * LARGE))
+        feed.log.restart(0)
+        third = await read()
+        assert third[too_large][0] is not (await read())[too_large][0]
+        assert all(third[id][0] is first[id][0] for id in same)

@@ -14,6 +14,7 @@ import trio
 
 from .contract import Engine, Page, Record, Retention
 from .fanout import FanOut
+from .large import LargeEvents
 from .log import MemoryLog
 from .topics import EARLIEST, Selection
 
@@ -49,6 +50,7 @@ class LocalFeed:
         self._retention = retention
         self._max_bytes = max_bytes
         self.fanout = FanOut()
+        self._large = LargeEvents(max_bytes // 2)
         self.log: MemoryLog
         self.closed = False
         #: The newest id that a publisher of this process was given; it may be fed later.
@@ -78,7 +80,7 @@ class LocalFeed:
         if (page.gone or cursor == EARLIEST) and self._engine.keeps_history:
             if self.closed:
                 return Page((), cursor)
-            page = await self._engine.read(selection, cursor, limit)
+            page = self._large.shared(await self._engine.read(selection, cursor, limit))
         return page
 
     # The engine's side.
