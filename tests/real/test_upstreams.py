@@ -77,7 +77,7 @@ async def test_a_workers_ai_response_is_passed_on_event_by_event() -> None:
             assert last.data == "[DONE]", path
 
 
-async def test_names_ids_and_retry_of_an_upstream_are_kept_and_last_event_id_goes_up() -> None:
+async def test_names_and_ids_of_an_upstream_are_kept_and_last_event_id_goes_up() -> None:
     async with servers() as (proxy, _):
         events = await get_events(proxy, "/named")
         assert [(e.event, e.id, e.data) for e in events] == [
@@ -85,7 +85,7 @@ async def test_names_ids_and_retry_of_an_upstream_are_kept_and_last_event_id_goe
             ("count", "2", "2"),
             ("count", "3", "3"),
         ]
-        assert [event.retry for event in events] == [5000, None, None]
+        assert [event.retry for event in events] == [3000, None, None]  # the proxy's own
         events = await get_events(proxy, "/named", **{"last-event-id": "3"})
         assert [event.id for event in events] == ["4", "5", "6"]
 

@@ -209,3 +209,22 @@ async def test_a_slow_upstream_that_goes_silent_times_out_and_breaks_the_stream(
             await client.read()
             assert client.ended == "broken"
     assert stream.outcome == "failed"
+
+
+@both
+async def test_what_httpx_says_of_a_status_is_logged_without_the_query(
+    module: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(http: Any, url: str) -> Any:
+        response = await http.send(http.build_request("GET", f"{url}?key=s3cret"), stream=True)
+        try:
+            response.raise_for_status()
+        finally:
+            await response.aclose()
+
+    async with upstream(refusal("401 Unauthorized")) as server, module.AsyncClient() as http:
+        async with connect(Stream(ask(http, server.url))) as client:
+            assert client.status == 502
+        [text] = [r.getMessage() for r in caplog.records if r.name == "trio_stream"]
+        assert server.url in text
+        assert "s3cret" not in text
