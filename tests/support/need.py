@@ -7,7 +7,13 @@ from typing import NoReturn
 import pytest
 
 # Where Debian's package has another name than the program.
-PACKAGES = {"cc": "gcc", "chromedriver": "chromium-driver", "ip": "iproute2", "go": "golang-go"}
+PACKAGES = {
+    "cc": "gcc",
+    "chromedriver": "chromium-driver",
+    "ip": "iproute2",
+    "go": "golang-go",
+    "node": "nodejs",
+}
 
 # iptables and ip live where the PATH of a user who isn't root may not look.
 SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
