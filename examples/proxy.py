@@ -2,8 +2,8 @@
 
     hypercorn --worker-class trio examples.proxy:app     # then: curl -N http://127.0.0.1:8000
 
-UPSTREAM names any stream to pass on: server-sent events (names, ids and retry are kept), JSON
-lines, or text. Without it the upstream is this very server's /upstream. When curl is stopped, the
+UPSTREAM names any stream to pass on: server-sent events (names and ids are kept), JSON, lines,
+or text. Without it the upstream is this very server's /upstream. When curl is stopped, the
 request to the upstream is aborted; when the upstream answers with an error, the client gets a 502.
 
 Known limits: over TLS or a Unix socket this server does not find itself, so there UPSTREAM must be
