@@ -53,9 +53,9 @@ def log_failure(failure: BaseException | None, when: str) -> None:
     """A failure that cannot be raised, because something else has to be.
 
     Raises:
-      BaseException: the failure itself, if the program is to end because of it.
+      BaseException: the failure itself, if the program is to end because of it, or of a part of it.
     """
-    if isinstance(failure, Exception | BaseExceptionGroup):
+    if isinstance(failure, Exception):
         log.error("a stream failed while %s", when, exc_info=failure)
     elif failure is not None:
         raise failure

@@ -29,12 +29,12 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
     try:
         _check_scope(scope)
         state.scope = scope
+        transport, connection = choose_transport(scope, receive, send, state.options.stall_timeout)
         release = limits.admit(scope) if limits is not None else None
     except BaseException:
         state.end(Outcome.FAILED)
         await _finish_unrun(state)
         raise
-    transport, connection = choose_transport(scope, receive, send, state.options.stall_timeout)
     try:
         if limits is not None and release is None:
             await _answer(state, Outcome.REFUSED, limits.answer(transport, scope))

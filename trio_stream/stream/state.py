@@ -17,7 +17,7 @@ import trio
 from ..codec import MAX_RETRY, DroppedInput, encode_retry
 from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
-from .ends import StreamBroken, StreamClosed
+from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, LOST, Outcome
@@ -297,7 +297,11 @@ class StreamState:
             if source is not None:
                 await source.aclose()
         finally:
-            await self.tasks.run_cancelled()
+            try:
+                await self.tasks.run_cancelled()
+            except BaseExceptionGroup as group:
+                self.failure = failure_in(group, self.handle())
+        self.raise_failure()
 
     # Its response.
 

@@ -97,8 +97,10 @@ class Entered:
         assert self._helpers is not None
         self._helpers.cancel_scope.cancel()
         self._helpers.cancel_scope.shield = True
-        await self._nursery_manager.__aexit__(None, None, None)
-        call_on_end(state.options.on_end, state.handle())
+        try:
+            await self._nursery_manager.__aexit__(None, None, None)
+        finally:
+            call_on_end(state.options.on_end, state.handle())
         if exc is None:
             state.raise_failure()
         elif state.failure is not exc:
