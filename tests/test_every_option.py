@@ -226,6 +226,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "headers": REQUEST_HEADERS,
         "last_event_id": LINE.or_none(),
         "reconnect": FLAG.or_none(),
+        "next_request": FUNCTION.or_none(),
+        "read_as": choice("auto", "strict", "sse", "json", "lines", "text"),
         "policy": of_type(ReconnectPolicy()).or_none(),
         "idle_timeout": SECONDS.or_none(),
         "observer": FUNCTION.or_none(),
