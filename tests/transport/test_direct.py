@@ -198,7 +198,7 @@ SAME = [
     "/mixture?events=300&format=text",
     "/count?format=ndjson",
     "/flood?to=300&size=3000",
-    "/quiet?max_duration=0.1",
+    "/quiet?max_duration=0.1&farewell=proper",
 ]
 
 

@@ -13,6 +13,7 @@ from ..base import ClientGone
 if TYPE_CHECKING:
     from hypercorn.protocol.h2 import H2Protocol
 
+    from .outlet import Outlet
     from .wire import Wire
 
 __all__ = ["FrameWriter", "find_frame_writer"]
@@ -61,13 +62,13 @@ class FrameWriter:
             self._wake()
 
     @property
+    def outlet(self) -> Outlet:
+        return self._wire.outlet
+
+    @property
     def stuck_since(self) -> float | None:
         """When the kernel last took bytes of the connection's, while it does not take all."""
         return self._wire.outlet.stuck_since
-
-    def look(self, unacknowledged: int) -> None:
-        """See whether the kernel has taken any since last asked, by what the peer has not."""
-        self._wire.outlet.look(unacknowledged)
 
     def room(self, stream: H2Stream) -> int:
         """How many bytes of the stream's may be written now."""

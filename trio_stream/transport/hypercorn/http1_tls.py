@@ -47,8 +47,8 @@ class TlsTransport(Http1Transport):
         self._waiting_since = when
 
     def look(self) -> None:
-        if self._waiting_since is None:
-            self._wire.outlet.look(self._connection.unacknowledged())
+        if self._waiting_since is None and self.stuck_since is not None:
+            self._look_below(self._wire.outlet)
         else:
             super().look()
 

@@ -67,8 +67,8 @@ class DirectHttp2Transport(Http2Transport):
         self._waiting_since = when
 
     def look(self) -> None:
-        if self._waiting_since is None:
-            self._frames.look(self._connection.unacknowledged())
+        if self._waiting_since is None and self.stuck_since is not None:
+            self._look_below(self._frames.outlet)
         else:
             super().look()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
     from ..base import Headers
     from .connection import HypercornConnection
+    from .outlet import Outlet
 
 __all__ = ["KnownTransport", "Left"]
 
@@ -84,6 +85,12 @@ class KnownTransport(AsgiTransport):
         ):
             self.stuck_since = self._looked = trio.current_time()
         self._left = left
+
+    def _look_below(self, outlet: Outlet) -> None:
+        """The same for what waits below the stream, and may be other streams' of the connection."""
+        self._connection.unlimit_silence()
+        outlet.look(self._connection.unacknowledged())
+        self._looked = outlet.stuck_since
 
     def _what_is_left(self) -> Left:
         """What the client has not taken of what has been written."""
