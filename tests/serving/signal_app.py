@@ -48,7 +48,8 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     say("the lifespan's end")
 
 
-bare = stream_app(lifespan=lifespan, drain_timeout=50)(produce)
+bare = stream_app(lifespan=lifespan)(produce)
+patient = stream_app(lifespan=lifespan, drain_timeout=50)(produce)
 
 
 def handle(number: int, frame: object) -> None:
@@ -73,8 +74,9 @@ async def two_servers() -> None:
 
 if __name__ == "__main__":
     match sys.argv[1]:
-        case "one":
-            trio.run(partial(serve, bare, bind="127.0.0.1:0", graceful_timeout=int(sys.argv[2])))
+        case "one" | "patient one":
+            app = bare if sys.argv[1] == "one" else patient
+            trio.run(partial(serve, app, bind="127.0.0.1:0", graceful_timeout=int(sys.argv[2])))
         case "two":
             trio.run(two_servers)
         case "with a handler":

@@ -25,7 +25,7 @@ async def running(
     app: str, workers: int, folder: Path, *, graceful_timeout: int = 3
 ) -> AsyncIterator[Process]:
     """`hypercorn`, or with an app that is the word for it, a program that calls `serve`."""
-    if app in ("one", "two", "with a handler"):
+    if app in ("one", "patient one", "two", "with a handler"):
         command = [sys.executable, "-m", MODULE, app, str(graceful_timeout)]
     else:
         command = [sys.executable, "-m", "hypercorn", "-k", "trio", "-b", "127.0.0.1:0"]
@@ -82,7 +82,8 @@ def ended_in_order(rest: bytes) -> bool:
 async def test_the_first_lets_every_stream_end_in_order(
     app: str, workers: int, number: signal.Signals, tmp_path: Path
 ) -> None:
-    async with running(app, workers, tmp_path, graceful_timeout=1) as process:
+    graceful_timeout = 1 if app == "framework" else 30  # which hears of it only then
+    async with running(app, workers, tmp_path, graceful_timeout=graceful_timeout) as process:
         async with clients_of_all(process, workers) as clients:
             process.send_signal_to_group(number)
             for client in clients:
@@ -95,7 +96,7 @@ async def test_the_first_lets_every_stream_end_in_order(
 
 async def test_sighup_ends_a_program_that_serves(tmp_path: Path) -> None:
     """Twice, as when a terminal is closed: from its shell and from the kernel."""
-    async with running("one", 0, tmp_path) as process:
+    async with running("patient one", 0, tmp_path) as process:
         client, _ = await connect(process, "/patient?0.1")
         async with client:
             process.send_signal_to_group(signal.SIGHUP)
@@ -131,7 +132,9 @@ async def test_sighup_has_hypercorn_start_new_workers(workers: int, tmp_path: Pa
         (signal.SIGTERM, signal.SIGINT),
     ],
 )
-@pytest.mark.parametrize(("app", "workers"), [("bare", 1), ("bare", 4), ("bare", 0), ("one", 0)])
+@pytest.mark.parametrize(
+    ("app", "workers"), [("patient", 1), ("patient", 4), ("patient", 0), ("patient one", 0)]
+)
 async def test_the_second_ends_it_at_once(
     app: str, workers: int, first: signal.Signals, second: signal.Signals, tmp_path: Path
 ) -> None:
@@ -151,7 +154,7 @@ async def test_the_second_ends_it_at_once(
         assert "last words" not in process.log()
 
 
-@pytest.mark.parametrize(("app", "workers"), [("bare", 1), ("one", 0)])
+@pytest.mark.parametrize(("app", "workers"), [("patient", 1), ("patient one", 0)])
 async def test_two_at_the_same_time_are_one(app: str, workers: int, tmp_path: Path) -> None:
     """`timeout` sends two, to its child and to the group."""
     async with running(app, workers, tmp_path, graceful_timeout=30) as process:
@@ -168,7 +171,7 @@ async def test_a_worker_that_has_ended_does_not_take_the_others_with_it(
     to_the_group: bool, tmp_path: Path
 ) -> None:
     """Hypercorn's first process sends the others SIGTERM then, and again when it exits."""
-    async with running("bare", 4, tmp_path, graceful_timeout=30) as process:
+    async with running("patient", 4, tmp_path, graceful_timeout=30) as process:
         client, _ = await connect(process, "/patient?2")
         async with client:
             if to_the_group:
