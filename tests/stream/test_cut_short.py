@@ -171,7 +171,7 @@ async def test_a_timeout_around_the_app_is_a_timeout(autojump_clock: Clock) -> N
     stream = Stream(forever)
 
     async def limited(*request: object) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(5):
             await stream(*request)  # type: ignore[arg-type]
 
     async with connect(limited, headers=EVENT_SOURCE, raise_app_exceptions=False) as client:

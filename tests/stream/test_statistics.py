@@ -31,7 +31,7 @@ async def test_all_of_it_at_the_end(autojump_clock: Clock) -> None:
     async def callback(stream: Stream) -> None:
         for _ in range(3):
             stream.send_nowait("abc")
-        await stream.wait(10)
+        await stream.wait(5)
 
     stream = Stream(callback)
     async with connect(stream) as client:
@@ -41,7 +41,7 @@ async def test_all_of_it_at_the_end(autojump_clock: Clock) -> None:
     assert statistics.events == 3
     assert statistics.bytes == len(body) == len(PRIMER) + 3 * len("data: abc\n\n")
     assert (statistics.queued, statistics.peak_queued) == (0, 3)
-    assert statistics.seconds_open == pytest.approx(10)
+    assert statistics.seconds_open == pytest.approx(5)
     assert statistics.outcome == "completed"
 
 

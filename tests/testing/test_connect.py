@@ -67,7 +67,7 @@ async def test_reading_happens_while_the_app_runs(autojump_clock: trio.testing.M
 
 async def test_comments_retry_and_id_are_seen(autojump_clock: trio.testing.MockClock) -> None:
     async def produce(stream: Stream) -> None:
-        await trio.sleep(31)
+        await trio.sleep(17)
         await stream.send("late", id=7)
 
     async with connect(Stream(produce, retry=1234)) as client:
