@@ -46,11 +46,11 @@ class TlsTransport(Http1Transport):
     def stuck_since(self, when: float | None) -> None:
         self._waiting_since = when
 
-    def look(self) -> None:
-        if self._waiting_since is None and self.stuck_since is not None:
+    def _look_closer(self) -> None:
+        if self._waiting_since is None:
             self._look_below(self._wire.outlet)
         else:
-            super().look()
+            super()._look_closer()
 
     @property
     def _is_unfinished(self) -> bool:

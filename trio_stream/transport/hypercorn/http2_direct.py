@@ -66,11 +66,11 @@ class DirectHttp2Transport(Http2Transport):
     def stuck_since(self, when: float | None) -> None:
         self._waiting_since = when
 
-    def look(self) -> None:
-        if self._waiting_since is None and self.stuck_since is not None:
+    def _look_closer(self) -> None:
+        if self._waiting_since is None:
             self._look_below(self._frames.outlet)
         else:
-            super().look()
+            super()._look_closer()
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:

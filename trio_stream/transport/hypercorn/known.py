@@ -31,7 +31,15 @@ class Left(NamedTuple):
 class KnownTransport(AsgiTransport):
     """Sends through Hypercorn, and sees to it that only a response that was finished looks so."""
 
-    __slots__ = ("_begun", "_connection", "_finished", "_left", "_looked", "_silence")
+    __slots__ = (
+        "_begun",
+        "_connection",
+        "_finished",
+        "_kernel_waits",
+        "_left",
+        "_looked",
+        "_silence",
+    )
 
     sees_progress = True
 
@@ -50,6 +58,8 @@ class KnownTransport(AsgiTransport):
         self._left: Left | None = None
         self._looked: float | None = None
         connection.streams = True
+        #: Whether the kernel has been told to bear a silence of any length.
+        self._kernel_waits = False
         self._silence = stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN
         connection.limit_silence(self._silence)
 
@@ -68,14 +78,17 @@ class KnownTransport(AsgiTransport):
             await self._send(message)
 
     def look(self) -> None:
-        if self.stuck_since is None:
-            if self._looked is not None and not self._finished:
-                self._looked = None
-                self._connection.limit_silence(self._silence)
-            return
-        # The kernel may lose patience with a small window though the client takes bit by bit; a
-        # stuck write is looked after here.
-        self._connection.unlimit_silence()
+        if self.stuck_since is not None:
+            # The kernel may lose patience with a small window though the client takes bit by bit; a
+            # stuck write is looked after here.
+            self._connection.unlimit_silence()
+            self._kernel_waits = True
+            self._look_closer()
+        elif self._kernel_waits and not self._finished and not self._connection.unacknowledged():
+            self._connection.limit_silence(self._silence)
+            self._kernel_waits = False
+
+    def _look_closer(self) -> None:
         left, before = self._what_is_left(), self._left
         if (
             self.stuck_since != self._looked
@@ -88,9 +101,7 @@ class KnownTransport(AsgiTransport):
 
     def _look_below(self, outlet: Outlet) -> None:
         """The same for what waits below the stream, and may be other streams' of the connection."""
-        self._connection.unlimit_silence()
         outlet.look(self._connection.unacknowledged())
-        self._looked = outlet.stuck_since
 
     def _what_is_left(self) -> Left:
         """What the client has not taken of what has been written."""
