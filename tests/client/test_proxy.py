@@ -154,7 +154,7 @@ async def test_giving_up_is_told_before_the_headers(
     autojump_clock: MockClock, script: Script, answer: int
 ) -> None:
     async with over_memory(ScriptedServer(script)) as client:
-        source = EventSource(URL, client=client, reconnect=False, idle_timeout=10)
+        source = EventSource(URL, client=client, reconnect=False, idle_timeout=5)
         async with connect(Stream(source)) as browser:
             assert browser.status == answer
 
