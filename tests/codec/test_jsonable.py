@@ -47,6 +47,10 @@ class Strings(pydantic.BaseModel, ser_json_inf_nan="strings"):
 class Text(str):
     __slots__ = ()
 
+    @staticmethod
+    def plain(value: Any) -> Any:
+        return str.__str__(value) if isinstance(value, Text) else dict(value)
+
 
 class Int(int):
     pass
@@ -61,7 +65,7 @@ class Float(float):
     [
         (None, "null"),
         (True, "true"),
-        ("a\nb\r\u2028", '"a\\nb\\r\u2028"'),
+        ("a\nb\r\u2028", r'"a\nb\r\u2028"'),
         ([1, 2.5, (3,)], "[1,2.5,[3]]"),
         ({"a": {1: "b"}}, '{"a":{"1":"b"}}'),
         (10**30, "1" + "0" * 30),
@@ -85,6 +89,42 @@ class Float(float):
 )
 def test_value_as_json(value: Any, text: str) -> None:
     assert to_json(value).decode() == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a\u2028b",
+        "a\u2029b",
+        "a\x85b",
+        "\u2028\u2028\u2029\x85",
+        "\\\u2028",
+        {"\u2029": ["\x85", "\u2028"]},
+        ["in “quotes”, with é and è and 100 \xa2", "\x85"],
+        Text("a\u2028b"),
+        collections.ChainMap({"a": "\x85"}),
+        {"raw": msgspec.Raw('"a\u2028b"'.encode())},
+        {"raw": msgspec.Raw('{\n"a":\n"\u2029"\n}'.encode())},
+    ],
+)
+def test_what_others_take_for_the_end_of_a_line_is_escaped(value: Any) -> None:
+    encoded = to_json(value)
+    assert len(encoded.decode().splitlines()) == 1
+    assert json.loads(encoded) == json.loads(msgspec.json.encode(value, enc_hook=Text.plain))
+
+
+@pytest.mark.parametrize(
+    "text", ["“it” \u2019 é è © …", "\u2027\u202a\x84\x86", "流式", "Â\u0145", "🙂"]
+)
+def test_what_only_looks_like_it_is_left_as_it_is(text: str) -> None:
+    assert to_json(text) == f'"{text}"'.encode()
+
+
+def test_a_models_own_json_is_escaped_too() -> None:
+    class Said(pydantic.BaseModel):
+        text: str
+
+    assert to_json([Said(text="a\u2028b\x85")]) == rb'[{"text":"a\u2028b\u0085"}]'
 
 
 @pytest.mark.parametrize(

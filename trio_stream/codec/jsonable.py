@@ -20,6 +20,9 @@ def to_json(value: Any) -> bytes:
     pydantic model is written by its own ``model_dump_json(by_alias=True)``, its configuration
     included.
 
+    U+2028, U+2029 and U+0085 are escaped, as in ``"\\u2028"``: clients that cut lines as
+    `str.splitlines` does would cut a value there.
+
     Raises:
       TypeError: there is something in the value that JSON has no form for.
       ValueError: a NaN, an infinity, half of a surrogate pair, or nesting without end: JSON could
@@ -38,7 +41,14 @@ def to_json(value: Any) -> bytes:
     # `10 in` searches for a byte; `b"\n" in` would be ten times slower on so short a text.
     if 10 in encoded or 13 in encoded:
         # Somebody's own JSON (msgspec.Raw, model_dump_json), laid out over many lines.
-        return msgspec.json.format(encoded, indent=-1)
+        encoded = msgspec.json.format(encoded, indent=-1)
+    # Costs 0.02 us for ASCII and below 0.1 us for nearly all other text. To search for the three
+    # themselves takes several times as long as to encode a text in Chinese.
+    if not encoded.isascii() and (
+        (0xE2 in encoded and (0xA8 in encoded or 0xA9 in encoded))
+        or (0xC2 in encoded and 0x85 in encoded)
+    ):
+        return _escape_line_ends(encoded)
     return encoded
 
 
@@ -49,6 +59,17 @@ def to_utf8(text: str) -> bytes:
     except UnicodeEncodeError as exc:
         raise ValueError(_HALF_PAIR) from exc
 
+
+def _escape_line_ends(encoded: bytes) -> bytes:
+    """JSON without what ends a line for others: it can only stand in a string there."""
+    text = encoded.decode(errors="replace")  # a str is searched faster than bytes are
+    for character, escape in _LINE_ENDS:
+        if character in text:
+            encoded = encoded.replace(character.encode(), escape)
+    return encoded
+
+
+_LINE_ENDS = (("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"), ("\x85", rb"\u0085"))
 
 _HALF_PAIR = (
     "the text holds half of a surrogate pair, which UTF-8 cannot carry; "
