@@ -268,3 +268,19 @@ async def test_a_read_that_is_cancelled_loses_nothing(autojump_clock: Clock) -> 
             await anext(stream.value)
         await stream.send("hello")
         assert await anext(stream.value) == b"retry: 7000\ndata: hello\n\n"
+
+
+@pytest.mark.parametrize("data", ["x", "x" * 100_000])
+async def test_more_senders_than_there_is_room_for(
+    data: str, autojump_clock: Clock, no_task_left: NothingLeft
+) -> None:
+    async def producer(stream: Stream) -> None:
+        for _ in range(20):
+            stream.start_soon(stream.send, data)
+
+    with trio.fail_after(5):
+        async with Stream(producer, buffer=1) as stream:
+            chunks = [chunk async for chunk in stream.value]
+    assert b"".join(chunks) == f"data: {data}\n\n".encode() * 20
+    assert all(chunks)
+    await no_task_left()

@@ -152,11 +152,12 @@ class EventChannel:
         Raises:
           trio.EndOfChannel: the channel is closed and everything has been taken.
         """
-        if not self._chunks and not self._closed:
+        # Senders may wait though nothing is queued: those that `take` has left for the next time.
+        if not self._chunks and not self._senders and not self._closed:
             await self.wait()
         if self.is_finished:
             raise trio.EndOfChannel
-        return self.take()
+        return self.take() or self.take()  # a large event of a sender's comes alone
 
     async def wait(self) -> None:
         """Wait until something is there to take, or the channel is closed, or `wake` is called."""

@@ -51,7 +51,9 @@ def open_streams() -> tuple[OpenStream, ...]:
 
 
 def outcome_counts() -> Mapping[Outcome, int]:
-    """How many served streams of this Trio run have ended, by outcome.
+    """How many streams of this Trio run have ended, by outcome; not those that were entered.
+
+    What was answered without being run is there, too: a HEAD ``answered``, a refusal ``refused``.
 
     Raises:
       RuntimeError: called from outside Trio.

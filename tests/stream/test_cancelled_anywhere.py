@@ -1,0 +1,271 @@
+"""A call that is cancelled at its n-th step, for each n: it ends, says so, and leaves nothing.
+
+A step is what a task does between two checkpoints. All steps of the Trio run are counted, those of
+the stream's own tasks, of its producer's and of whoever holds it.
+"""
+
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from trio_stream import Stream, StreamLimits, open_broker, open_streams, outcome_counts
+from trio_stream.testing.clock import run_threads_in_real_time
+from trio_stream.transport.asgi import Message
+
+from .test_every_way_out import full, scope_of
+
+#: More steps than any of these takes.
+MANY = 500
+
+
+class Counter(trio.abc.Instrument):
+    """Cancels a scope right before the n-th step."""
+
+    def __init__(self, scope: trio.CancelScope, n: int) -> None:
+        self._scope = scope
+        self._left = n
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scope.cancel()
+
+
+class Trace:
+    """What is to be closed, and whether it was."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed = 0
+        self.ended: list[Any] = []
+        self.holders = 0
+
+    # Kinds of sources. What has not begun to run holds nothing.
+
+    async def generator(self) -> AsyncIterator[str]:
+        self.opened += 1
+        try:
+            for n in range(3):
+                yield f"{n}"
+                await trio.lowlevel.checkpoint()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+            self.closed += 1
+
+    def blocking(self) -> Iterator[str]:
+        self.opened += 1
+        try:
+            yield from "abc"
+        finally:
+            self.closed += 1
+
+    async def callback(self, stream: Stream) -> None:
+        self.opened += 1
+        try:
+            stream.start_soon(self.task, stream)
+            for n in range(3):
+                await stream.send(n)
+        finally:
+            self.closed += 1
+
+    async def task(self, stream: Stream) -> None:
+        self.opened += 1
+        try:
+            for n in range(3):
+                await stream.send(n)
+                await stream.wait(1)
+        finally:
+            self.closed += 1
+
+    async def fails(self, stream: Stream) -> None:
+        self.opened += 1
+        try:
+            await stream.send("one")
+            await trio.sleep(1)
+            raise KeyError("mine")
+        finally:
+            self.closed += 1
+
+    async def awaitable(self) -> AsyncIterator[str]:
+        await trio.sleep(1)
+        return self.generator()
+
+
+class Body(httpx.AsyncByteStream):
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        trace.opened += 1
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"data: one\n\n"
+        await trio.sleep(1)
+        yield b"data: two\n\n"
+
+    async def aclose(self) -> None:
+        self._trace.closed += 1
+
+
+def response(trace: Trace) -> httpx.Response:
+    headers = {"content-type": "text/event-stream"}
+    return httpx.Response(200, headers=headers, stream=Body(trace))
+
+
+SOURCES: dict[str, Callable[[Trace], Any]] = {
+    "nothing": lambda trace: None,
+    "list": lambda trace: ["a", "b", "c"],
+    "generator": lambda trace: trace.generator(),
+    "blocking": lambda trace: trace.blocking(),
+    "callback": lambda trace: trace.callback,
+    "failing callback": lambda trace: trace.fails,
+    "awaitable": lambda trace: trace.awaitable(),
+    "response": response,
+}
+every_source = pytest.mark.parametrize("source", SOURCES)
+
+
+async def receive() -> Message:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+async def send(message: Message) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def serve(stream: Stream) -> None:
+    await stream(scope_of(), receive, send)
+
+
+async def head(stream: Stream) -> None:
+    await stream(scope_of(method="HEAD"), receive, send)
+
+
+async def enter(stream: Stream) -> None:
+    async with stream:
+        async for _ in stream.value:
+            await trio.lowlevel.checkpoint()
+
+
+#: The ways to use a stream, and the options that they need.
+USES: dict[str, tuple[Any, Callable[[], dict[str, Any]]]] = {
+    "served": (serve, dict),
+    "limited": (serve, lambda: {"limits": StreamLimits(total=1)}),
+    "refused": (serve, lambda: {"limits": full()}),
+    "HEAD": (head, dict),
+    "entered": (enter, dict),
+}
+
+
+async def hold(stream: Stream, trace: Trace) -> None:
+    """Somebody who has nothing to do with the stream's tasks sends into it, and waits for room."""
+    try:
+        while stream.outcome is None:
+            try:
+                await stream.send("held")
+            except RuntimeError:  # it is not served yet
+                pass
+            await trio.sleep(0.1)
+    except (trio.ClosedResourceError, trio.BrokenResourceError):
+        pass
+    trace.holders += 1
+
+
+async def use_and_cancel(use: str, source: str, n: int) -> bool:
+    """Use a stream of this kind, cancelled at step n; whether there was such a step."""
+    run_threads_in_real_time()
+    trace = Trace()
+    how, options = USES[use]
+    limited = options()
+    given = SOURCES[source](trace)
+    stream = Stream(given, buffer=1, on_end=trace.ended.append, **limited)
+    counted = sum(outcome_counts().values())
+    if source == "nothing":
+        stream.start_soon(trace.task, stream)
+        stream.start_soon(trace.task, stream)
+    scope = trio.CancelScope()
+    counter = Counter(scope, n)
+    with trio.fail_after(1000):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold, stream, trace)
+            nursery.start_soon(hold, stream, trace)
+            with scope:
+                trio.lowlevel.add_instrument(counter)
+                try:
+                    await how(stream)
+                except KeyError:
+                    assert source == "failing callback"
+                finally:
+                    trio.lowlevel.remove_instrument(counter)
+            # The call is over, and so is everything that was the stream's.
+            if trace.ended or stream.outcome is not None:
+                assert stream.outcome is not None
+                assert trace.ended == [stream]
+                assert trace.opened == trace.closed
+                assert open_streams() == ()
+                if use != "entered":
+                    assert sum(outcome_counts().values()) == counted + 1
+                with pytest.raises(RuntimeError, match="once"):
+                    await serve(stream)
+            else:  # cancelled before its first step: nobody has used it
+                assert scope.cancelled_caught
+                await serve(stream)
+    assert trace.holders == 2
+    assert trace.ended == [stream]
+    assert trace.opened == trace.closed
+    if "limits" in limited and use == "limited":
+        assert limited["limits"].statistics().open == 0
+    return scope.cancelled_caught
+
+
+@pytest.mark.parametrize("use", USES)
+@every_source
+def test_cancelled_at_any_step_it_is_over(
+    source: str, use: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    for n in itertools.count(1):
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        if not trio.run(use_and_cancel, use, source, n, clock=clock):
+            break
+    else:
+        raise AssertionError
+    assert 1 < n < MANY
+
+
+async def use_topic(n: int) -> bool:
+    async with open_broker() as broker:
+        await broker.publish("x", 1)
+        ended: list[Stream] = []
+        subscription = broker.subscribe("x", after="earliest", presence="me")
+        stream = Stream(subscription, max_duration=5, on_end=ended.append)
+        scope = trio.CancelScope()
+        counter = Counter(scope, n)
+        with trio.fail_after(1000):
+            with scope:
+                trio.lowlevel.add_instrument(counter)
+                try:
+                    await serve(stream)
+                finally:
+                    trio.lowlevel.remove_instrument(counter)
+            assert ended == [stream]
+            assert open_streams() == ()
+            assert broker.statistics().subscriptions == 0
+            await trio.sleep(60)  # until whoever was present has left
+            assert await broker.presence("x") == []
+    return scope.cancelled_caught
+
+
+def test_and_so_is_a_subscription() -> None:
+    for n in range(1, MANY):
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        if not trio.run(use_topic, n, clock=clock):
+            assert n > 5
+            return
+    raise AssertionError
