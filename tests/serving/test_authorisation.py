@@ -67,7 +67,8 @@ async def test_and_it_closes_when_the_token_expires(
 ) -> None:
     offset = time.time() - trio.current_time()
     monkeypatch.setattr(time, "time", lambda: trio.current_time() + offset)
-    async with connect(app, headers={"authorization": "Bearer good"}) as client:
+    headers = {"authorization": "Bearer good", "accept": "*/*"}
+    async with connect(app, headers=headers) as client:
         began = trio.current_time()
         assert client.status == 200
         await client.read()

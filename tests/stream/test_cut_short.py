@@ -80,7 +80,8 @@ async def test_other_formats_know_no_farewell(format: str) -> None:
         await stream.send(b"1\n" if format == "bytes" else "1")
         await trio.sleep_forever()
 
-    async with connect(Stream(pause, format=format)) as client:  # type: ignore[arg-type]
+    stream = Stream(pause, format=format)  # type: ignore[arg-type]
+    async with connect(stream, headers={"accept": "*/*"}) as client:
         await client.receive_chunk()
         assert await cancelled_rest(client) == b""
         assert client.ended == "broken"

@@ -38,9 +38,10 @@ async def ended(
         return client.ended, rest
 
 
+FETCH = {"accept": "*/*"}
 FETCHES: list[tuple[str, dict[str, str]]] = [
-    ("GET", {}),
-    ("GET", {"accept": "*/*"}),
+    ("POST", {}),
+    ("GET", FETCH),
     ("GET", {"accept": "text/event-stream"}),
     ("GET", {"accept": "text/event-stream, text/html", "cache-control": "no-cache"}),
     ("POST", {"accept": "text/event-stream", "cache-control": "no-cache"}),
@@ -59,9 +60,11 @@ async def test_by_itself_it_is_broken_for_who_reads_the_response(
     assert caplog.records == []
 
 
-async def test_by_itself_it_is_proper_for_an_event_source() -> None:
+@pytest.mark.parametrize("headers", [EVENT_SOURCE, {}])
+async def test_by_itself_it_is_proper_for_an_event_source(headers: dict[str, str]) -> None:
+    """And for a program that says nothing of what it accepts, as no `fetch` does."""
     stream = Stream(forever)
-    assert (await ended(stream, headers=EVENT_SOURCE))[0] == "complete"
+    assert (await ended(stream, headers=headers))[0] == "complete"
     assert stream.outcome == "shutdown"
 
 
@@ -81,14 +84,15 @@ async def test_other_formats_end_as_told(format: Any) -> None:
         await trio.sleep_forever()
 
     for farewell, end in (("auto", "broken"), ("broken", "broken"), ("proper", "complete")):
-        assert await ended(Stream(pause, format=format, farewell=farewell)) == (end, b"")  # type: ignore[arg-type]
+        stream = Stream(pause, format=format, farewell=farewell)  # type: ignore[arg-type]
+        assert await ended(stream, headers=FETCH) == (end, b"")
 
 
 @pytest.mark.parametrize("times", [{"max_duration": 10}, {"expires_at": 1}])
 async def test_so_does_one_whose_time_is_over(
     times: dict[str, float], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for headers, end in ((None, "broken"), (EVENT_SOURCE, "complete")):
+    for headers, end in ((FETCH, "broken"), (EVENT_SOURCE, "complete")):
         stream = Stream(forever, farewell_event=ERROR, **times)  # type: ignore[arg-type]
         async with connect(stream, headers=headers) as client:
             body = await client.read()

@@ -12,9 +12,11 @@ from .support import Notes, body_of, events_of, every_transport
 FAILURE = "ZeroDivisionError: the producer's own"
 
 
-async def receive(stream: trio.abc.Stream, path: str, version: str) -> tuple[bytes, bool]:
+async def receive(
+    stream: trio.abc.Stream, path: str, version: str, *headers: str
+) -> tuple[bytes, bool]:
     """A whole response, and whether its connection was reset."""
-    await send_request(stream, path, version=version)
+    await send_request(stream, path, *headers, version=version)
     received = b""
     with trio.fail_after(10):
         try:
@@ -74,7 +76,7 @@ async def test_a_farewell_over_http1_0_can_be_told_where_the_connection_is_known
     async with notes.serve("direct", graceful_timeout=30) as server:
         for query, broken in (("", True), ("&farewell=proper", False)):
             path = f"/ticks?max_duration=0.1{query}"
-            _, reset = await receive(await server.connect(), path, "1.0")
+            _, reset = await receive(await server.connect(), path, "1.0", "accept: */*")
             assert reset == broken
         assert "as if it were complete" not in server.process.log()
 

@@ -114,7 +114,7 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
     ):
         await nursery.start(read_all, server, "/ticks", bodies)
         stream = await client.request("/ticks", *AS_HTTP2)
-        other = await client.request("/ticks")
+        other = await client.request("/ticks", (b"accept", b"*/*"))
         await client.until(stream, b"data: ")
         await client.until(other, b"data: ")
         begun = time.monotonic()

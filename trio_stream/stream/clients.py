@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["is_event_source"]
+__all__ = ["is_event_source", "names_what_it_accepts"]
 
 
 def is_event_source(scope: Scope) -> bool:
@@ -23,6 +23,14 @@ def is_event_source(scope: Scope) -> bool:
         and _values(scope, b"accept") == {b"text/event-stream"}
         and b"no-cache" in _values(scope, b"cache-control")
     )
+
+
+def names_what_it_accepts(scope: Scope) -> bool:
+    """Whether a request has an ``Accept``, as every `fetch` and nearly every HTTP client gives it.
+
+    One without is a program's that was written by hand, for which an end is an end.
+    """
+    return bool(_values(scope, b"accept"))
 
 
 def _values(scope: Scope, name: bytes) -> set[bytes]:

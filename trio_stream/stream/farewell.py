@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..checks import check_callable, check_choice, naming
 from ..codec import Format, ServerSentEvent
-from .clients import is_event_source
+from .clients import is_event_source, names_what_it_accepts
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
@@ -76,7 +76,11 @@ def _check_event(name: str, event: object, wire: Format, what: str) -> None:
 def is_proper(farewell: Farewell, scope: Scope | None) -> bool:
     """Whether the response to this request is to end as if it were complete."""
     if farewell == "auto":
-        return scope is None or is_event_source(scope)
+        return (
+            scope is None
+            or is_event_source(scope)
+            or not (names_what_it_accepts(scope) or scope["method"] != "GET")
+        )
     return farewell == "proper"
 
 

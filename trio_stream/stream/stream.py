@@ -55,7 +55,8 @@ class Stream:
       drain_timeout: seconds the producer may go on after the server has begun to shut down.
       farewell: how the response ends at shutdown or when its time is over: ``"proper"``;
         ``"broken"``, so that the client can tell that there was more; ``"auto"``: proper for an
-        EventSource, which comes back after any end, and broken for all others.
+        EventSource, which comes back after any end, and for a GET without ``Accept``; broken for
+        all others.
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
