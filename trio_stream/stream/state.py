@@ -286,9 +286,8 @@ class StreamState:
 
     def start_soon(self, task: Task) -> None:
         """Start a task in the stream's nursery, once there is one, unless the stream has ended."""
-        if self.outcome is not None:
+        if self.outcome is not None or not self.tasks.start_soon(task):
             raise self.end_error()
-        self.tasks.start_soon(task)
 
     async def close_unrun(self) -> None:
         """Close a source that will not be run, and cancel the tasks that wait for their start."""

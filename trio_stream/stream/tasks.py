@@ -57,16 +57,23 @@ class StreamTasks:
         self.wake()
         return self.nursery
 
-    def start_soon(self, task: Task) -> None:
-        """Start a task, once there is a nursery."""
+    def start_soon(self, task: Task) -> bool:
+        """Start a task, once there is a nursery; False when it has closed already."""
         self._had_one = True
         if self.nursery is not None:
             function, args, name = task
-            self.opened().start_soon(function, *args, name=name)
+            try:
+                self.opened().start_soon(function, *args, name=name)
+            except RuntimeError as error:
+                # Its last task has ended, and who opened it has not had his turn to say so.
+                if self.nursery.child_tasks or "closed to new arrivals" not in str(error):
+                    raise
+                return False
         elif self._queued is None:
             self._queued = [task]
         else:
             self._queued.append(task)
+        return True
 
     async def start(self, task: Task) -> Any:
         """Start a task and wait for its ``task_status.started()``."""
