@@ -143,7 +143,7 @@ STREAM: dict[str, Kind | None] = {
     "max_event_bytes": COUNT,
     "relay_retry": FLAG,
     "event": LINE.or_none(),
-    "retry": MILLISECONDS.or_none(),
+    "retry": MILLISECONDS.or_none().though(False),
 }
 FIELDS: dict[str, Kind | None] = {
     "data": DATA,
@@ -169,7 +169,7 @@ ADDRESS = Kind(["127.0.0.1:0", ["127.0.0.1:0"], None], [True, 5, b"x", [5], {"a"
 TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream": {"source": DATA, **STREAM},
     "Stream.event": {"value": LINE.or_none()},
-    "Stream.retry": {"value": MILLISECONDS.or_none()},
+    "Stream.retry": {"value": MILLISECONDS.or_none().though(False)},
     "Stream.send": FIELDS,
     "Stream.send_nowait": FIELDS,
     "Stream.start": {"async_fn": DATA, "args": DATA, "name": DATA},  # as Trio's own

@@ -60,6 +60,11 @@ async def test_by_itself_it_is_broken_for_who_reads_the_response(
     assert caplog.records == []
 
 
+async def test_it_says_no_retry_where_none_is_wanted() -> None:
+    stream = Stream(forever, retry=False, farewell_event=ERROR)
+    assert await ended(stream, method="POST") == ("broken", b'data: {"type":"error"}\n\n')
+
+
 @pytest.mark.parametrize("headers", [EVENT_SOURCE, {}])
 async def test_by_itself_it_is_proper_for_an_event_source(headers: dict[str, str]) -> None:
     """And for a program that says nothing of what it accepts, as no `fetch` does."""

@@ -56,6 +56,44 @@ async def test_without_one_the_primer_says_what_browsers_do_anyway() -> None:
     assert await body_of(Stream([])) == b"retry: 3000\n"
 
 
+async def test_false_leaves_it_out() -> None:
+    assert await body_of(Stream(["a"], retry=False)) == b"data: a\n\n"
+    async with Stream(["a"], retry=False) as stream:
+        assert b"".join([chunk async for chunk in stream.value]) == b"data: a\n\n"
+
+
+@pytest.mark.parametrize("first", [0, 500])
+async def test_false_may_be_changed_and_be_set_later(first: int) -> None:
+    async def callback(stream: Stream) -> None:
+        for name, retry in [("a", False), ("b", first), ("c", False), ("d", first)]:
+            stream.retry = retry
+            assert stream.retry is retry
+            await stream.send(name)
+            await trio.testing.wait_all_tasks_blocked()
+
+    assert await body_of(Stream(callback, retry=False)) == (
+        b"data: a\n\nretry: %d\ndata: b\n\ndata: c\n\nretry: %d\ndata: d\n\n" % (first, first)
+    )
+
+
+async def test_false_taken_back_before_the_first_byte_is_the_default() -> None:
+    stream = Stream(["a"], retry=False)
+    stream.retry = None
+    assert await body_of(stream) == PRIMER + b"data: a\n\n"
+
+
+async def test_false_leaves_the_retry_of_an_event_alone() -> None:
+    async def callback(stream: Stream) -> None:
+        await stream.send("a", retry=5)
+
+    assert await body_of(Stream(callback, retry=False)) == b"retry: 5\ndata: a\n\n"
+
+
+async def test_the_headers_go_out_without_a_first_line() -> None:
+    async with connect(Stream(retry=False)) as client:
+        assert client.status == 200
+
+
 async def test_a_changed_retry_goes_out_once_before_the_next_event() -> None:
     async def callback(stream: Stream) -> None:
         await stream.send("a")

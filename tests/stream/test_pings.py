@@ -60,10 +60,16 @@ async def test_none_turns_them_off(autojump_clock: Clock) -> None:
         assert client.comments == []
 
 
-async def test_json_lines_are_pinged_with_an_empty_line(autojump_clock: Clock) -> None:
+async def test_json_lines_are_pinged_with_an_empty_line_if_asked(autojump_clock: Clock) -> None:
     stream = Stream(lambda stream: every(stream, 25, 1), ping=10, format="ndjson")
     async with connect(stream) as client:
         assert await client.read() == b"\n\n0\n"
+
+
+async def test_but_not_unasked(autojump_clock: Clock) -> None:
+    stream = Stream(lambda stream: every(stream, 1000, 1), format="ndjson")
+    async with connect(stream) as client:
+        assert await client.read() == b"0\n"
 
 
 @pytest.mark.parametrize("format", ["text", "bytes"])

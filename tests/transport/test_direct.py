@@ -59,6 +59,20 @@ async def test_direct_where_it_is_proved_to_be_right_and_the_same_bytes_everywhe
     assert {name for name, transport in found.items() if transport == "portable"} == PORTABLE
 
 
+@every_transport
+async def test_the_head_comes_at_once_though_there_is_no_first_line(
+    transport: str, notes: Notes
+) -> None:
+    async with notes.serve(transport) as server:
+        for path in ("/quiet?retry=false", "/quiet?format=ndjson"):
+            stream = await server.connect()
+            await send_request(stream, path)
+            head = await read_until(stream, b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert head.endswith(b"\r\n\r\n")
+            await stream.aclose()
+
+
 async def test_a_body_of_a_declared_length_stays_portable(notes: Notes) -> None:
     async with notes.serve("app", module="middleware_apps") as server:
         _, _, body = (await answer(server, "/adding-length/which")).partition(b"\r\n\r\n")

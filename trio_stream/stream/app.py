@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..checks import check_callable
 from ..transport.hypercorn import listen_in_worker
@@ -32,7 +32,7 @@ class StreamApp:
         callback: Callback,
         *,
         event: str | None = None,
-        retry: int | None = None,
+        retry: int | Literal[False] | None = None,
         lifespan: Lifespan | None = None,
         **options: Unpack[StreamKeywords],
     ) -> None:
@@ -87,7 +87,7 @@ def stream_app(callback: Callback, /) -> StreamApp: ...
 def stream_app(
     *,
     event: str | None = None,
-    retry: int | None = None,
+    retry: int | Literal[False] | None = None,
     lifespan: Lifespan | None = None,
     **options: Unpack[StreamKeywords],
 ) -> Callable[[Callback], StreamApp]: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from math import inf
-from typing import Any, final
+from typing import Any, Literal, final
 
 import trio
 
@@ -99,7 +99,7 @@ class StreamState:
         self.options = options
         self.format = options.format
         self.event: str | None = None
-        self.retry: int | None = None
+        self.retry: int | Literal[False] | None = None
         self.retry_due = False
 
         # Who produces: a callback, or a source, or tasks alone.
@@ -225,7 +225,7 @@ class StreamState:
         """Tell the client when to come back: each a different time, or all would come at once."""
         # Also the client of a producer that has ended by itself when it was asked to.
         shuts_down = self.outcome is Outcome.SHUTDOWN or self.drained_at is not inf
-        if shuts_down and self.format.has_fields:
+        if shuts_down and self.format.has_fields and self.retry is not False:
             base = DEFAULT_RETRY if self.retry is None else self.retry
             retry = min(base + random.randrange(FAREWELL_WINDOW), MAX_RETRY)
             self.channel.push(encode_retry(retry))
@@ -304,11 +304,13 @@ class StreamState:
 
     # Its response.
 
-    def set_retry(self, ms: int | None) -> None:
+    def set_retry(self, ms: int | Literal[False] | None) -> None:
         """The client's reconnection time from now on."""
-        if ms != self.retry:
+        if ms is None or ms is False:
+            self.retry_due = False
+        elif ms != self.retry or self.retry is False:  # which is 0 to Python
             # Until the primer has been made, it is the primer that carries it.
-            self.retry_due = self.primed and ms is not None
+            self.retry_due = self.primed
         self.retry = ms
 
     def hold_headers(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, Unpack, final
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, final
 
 import trio
 
@@ -39,10 +39,13 @@ class Stream:
         a stream into which whoever holds it sends. The stream owns it and closes it.
       event: the name of events that have none of their own.
       retry: milliseconds that clients should wait before they reconnect. Goes out when it changes.
+        None begins with the browsers' 3000; False begins and ends without any, for clients that
+        choke on it, such as Gemini's.
       format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``. Only ``"sse"`` has event, id,
         retry and comments; ``"text"`` and ``"bytes"`` have no ping either.
       ping: seconds of silence before a comment is sent, so that proxies keep the connection and a
         client that vanished is found out. None turns it off. 8: no proxy tried calls less silence.
+        With ``"ndjson"`` it is a blank line, which many readers fail at: sent only if it is given.
       stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.
@@ -83,7 +86,7 @@ class Stream:
         source: Any = None,
         *,
         event: str | None = None,
-        retry: int | None = None,
+        retry: int | Literal[False] | None = None,
         **options: Unpack[StreamKeywords],
     ) -> None:
         if isinstance(source, StreamKind):
@@ -180,15 +183,19 @@ class Stream:
         self._state.event = name
 
     @property
-    def retry(self) -> int | None:
-        """The client's reconnection time, in milliseconds; a new one goes with the next event."""
+    def retry(self) -> int | Literal[False] | None:
+        """The client's reconnection time, in milliseconds; a new one goes with the next event.
+
+        False: none is sent unasked, neither first nor last.
+        """
         return self._state.retry
 
     @retry.setter
-    def retry(self, ms: int | None) -> None:
+    def retry(self, ms: int | Literal[False] | None) -> None:
         if ms is not None:
             self._refuse_without_fields("retry")
-            check_retry(ms)
+            if ms is not False:
+                check_retry(ms)
         self._state.set_retry(ms)
 
     def _refuse_without_fields(self, name: str) -> None:

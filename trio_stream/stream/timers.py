@@ -73,7 +73,7 @@ def next_check(state: StreamState, now: float) -> float:
     silent = inf
     if options.ping is not None and stuck_since is None:
         silent = transport.last_write + options.ping
-        if silent <= now:  # it has just been pinged, or its format knows no ping
+        if silent <= now:  # it has just been pinged, or there is nothing to ping with
             silent = now + options.ping
     return min(stalled, silent, state.drained_at, expiry(state, now))
 
@@ -83,7 +83,7 @@ def _ping(state: StreamState, silence: float) -> None:
     if options.ping is None or silence < options.ping:
         return
     state.release_headers()  # held back for a slow awaitable, but no longer than this
-    ping = options.format.ping
+    ping = options.ping_bytes
     if ping is None or not state.headers_out:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone

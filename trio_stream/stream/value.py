@@ -62,7 +62,9 @@ class StreamValue:
         if state.headers_out:
             return b""
         state.headers_out = state.primed = True
-        return b"" if state.retry is None else encode_retry(state.retry)
+        if state.retry is None or state.retry is False:
+            return b""
+        return encode_retry(state.retry)
 
 
 @final

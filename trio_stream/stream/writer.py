@@ -134,6 +134,8 @@ def _primer(state: StreamState) -> bytes:
     if not state.options.format.has_fields:
         return b""
     state.primed = True  # from now on a change of `retry` goes with the next event
+    if state.retry is False:
+        return b""
     return encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
 
 
