@@ -162,6 +162,13 @@ async def test_events_as_json_lines() -> None:
     assert body == b'{"a":1}\n"text"\n'
 
 
+async def test_no_line_of_theirs_is_cut_at_what_ends_none() -> None:
+    wire = 'data: {"a": "\u2028\x85"}\n\n'.encode()
+    assert await proxied_body(httpx, answer("text/event-stream", wire), format="ndjson") == (
+        rb'{"a": "\u2028\u0085"}' + b"\n"
+    )
+
+
 async def test_json_lines_as_json_lines() -> None:
     body = await proxied_body(
         httpx, answer("application/x-ndjson", b'{"a": 1}\nnot JSON\n'), format="ndjson"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["to_json", "to_utf8"]
+__all__ = ["escape_line_ends", "to_json", "to_utf8"]
 
 
 def to_json(value: Any) -> bytes:
@@ -48,7 +48,7 @@ def to_json(value: Any) -> bytes:
         (0xE2 in encoded and (0xA8 in encoded or 0xA9 in encoded))
         or (0xC2 in encoded and 0x85 in encoded)
     ):
-        return _escape_line_ends(encoded)
+        return escape_line_ends(encoded)
     return encoded
 
 
@@ -60,7 +60,7 @@ def to_utf8(text: str) -> bytes:
         raise ValueError(_HALF_PAIR) from exc
 
 
-def _escape_line_ends(encoded: bytes) -> bytes:
+def escape_line_ends(encoded: bytes) -> bytes:
     """JSON without what ends a line for others: it can only stand in a string there."""
     text = encoded.decode(errors="replace")  # a str is searched faster than bytes are
     for character, escape in _LINE_ENDS:

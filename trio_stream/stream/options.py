@@ -140,15 +140,10 @@ class StreamOptions:
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
-        # A blank line is nothing to who reads events, and an error to many who read JSON lines.
-        ping_bytes = None if ping is UNSET and not wire.has_fields else wire.ping
-        if ping is UNSET:
-            ping = DEFAULT_PING
         _refuse_event_fields(wire, ids=ids, error_event=error_event, farewell_event=farewell_event)
-        _check_times(ping, stall_timeout, max_duration, expires_at)
-        check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
-        check_count("buffer", buffer)
-        check_count("buffer_bytes", buffer_bytes)
+        ping, ping_bytes = _pings(wire, ping)
+        _check_times(ping, stall_timeout, max_duration, expires_at, drain_timeout)
+        _check_room(buffer, buffer_bytes)
         _check_objects(ids, on_end, limits)
         chosen = _checked_headers(headers)
         return cls(
@@ -206,14 +201,33 @@ def _refuse_event_fields(wire: Format, **given: object) -> None:
             )
 
 
+def _check_room(buffer: object, buffer_bytes: object) -> None:
+    check_count("buffer", buffer)
+    check_count("buffer_bytes", buffer_bytes)
+
+
 def _check_objects(ids: object, on_end: object, limits: object) -> None:
     check_callable("ids", ids, "returns the next id", or_none=True)
     check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
 
 
+def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, bytes | None]:
+    """The seconds of silence, and what is sent then: of JSON lines nothing unasked.
+
+    A blank line is nothing to who reads events, and many fail at one who read JSON lines.
+    """
+    if ping is UNSET:
+        return DEFAULT_PING, wire.ping if wire.has_fields else None
+    return ping, wire.ping
+
+
 def _check_times(
-    ping: object, stall_timeout: object, max_duration: object, expires_at: object
+    ping: object,
+    stall_timeout: object,
+    max_duration: object,
+    expires_at: object,
+    drain_timeout: object,
 ) -> None:
     check_seconds("ping", ping, "None turns pings off", or_none=True)
     check_seconds("stall_timeout", stall_timeout, "None waits for ever", or_none=True)
@@ -221,6 +235,7 @@ def _check_times(
     check_seconds(
         "expires_at", expires_at, "as time.time() gives them", most=_LAST_TIME, or_none=True
     )
+    check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
 
 
 def _check_status(status: int) -> int:

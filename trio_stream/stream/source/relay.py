@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from ...codec import EncodedEvent, ServerSentEvent
+from ...codec.jsonable import escape_line_ends
 from ...errors import EventTooLargeError
 from .contract import Sink
 
@@ -110,11 +111,12 @@ def _put(event: ServerSentEvent, sink: Sink) -> Awaitable[None] | None:
 def as_json(text: str) -> EncodedEvent | str:
     """Text that is JSON is passed on as it is, where a JSON value is wanted; else a JSON string.
 
-    Not decoded and encoded anew, which would change numbers, and drop what is there twice.
+    As it is but for what `to_json` escapes. Not decoded and encoded anew, which would change
+    numbers, and drop what is there twice.
     """
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
         line = msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text
     except (msgspec.DecodeError, RecursionError):
         return text
-    return EncodedEvent(line.encode() + b"\n", format="ndjson")
+    return EncodedEvent(escape_line_ends(line.encode()) + b"\n", format="ndjson")
