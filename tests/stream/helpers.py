@@ -32,6 +32,13 @@ async def data_of(app: Application, **request: Any) -> list[str]:
     return [event.data for event in await events_of(app, **request)]
 
 
+async def read_failure(stream: Stream) -> None:
+    """Read a response that must be a 500, to its end; raises what the stream failed with."""
+    async with connect(stream) as client:
+        assert client.status == 500
+        await client.read()
+
+
 class Generator:
     """An async generator of numbers that notes how it was closed.
 

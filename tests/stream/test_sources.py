@@ -66,14 +66,6 @@ async def test_a_callable_object() -> None:
     assert await data_of(Stream(Callback())) == ["a"]
 
 
-async def test_what_a_callback_returns_is_nobodys() -> None:
-    async def callback(stream: Stream) -> list[str]:
-        await stream.send("a")
-        return ["not sent"]
-
-    assert await data_of(Stream(callback)) == ["a"]
-
-
 async def test_a_callback_that_is_an_async_generator() -> None:
     async def callback(stream: Stream) -> AsyncIterator[str]:
         yield "a"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,12 @@ from .ends import failure_in
 from .outcome import Outcome
 from .sending import encode
 from .sink import StreamSink
-from .source import open_source
+from .source import is_awaited, open_result
 from .state import StreamState
 
 if TYPE_CHECKING:
     from .farewell import ErrorEvent
+    from .source import Source
 
 __all__ = ["produce"]
 
@@ -87,16 +87,24 @@ def _encode_error_event(state: StreamState, event: ServerSentEvent) -> bytes:
         return state.format.encode(event, state.event, None, None)
 
 
+async def _run_result(state: StreamState, source: Source) -> None:
+    """Run what a callback has returned; the headers wait for it, if they have not gone out."""
+    begun = state.headers_out or state.headers_held is not None or state.outcome is not None
+    if source.holds_headers and state.transport is not None and not begun:
+        state.hold_headers()
+    await source.run(StreamSink(state))
+
+
 async def _run_source(state: StreamState) -> None:
     if state.source is not None:
         source, state.source = state.source, None
         await source.run(StreamSink(state))
     elif state.callback is not None:
         result = state.callback(state.handle())
-        if inspect.isawaitable(result):
+        if is_awaited(result):
             result = await result
-        if inspect.isasyncgen(result) or inspect.isgenerator(result):
-            await open_source(result).run(StreamSink(state))
+        if result is not None:
+            await _run_result(state, open_result(result))
     else:
         # Nobody else keeps a value-based stream's nursery open until there is a task in it.
         while not (state.tasks.had_one() or state.outcome is not None):

@@ -15,6 +15,7 @@ from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
 from .sending import encode, send_at_once
 from .serving import last_event_id, serve_asgi
+from .source import NoSource
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
 from .value import Entered, StreamValue
@@ -26,17 +27,18 @@ __all__ = ["Stream"]
 
 
 @final
-class Stream:
+class Stream(NoSource):
     """A stream of events to one client, with a nursery and a bounded channel of its own.
 
     A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
     ``scope, receive, send``. Or enter it, ``async with stream``, and read `value`.
 
     Args:
-      source: what to stream. A callback ``(stream) -> Any``, sync or async; an iterable (one that
-        may block runs in a worker thread); an async iterable; a Trio receive channel or receive
-        stream; a streaming response of httpx or httpx2; an awaitable of any of these; or None, for
-        a stream into which whoever holds it sends. The stream owns it and closes it.
+      source: what to stream. A callback that takes the stream, sync or async, and returns None or
+        a source, or is a generator; an iterable (one that may block runs in a worker thread); an
+        async iterable; a Trio receive channel or receive stream; a streaming response of httpx or
+        httpx2; an awaitable or an async context manager of any of these; or None, for a stream
+        into which whoever holds it sends. The stream owns it and closes it.
       event: the name of events that have none of their own.
       retry: milliseconds that clients should wait before they reconnect. Goes out when it changes.
         None begins with the browsers' 3000; False begins and ends without any, for clients that
@@ -94,8 +96,6 @@ class Stream:
             checked, event, retry = kind.options, kind.event, kind.retry
         else:
             checked = StreamOptions.checked(**options)
-        if isinstance(source, Stream):
-            raise TypeError("a Stream cannot be the source of a Stream: hand over its own source")
         self._state = StreamState(source, checked, weakref.ref(self))
         self.event = event
         self.retry = retry

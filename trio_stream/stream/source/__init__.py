@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import trio
@@ -11,16 +12,41 @@ import trio
 from ...codec import EncodedEvent, ServerSentEvent
 from .blocking import BlockingSource, current_blocking_limiter
 from .bytestream import ByteStreamSource
-from .contract import Sink, Source
+from .contract import NoSource, Sink, Source
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
+from .managers import ManagerSource
 from .upstream import UpstreamSource, is_response
 
-__all__ = ["Sink", "Source", "current_blocking_limiter", "is_callback", "open_source"]
+__all__ = [
+    "NoSource",
+    "Sink",
+    "Source",
+    "current_blocking_limiter",
+    "is_awaited",
+    "is_callback",
+    "open_result",
+    "open_source",
+]
 
 
 def is_callback(source: object) -> bool:
     """Whether ``source`` is to be called with the stream."""
-    return callable(source) and not isinstance(source, AsyncIterable | Iterable | Awaitable)
+    # What `@asynccontextmanager` makes is callable too, because it can decorate a function.
+    return callable(source) and not isinstance(
+        source,
+        AsyncIterable
+        | Iterable
+        | Awaitable
+        | AbstractAsyncContextManager
+        | AbstractContextManager
+        | NoSource,
+    )
+
+
+def is_awaited(source: object) -> bool:
+    """Whether ``source`` is awaited for what is to be streamed, and neither read nor entered."""
+    is_other = isinstance(source, AsyncIterable | AbstractAsyncContextManager)
+    return inspect.isawaitable(source) and not is_other
 
 
 def open_source(source: Any) -> Source:
@@ -41,6 +67,9 @@ def open_source(source: Any) -> Source:
         return ByteStreamSource(source)
     if isinstance(source, AsyncIterable):
         return AsyncSource(source)
+    # What is both is entered, because it is closed then: aiosqlite's cursors, aiohttp's responses.
+    if isinstance(source, AbstractAsyncContextManager):
+        return ManagerSource(source, open_source)
     if inspect.isawaitable(source):
         return AwaitableSource(source, open_source)
     if isinstance(source, list | tuple | range):
@@ -48,6 +77,20 @@ def open_source(source: Any) -> Source:
     if isinstance(source, Iterable):
         return BlockingSource(source)
     raise not_a_source(source)
+
+
+def open_result(result: Any) -> Source:
+    """The `Source` for what a callback has returned, if that is not None.
+
+    Raises:
+      TypeError: ``result`` is no source.
+    """
+    try:
+        return open_source(result)
+    except TypeError as error:
+        raise TypeError(
+            f"a callback returns None or a source, and what this one returned is neither: {error}"
+        ) from error
 
 
 def refuse_single_values(source: object) -> None:
@@ -63,12 +106,24 @@ def refuse_single_values(source: object) -> None:
             f"a {type(source).__name__} is one event, not a source of events: "
             "write Stream([value]) to send it"
         )
+    if isinstance(source, NoSource):
+        kind = type(source).__name__
+        raise TypeError(f"a {kind} cannot be the source of a Stream: hand over its own source")
 
 
 def not_a_source(source: object) -> TypeError:
     """The error for an object that nothing can be taken from."""
+    kind = type(source).__name__
+    if isinstance(source, AbstractContextManager):
+        # Whether it may block, as a cursor's does, or belongs to Trio's thread, as a
+        # subscription's list of channels does, it does not say.
+        return TypeError(
+            f"cannot stream a {kind}, a context manager that is not async: hand over a generator "
+            "that enters it, `def values(): with manager as source: yield from source`, which runs "
+            "in a thread, or, where it does not block, an async generator or a callback"
+        )
     return TypeError(
-        f"cannot stream a {type(source).__name__}: hand over a callback that takes the stream, "
-        "an iterable, an async iterable, a Trio receive channel or stream, an HTTP response, "
-        "an awaitable of one of these, or nothing"
+        f"cannot stream a {kind}: hand over a callback that takes the stream, an iterable, an "
+        "async iterable, a Trio receive channel or stream, an HTTP response, an awaitable or an "
+        "async context manager of one of these, or nothing"
     )

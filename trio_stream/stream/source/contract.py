@@ -18,7 +18,7 @@ import trio
 from ...codec import DroppedInput, EncodedEvent, ServerSentEvent
 from ...codec.readings import ReadAs
 
-__all__ = ["CLOSE_TIMEOUT", "Sink", "Source", "UpstreamOptions", "close_within"]
+__all__ = ["CLOSE_TIMEOUT", "NoSource", "Sink", "Source", "UpstreamOptions", "close_within"]
 
 log = logging.getLogger("trio_stream")
 
@@ -111,6 +111,12 @@ class Source(Protocol):
 
     def close_unawaited(self) -> bool:
         """Close without a Trio run, from ``__del__``; False when that is not possible."""
+
+
+class NoSource:
+    """Base of what looks like a source and is none, as a `Stream` can be entered and called."""
+
+    __slots__ = ()
 
 
 async def close_within(resource: object, what: str) -> None:
