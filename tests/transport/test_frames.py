@@ -11,6 +11,7 @@ import h2.settings
 import trio
 import trio.testing
 
+from trio_stream.codec import to_chunk
 from trio_stream.transport.hypercorn.frames import FrameWriter
 from trio_stream.transport.hypercorn.outlet import Outlet
 from trio_stream.transport.hypercorn.wire import Wire
@@ -226,3 +227,19 @@ async def test_the_task_ends_with_the_last_stream() -> None:
         frames.join()  # another one comes
         await trio.testing.wait_all_tasks_blocked()
         assert frames.room(stream) > 0
+
+
+async def test_what_a_chunk_holds_goes_to_all_streams_of_the_connection() -> None:
+    async with connected(window=100) as pair:
+        streams = await pair.open(3)
+        for text in (b"data: one\n\n", b"data: two\n\n"):
+            chunk = to_chunk(text)
+            assert [pair.server.frames.write_chunk(stream, chunk) for stream in streams] == [
+                True
+            ] * 3
+        large = to_chunk(bytes(100))
+        assert not pair.server.frames.write_chunk(streams[0], large)  # there is no room for it
+        assert bytes(pair.server.frames.data_in(large)) == bytes(100)
+        for stream in streams:
+            await pair.peer.until(stream.stream_id, 22)
+        assert set(pair.peer.bodies.values()) == {b"data: one\n\ndata: two\n\n"}

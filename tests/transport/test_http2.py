@@ -80,7 +80,7 @@ async def test_the_end_of_a_used_up_connection_ends_its_streams(notes: Notes) ->
 
 UNFINISHED = [
     ("POST", "/count"),
-    ("POST", "/quiet?max_duration=0.2"),
+    ("POST", "/quiet?max_duration=0.2&farewell=proper"),
     ("POST", "/refused"),
     ("HEAD", "/count"),
 ]

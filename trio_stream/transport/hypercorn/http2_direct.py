@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
     from .connection import HypercornConnection
     from .frames import FrameWriter
+    from .sockets import Write
 
 __all__ = ["DirectHttp2Transport"]
 
@@ -29,6 +30,7 @@ class DirectHttp2Transport(Http2Transport):
     """
 
     __slots__ = (
+        "_clock",
         "_frames",
         "_h2_stream",
         "_held",
@@ -54,6 +56,7 @@ class DirectHttp2Transport(Http2Transport):
         self._held: StreamBuffer = connection.protocol.stream_buffers[number]
         #: Of what was accepted, that for which the windows had no room; a view of what is many's.
         self._rest: bytes | memoryview = b""
+        self._clock = trio.lowlevel.current_clock()
         self._may_be_direct = True
         self.direct = False
 
@@ -97,13 +100,17 @@ class DirectHttp2Transport(Http2Transport):
     def _write_frames(self, data: bytes | memoryview) -> int:
         """Write what there is room for; returns how many bytes that was."""
         done, left = 0, len(data)
+        if 0 < left <= self._frames.room(self._h2_stream):  # nearly always
+            self._frames.write(self._h2_stream, data)
+            self.last_write = self._clock.current_time()
+            return left
         while left and (room := self._frames.room(self._h2_stream)) > 0:
             piece = data if not done and room >= left else memoryview(data)[done : done + room]
             self._frames.write(self._h2_stream, piece)
             done += len(piece)
             left -= len(piece)
         if done:
-            self.last_write = trio.current_time()
+            self.last_write = self._clock.current_time()
         return done
 
     @property
@@ -129,12 +136,28 @@ class DirectHttp2Transport(Http2Transport):
         """
         if not self.is_free:
             return False
-        body = data.data if isinstance(data, EncodedEvent) else data
-        taken = self._write_frames(body)
-        if taken < len(body):
-            self._rest = memoryview(body)[taken:]
-            self.stuck_since = self.last_write
+        self._accept(data.data if isinstance(data, EncodedEvent) else data)
         return True
+
+    def _accept(self, data: bytes | memoryview) -> None:
+        """Write what there is room for; the rest is the writer's."""
+        taken = self._write_frames(data)
+        if taken < len(data):
+            self._rest = memoryview(data)[taken:]
+            self.stuck_since = self._clock.current_time()
+
+    def sender(self) -> Write | None:
+        free = self.direct and self._waiting_since is None and self._is_unheld
+        return self._send_chunk if free else None
+
+    def _send_chunk(self, chunk: bytes | memoryview) -> int:
+        """For a topic's clients, who all get the same chunk; here it is what it holds that goes."""
+        if not self._frames.write_chunk(self._h2_stream, chunk):
+            self._accept(self._frames.data_in(chunk))
+        return len(chunk)
+
+    def note_sent(self, frame: bytes | memoryview, taken: int) -> None:
+        self.last_write = self._clock.current_time()
 
     async def finish(self) -> None:
         if self._rest:
