@@ -105,6 +105,19 @@ class Source:
         self.closed += 1
 
 
+class Answer:
+    """An SDK's stream object, closed by its `close` alone, which must be awaited."""
+
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> int:
+        raise AssertionError("it was run")
+
+    async def close(self) -> None:
+        raise AssertionError("it was not awaited")
+
+
 async def refuse(stream: Stream, how: str) -> None:
     """Have the stream answer a request that does not run its source."""
     if how == "HEAD":
@@ -229,6 +242,18 @@ async def test_never_served_what_can_be_closed_without_awaiting_is() -> None:
         next(generator)
 
 
+async def test_never_served_what_has_a_close_that_does_not_wait_is_closed() -> None:
+    class Messages(Answer):
+        closed = False
+
+        def close(self) -> None:  # type: ignore[override]
+            self.closed = True
+
+    messages = Messages()
+    Stream(messages)
+    assert messages.closed
+
+
 @pytest.mark.parametrize("used", ["not at all", "sent to", "closed"])
 def test_never_served_it_goes_at_once_and_not_when_garbage_is_collected(used: str) -> None:
     def rows() -> Iterator[int]:
@@ -255,6 +280,7 @@ def test_never_served_it_goes_at_once_and_not_when_garbage_is_collected(used: st
     "kind",
     [
         "iterator",
+        "SDK's stream",
         "receive stream",
         "response",
         pytest.param(
@@ -270,6 +296,8 @@ async def test_never_served_what_cannot_be_closed_so_is_a_resource_warning(kind:
     source: Any = Source()
     if kind == "receive stream":
         source = trio.testing.memory_stream_one_way_pair()[1]
+    elif kind == "SDK's stream":
+        source = Answer()
     elif kind == "started generator":
         source = numbers()
         await anext(source)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -17,7 +19,7 @@ from ..errors import (
 )
 from .http2_reset import reset_stream
 
-__all__ = ["close_response", "failure_status", "http_modules"]
+__all__ = ["close_response", "failure_status", "hang_up", "http_modules"]
 
 #: Seconds that a response gets to close; it has nothing to wait for but its turn.
 _CLOSE_TIMEOUT = 5.0
@@ -91,3 +93,25 @@ async def _cancel_reading(chunks: AsyncIterator[bytes]) -> None:
             pass  # it had ended before: properly, with an error, or by being closed
     if isinstance(chunks, AsyncGenerator):
         await chunks.aclose()  # a transport that never waits, as in tests, cannot be cancelled
+
+
+def hang_up(source: object) -> bool:
+    """End the connection of a sync response that a thread may be reading; False if there is none.
+
+    Args:
+      source: the response, or the stream object of an SDK with a `response`, as openai's.
+    """
+    response: Any = getattr(source, "response", source)
+    if not any(isinstance(response, module.Response) for module in http_modules()):
+        return False
+    stream = response.extensions.get("network_stream")
+    sock = None if stream is None else stream.get_extra_info("socket")
+    # Over HTTP/2 the connection is others', too; of a closed response it may be.
+    is_own = response.http_version != "HTTP/2" and not response.is_closed
+    if not is_own or not isinstance(sock, socket.socket):
+        return False
+    # Not closed, which would leave a thread that waits for bytes waiting. And the socket's own, not
+    # an `SSLSocket`'s, which takes TLS away from under the thread.
+    with suppress(OSError):  # the server has been faster
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    return True

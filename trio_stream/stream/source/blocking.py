@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import outcome
 import trio
 
+from ..foreign import hang_up
 from .contract import CLOSE_TIMEOUT, Sink
 
 __all__ = ["BlockingSource", "current_blocking_limiter", "thread_wait"]
@@ -136,18 +137,23 @@ class BlockingSource:
         # The thread is waited for, however this task ends, but not for ever: it is the one thing
         # that may outlive its stream, because Python cannot stop a thread.
         thread = trio.CancelScope(shield=True)
+        hung_up = False
         with ExitStack() as waiting:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run_thread, handover, thread)
                 # Captured, so that the nursery does not wrap it in a group of our making.
                 result = await outcome.acapture(_forward, handover, sink)
                 handover.stop()
+                if isinstance(result, outcome.Error) and handover.started:
+                    # The thread may be waiting for an upstream that is silent.
+                    hung_up = hang_up(self._iterable)
                 waiting.enter_context(thread_wait.get()())
                 if handover.started:
                     thread.deadline = trio.current_time() + CLOSE_TIMEOUT
                 else:
                     thread.cancel()  # it is still waiting for a free thread
-        handover.raise_failure()
+        if not hung_up:  # else it has failed because of that
+            handover.raise_failure()
         result.unwrap()
 
     async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:
@@ -177,26 +183,31 @@ class BlockingSource:
             log.error("the abandoned thread of %r failed", self._iterable, exc_info=result.error)
 
     def _iterate(self, handover: _Handover) -> None:
-        iterator = iter(self._iterable)
-        try:
+        # A generator, file, cursor or SDK's stream object that was handed over is closed in the
+        # thread it ran in; an iterable that only made an iterator stays the user's.
+        iterable = self._iterable
+        with ExitStack() as closing:
+            if isinstance(iterable, Iterator | AbstractContextManager):
+                closing.callback(_close, iterable)
+            iterator = iter(iterable)
+            if iterator is not iterable:
+                closing.callback(_close, iterator)
             for value in iterator:
                 if not handover.put(value):
                     break
-        finally:
-            # A generator, file or cursor that was handed over is closed in the thread it ran in;
-            # an iterable that only made an iterator stays the user's.
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
 
     async def aclose(self) -> None:
         self.close_unawaited()
 
     def close_unawaited(self) -> bool:
-        close = getattr(self._iterable, "close", None)
-        if close is not None:
-            close()
+        _close(self._iterable)
         return True
+
+
+def _close(iterable: object) -> None:
+    close = getattr(iterable, "close", None)
+    if close is not None:
+        close()
 
 
 async def _forward(handover: _Handover, sink: Sink) -> None:

@@ -68,7 +68,15 @@ class AsyncSource:
         if inspect.isasyncgen(self._iterable):
             iterable = self._iterable
             return not (iterable.ag_running or getattr(iterable, "ag_suspended", False))
-        return not hasattr(self._iterable, "aclose")
+        if hasattr(self._iterable, "aclose"):
+            return False
+        close = getattr(self._iterable, "close", None)
+        if close is None:
+            return True
+        if inspect.iscoroutinefunction(close):  # anthropic's and groq's streams
+            return False
+        close()
+        return True
 
 
 class ChannelSource(AsyncSource):
