@@ -92,9 +92,10 @@ async def held(stream: Stream) -> None:
 
 
 async def which(stream: Stream) -> None:
-    """The first event on the regular way; then whether it is direct, in as many events as that."""
-    await stream.send("first")
-    await trio.sleep(0.1)
+    """The first events on the regular way; then whether it is direct, in as many events as that."""
+    for _ in range(5):
+        await stream.send("first")
+        await trio.sleep(0.05)
     await stream.send("direct" if stream._state.transport.direct else "portable")
     await stream.send("last")
 

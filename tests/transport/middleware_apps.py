@@ -136,13 +136,31 @@ def adding_header(send: Send) -> Send:
     return added
 
 
+#: The body of `/which` where it is portable.
+WHICH = "retry: 3000\n" + 5 * "data: first\n\n" + "data: portable\n\ndata: last\n\n"
+
+
+def rewriting_later(send: Send) -> Send:
+    """Leaves the first three messages of a body alone."""
+    seen = 0
+
+    async def rewritten(message: Message) -> None:
+        nonlocal seen
+        if message["type"] == "http.response.body":
+            seen += 1
+            if seen == 4:
+                message["body"] = b": rewritten\n" + message["body"]
+        await send(message)
+
+    return rewritten
+
+
 def adding_length(send: Send) -> Send:
     """Knows how long the body of `/which` is, so that it is not sent in chunks."""
 
     async def added(message: Message) -> None:
         if message["type"] == "http.response.start":
-            length = len("retry: 3000\ndata: first\n\ndata: portable\n\ndata: last\n\n")
-            message["headers"].append((b"content-length", b"%d" % length))
+            message["headers"].append((b"content-length", b"%d" % len(WHICH)))
         await send(message)
 
     return added
@@ -220,6 +238,7 @@ APPS: dict[str, Any] = {
     "copying": StreamMiddleware(wrapping(bare, copying)),
     "sleeping": StreamMiddleware(wrapping(bare, sleeping)),
     "buffering": StreamMiddleware(wrapping(bare, buffering)),
+    "rewriting-later": StreamMiddleware(wrapping(bare, rewriting_later)),
     "adding-length": StreamMiddleware(wrapping(bare, adding_length)),
     "compressing": StreamMiddleware(wrapping(bare, compressing)),
     "head-as-get": StreamMiddleware(head_as_get(bare)),

@@ -48,9 +48,9 @@ async def test_direct_where_it_is_proved_to_be_right_and_the_same_bytes_everywhe
             assert complete
             if name == "gzip":
                 assert b"content-encoding: gzip" in response
-                found[name] = zlib.decompress(body, 31).split(b'"')[3].decode()
+                found[name] = zlib.decompress(body, 31).split(b'"')[-4].decode()
                 continue
-            first, found[name], last = events_of(body)
+            first, found[name], last = events_of(body)[-3:]
             assert (first, last) == ("first", "last")
             expected = b": rewritten\n" * (name == "rewriting") + b"retry: 3000\n"
             assert body.startswith(expected + b"data: first\n\n"), name
@@ -76,7 +76,19 @@ async def test_the_head_comes_at_once_though_there_is_no_first_line(
 async def test_a_body_of_a_declared_length_stays_portable(notes: Notes) -> None:
     async with notes.serve("app", module="middleware_apps") as server:
         _, _, body = (await answer(server, "/adding-length/which")).partition(b"\r\n\r\n")
-        assert body == b"retry: 3000\ndata: first\n\ndata: portable\n\ndata: last\n\n"
+        assert body.decode() == "retry: 3000\n" + "".join(
+            f"data: {word}\n\n" for word in [*["first"] * 5, "portable", "last"]
+        )
+
+
+async def test_a_middleware_that_waits_for_the_fourth_message_is_not_written_past(
+    notes: Notes,
+) -> None:
+    async with notes.serve("app", module="middleware_apps") as server:
+        body, complete = body_of(await answer(server, "/rewriting-later/which"))
+        assert complete
+        assert body.count(b": rewritten\n") == 1
+        assert events_of(body)[-2:] == ["portable", "last"]
 
 
 async def test_a_compressed_event_stream_stays_portable(notes: Notes) -> None:
@@ -88,10 +100,10 @@ async def test_a_compressed_event_stream_stays_portable(notes: Notes) -> None:
             decompressor = zlib.decompressobj(31)
             plain += decompressor.decompress(body)
             body = decompressor.unused_data
-        assert events_of(plain) == ["first", "portable", "last"]
+        assert events_of(plain)[-3:] == ["first", "portable", "last"]
         # What Starlette's does to an event stream is nothing: that may be written past.
         response = await answer(server, "/gzip/which", "accept-encoding: gzip")
-        assert events_of(body_of(response)[0]) == ["first", "direct", "last"]
+        assert events_of(body_of(response)[0])[-3:] == ["first", "direct", "last"]
         response = await answer(server, "/starlette/plain")
         assert response.endswith(b"\r\n\r\nnot a stream")
 
@@ -102,23 +114,23 @@ async def test_over_tls_and_http2(app: str, notes: Notes, certificate: Certifica
         async with notes.serve(app, certificate=secure) as server:
             body, complete = body_of(await answer(server, "/which"))
             assert complete
-            assert events_of(body) == ["first", "direct", "last"]
+            assert events_of(body)[-3:] == ["first", "direct", "last"]
             async with connect_h2(server) as client:
                 response = await client.until_ended(await client.request("/which"))
             assert response.ended
-            assert events_of(response.body) == ["first", "direct", "last"]
+            assert events_of(response.body)[-3:] == ["first", "direct", "last"]
 
 
 async def test_not_over_http_1_0(notes: Notes) -> None:
     async with notes.serve("direct") as server:
         response = await answer(server, "/which", version="1.0")
-        assert events_of(response) == ["first", "portable", "last"]
+        assert events_of(response)[-3:] == ["first", "portable", "last"]
 
 
 async def test_over_a_unix_socket(notes: Notes) -> None:
     async with notes.serve("direct", unix=True) as server:
         body, _ = body_of(await answer(server, "/which"))
-        assert events_of(body) == ["first", "direct", "last"]
+        assert events_of(body)[-3:] == ["first", "direct", "last"]
 
 
 async def test_a_response_without_a_body_gets_none(notes: Notes) -> None:
@@ -154,7 +166,7 @@ async def test_whatever_is_not_as_expected_means_portable(
         body, complete = body_of(await answer(server, "/which"))
         assert complete
         expected = "direct" if http1 == "Http1Transport" else "portable"
-        assert events_of(body) == ["first", expected, "last"]
+        assert events_of(body)[-3:] == ["first", expected, "last"]
         async with connect_h2(server) as client:
             response = await client.until_ended(await client.request("/count"))
             assert events_of(response.body) == ["0", "1", "2"]

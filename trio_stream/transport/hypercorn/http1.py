@@ -12,7 +12,7 @@ from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE
 from ..base import LARGE
 from .known import KnownTransport
-from .proof import is_transparent
+from .proof import chunks_to_prove, is_transparent
 from .sockets import Write, sender, wait_writable, write_nowait
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ _LINGER = 1.0
 
 
 class Http1Transport(KnownTransport):
-    """Portable until the first chunk has been seen to pass every middleware; then direct."""
+    """Portable until the first chunks have been seen to pass every middleware; then direct."""
 
     __slots__ = (
         "_clock",
-        "_may_be_direct",
         "_rest",
         "_send_lock",
         "_sender",
+        "_to_prove",
         "direct",
     )
 
@@ -56,16 +56,19 @@ class Http1Transport(KnownTransport):
         self._rest: tuple[bytes | memoryview, ...] = ()
         self.direct = False
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
-        self._may_be_direct = not connection.tls and self._http_version == "1.1"
+        proved = not connection.tls and self._http_version == "1.1"
+        #: Chunks that are still to be seen to come out as they went in.
+        self._to_prove = chunks_to_prove(connection, send) if proved else 0
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
             if data or self._is_unfinished:
                 await self._write_direct(data)
-        elif data and self._may_be_direct:
-            self._may_be_direct = False
+        elif data and self._to_prove:
             first = bytes(data[:PIECE])
-            self.direct = await is_transparent(self._connection, self._deliver, first)
+            passed = await is_transparent(self._connection, self._deliver, first)
+            self._to_prove = self._to_prove - 1 if passed else 0
+            self.direct = passed and not self._to_prove
             await self.write(memoryview(data)[PIECE:])
         else:
             await super().write(data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..asgi import pieces
 from ..base import LARGE
 from .http1 import Http1Transport
+from .proof import chunks_to_prove
 from .wire import PIECE
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class TlsTransport(Http1Transport):
         self._wire = wire
         super().__init__(scope, receive, send, connection, stall_timeout)
         self._sender = wire.push
-        self._may_be_direct = self._http_version == "1.1"
+        if self._http_version == "1.1":
+            self._to_prove = chunks_to_prove(connection, send)
 
     @property
     def stuck_since(self) -> float | None:

@@ -9,7 +9,7 @@ from h2.stream import H2Stream
 
 from ...codec import EncodedEvent
 from .http2 import PIECE, Http2Transport
-from .proof import is_transparent
+from .proof import chunks_to_prove, is_transparent
 
 if TYPE_CHECKING:
     from hypercorn.protocol.h2 import StreamBuffer
@@ -23,7 +23,7 @@ __all__ = ["DirectHttp2Transport"]
 
 
 class DirectHttp2Transport(Http2Transport):
-    """Through Hypercorn until the first chunk has passed every middleware; then past it.
+    """Through Hypercorn until the first chunks have passed every middleware; then past it.
 
     Past it as far as the peer's windows allow, and while Hypercorn holds nothing of the stream;
     what has to wait for a window waits in Hypercorn, a piece at a time.
@@ -34,8 +34,8 @@ class DirectHttp2Transport(Http2Transport):
         "_frames",
         "_h2_stream",
         "_held",
-        "_may_be_direct",
         "_rest",
+        "_to_prove",
         "_waiting_since",
         "direct",
     )
@@ -57,7 +57,7 @@ class DirectHttp2Transport(Http2Transport):
         #: Of what was accepted, that for which the windows had no room; a view of what is many's.
         self._rest: bytes | memoryview = b""
         self._clock = trio.lowlevel.current_clock()
-        self._may_be_direct = True
+        self._to_prove = chunks_to_prove(connection, send)
         self.direct = False
 
     @property
@@ -78,10 +78,11 @@ class DirectHttp2Transport(Http2Transport):
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
             await self._write_direct(data)
-        elif data and self._may_be_direct:
-            self._may_be_direct = False
+        elif data and self._to_prove:
             first = bytes(data[:PIECE])
-            if await is_transparent(self._connection, self._deliver, first):
+            passed = await is_transparent(self._connection, self._deliver, first)
+            self._to_prove = self._to_prove - 1 if passed else 0
+            if passed and not self._to_prove:
                 self._frames.join()
                 self.direct = True
             await self.write(memoryview(data)[PIECE:])

@@ -29,8 +29,8 @@ class StreamMiddleware:
 
     Args:
       app: any ASGI app.
-      direct: whether streams may write past the middleware inside, once the first chunk has been
-        seen to pass all of it untouched. A middleware that leaves the first chunk alone and
+      direct: whether streams may write past the middleware inside, once their first four chunks
+        have been seen to pass all of it untouched. A middleware that leaves those alone and
         touches later ones cannot be seen: False is for that.
     """
 
@@ -58,6 +58,7 @@ class StreamMiddleware:
             proof.look(message)
             await pass_on(connection, send, message)
 
+        proof.outermost = watched_send.__code__
         await self._app(scope, receive, watched_send)
 
 

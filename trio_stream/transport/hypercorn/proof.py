@@ -1,9 +1,9 @@
 """The proof that nothing between a stream and Hypercorn touches the stream's bytes.
 
 A stream that writes to the socket itself goes past every middleware. That is right only where the
-middleware would have passed the bytes on as they are, at once. So the first chunk goes the regular
-way, and the outermost wrapper, `StreamMiddleware`, looks whether that very object comes out with no
-suspension between (so in the same task): then nothing compresses, rewrites, buffers or delays it.
+middleware would have passed the bytes on as they are, at once. So the first chunks go the regular
+way, and the outermost wrapper, `StreamMiddleware`, looks whether those very objects come out with
+no suspension between (so in the same task): then nothing compresses, rewrites, buffers or delays.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..asgi import Message
+    from types import CodeType
+
+    from ..asgi import Message, Send
     from .connection import HypercornConnection
 
 __all__ = ["Proof", "is_transparent"]
 
 #: A response that says it is encoded or counted is not ours as it stands.
 _TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+#: Chunks that are looked at where there is something between.
+_CHUNKS = 4
 
 #: Statuses whose body, if there is one, the server does not send.
 _WITHOUT_BODY = frozenset({204, 304})
@@ -27,16 +32,19 @@ _WITHOUT_BODY = frozenset({204, 304})
 class Proof:
     """What the outermost wrapper looks out for; one for each request under `StreamMiddleware`."""
 
-    __slots__ = ("_enabled", "_expected", "seen", "touched")
+    __slots__ = ("_enabled", "_expected", "outermost", "seen", "touched")
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._expected: bytes | None = None
         self.seen = False
         self.touched = False
+        #: The code of the outermost wrapper's `send`.
+        self.outermost: CodeType | None = None
 
     def expect(self, body: bytes) -> None:
         self._expected = body
+        self.seen = False
 
     def stop(self) -> None:
         """Whatever comes out from now on has been held up on its way."""
@@ -53,10 +61,22 @@ class Proof:
             self.seen = self._enabled and not self.touched
 
 
+def chunks_to_prove(connection: HypercornConnection, send: Send) -> int:
+    """How many chunks have to be seen to come out untouched before others go past.
+
+    One where nothing is between. Else several, because the first of a stream is often but its
+    `retry`: what a middleware does with data, or with the second message, is seen then.
+    """
+    proof: Proof | None = connection.proof
+    if proof is None or getattr(send, "__code__", None) is proof.outermost:
+        return 1
+    return _CHUNKS
+
+
 async def is_transparent(
     connection: HypercornConnection, deliver: Callable[[Message], Awaitable[None]], body: bytes
 ) -> bool:
-    """Send ``body``, the stream's first chunk, and tell whether it came out untouched."""
+    """Send ``body``, one of the stream's first chunks, and tell whether it came out untouched."""
     message = {"type": "http.response.body", "body": body, "more_body": True}
     proof: Proof | None = connection.proof
     # A middleware may answer a HEAD as if it were a GET. The server sends no body then.
