@@ -142,7 +142,7 @@ STREAM: dict[str, Kind | None] = {
     "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
     "max_event_bytes": COUNT,
     "relay_retry": FLAG,
-    "event": LINE.or_none(),
+    "event": LINE.or_none().though(print),
     "retry": MILLISECONDS.or_none().though(False),
 }
 FIELDS: dict[str, Kind | None] = {
@@ -168,7 +168,7 @@ ADDRESS = Kind(["127.0.0.1:0", ["127.0.0.1:0"], None], [True, 5, b"x", [5], {"a"
 #: Every option of everything public, and what it may be.
 TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream": {"source": DATA, **STREAM},
-    "Stream.event": {"value": LINE.or_none()},
+    "Stream.event": {"value": LINE.or_none().though(print)},
     "Stream.retry": {"value": MILLISECONDS.or_none().though(False)},
     "Stream.send": FIELDS,
     "Stream.send_nowait": FIELDS,
@@ -212,7 +212,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "last_event_id": {"scope": DATA},
     "no_reconnect": {"scope": DATA, "receive": DATA, "send": DATA},
     "encode": FIELDS,
-    "EncodedEvent": {"data": BYTES, "id": DATA, "format": DATA},
+    "EncodedEvent": {"data": BYTES.though("x"), "id": DATA, "format": DATA},
     "ServerSentEvent": {**dict.fromkeys(FIELDS, DATA), "comment": DATA},  # it is data itself
     "EventStreamDecoder": DECODER,
     "EventStreamDecoder.feed": {"data": BYTES},

@@ -235,7 +235,77 @@ def test_encoded_event_holds_any_bytes_and_copies_what_could_change() -> None:
         assert encoded == EncodedEvent(b"data: x\n\n")
     assert EncodedEvent(b"\xff\0 anything").data == b"\xff\0 anything"
     with pytest.raises(TypeError, match=r"use encode\(value\)"):
-        EncodedEvent("data: x\n\n")  # type: ignore[arg-type]
+        EncodedEvent({"data": "x"})  # type: ignore[arg-type]
+
+
+def test_encoded_event_takes_text() -> None:
+    class Framed(str):
+        __slots__ = ()
+
+    for text in ("data: ä\n\n", Framed("data: ä\n\n")):
+        encoded = EncodedEvent(text)
+        assert encoded == EncodedEvent("data: ä\n\n".encode())
+        assert type(encoded.data) is bytes
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        EncodedEvent("\ud800")
+
+
+FRAMED = [
+    "data: 1\n\n",
+    "data:1\n\n",
+    "data: \n\n",
+    "event: tick\ndata: 1\n\n",
+    "event: tick\r\nid: 5\r\ndata: 1\r\n\r\n",
+    "event: tick\rdata: 1\r\r",
+    "id: 5\nretry: 10\ndata: 1\ndata: 2\n\n\n",
+    ": a comment\ndata\ndata: 1\n\n",
+    "data: 1\n\nevent: end\ndata: 2\n\n",
+    "retry: 3000\n\n",
+    'data: {"type":"RUN_STARTED"}\n\n',
+]
+
+PROSE = [
+    "The data: 1\n\n",
+    "data: 1",
+    "data: 1\n",
+    "data: 1\ndata: 2",
+    "data: 1\n\nis one event\n\n",
+    "data: 1\n\nand so on",
+    " data: 1\n\n",
+    "Data: 1\n\n",
+    "date: 1\n\n",
+    "data\n\n",
+    "data:\n\n",
+    "id\n\n",
+    ":\n\n",
+    ": yes\n\n",
+    "\n\n",
+    "\r\n\r\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", FRAMED)
+def test_text_that_is_an_event_already_is_not_framed_again(text: str) -> None:
+    class Framed(str):
+        __slots__ = ()
+
+    for data in (text, Framed(text), text.encode(), bytearray(text.encode())):
+        for fields in ({}, {"event": "a"}, {"id": "5"}):
+            with pytest.raises(ValueError, match=r"EncodedEvent\(text\)"):
+                encode(data, **fields)  # type: ignore[arg-type]
+    assert EncodedEvent(text).data == text.encode()
+    assert encode_sse(ServerSentEvent(text)).startswith(b"data: ")
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_what_only_looks_a_little_like_it_is_data(text: str) -> None:
+    for data in (text, text.encode(), memoryview(text.encode())):
+        assert encode_sse(data) == encode_sse(ServerSentEvent(data))
+
+
+def test_to_look_at_text_costs_no_more_than_its_length() -> None:
+    encode_sse("data: 1\n:\n" * 100_000 + "x\n\n")
 
 
 def test_frame_is_one_http_chunk_built_once() -> None:

@@ -1,6 +1,7 @@
 """Names, ids and retry: of one event, of the stream, and of events encoded before."""
 
 import itertools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -256,3 +257,98 @@ async def test_a_retry_that_is_set_while_the_stream_begins_goes_out_once(turns: 
             body = await client.read()
         assert body.count(b"retry: 7000\n") == 1
         assert body.endswith(b"data: one\n\ndata: two\n\n")
+
+
+# A function that makes the names.
+
+
+class Said(dict[str, str]):
+    @property
+    def type(self) -> str:
+        return self["type"]
+
+
+async def test_a_function_makes_the_names_of_items() -> None:
+    events = await events_of(Stream([Said(type="a"), Said(type="b")], event=lambda it: it.type))
+    assert [(event.event, event.data) for event in events] == [
+        ("a", '{"type":"a"}'),
+        ("b", '{"type":"b"}'),
+    ]
+
+
+async def test_of_an_event_without_a_name_it_gets_the_data() -> None:
+    asked = []
+
+    def name(item: Any) -> str | None:
+        asked.append(item)
+        return "made" if item == "b" else None
+
+    source = [
+        ServerSentEvent("a", event="own"),
+        ServerSentEvent("b", id="5"),
+        ServerSentEvent("c"),
+        ServerSentEvent(id="6"),
+        encode("d", event="its"),
+        "b",
+    ]
+    events = await events_of(Stream(source, event=name))
+    assert [event.event for event in events] == ["own", "made", "message", "its", "made"]
+    assert asked == ["b", "c", "b"]
+
+
+async def test_a_name_given_with_the_event_wins_over_the_function() -> None:
+    async def callback(stream: Stream) -> None:
+        await stream.send("a", event="given")
+        await stream.send("b")
+        stream.event = "fixed"
+        await stream.send("c")
+        stream.event = str.upper
+        assert stream.event == str.upper
+        await stream.send("d")
+
+    events = await events_of(Stream(callback, event=lambda item: "made"))
+    assert [event.event for event in events] == ["given", "made", "fixed", "D"]
+
+
+def broken(item: Any) -> str:
+    raise LookupError("no type")
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "words"),
+    [
+        (broken, LookupError, "no type"),
+        (lambda item: "a\nb", ValueError, "cannot hold CR, LF or NUL"),
+        (lambda item: 5, TypeError, "an event name is a str"),
+    ],
+)
+async def test_a_function_that_fails_fails_the_stream(
+    function: Any, error: Any, words: str
+) -> None:
+    error_event = ServerSentEvent("failed")
+
+    async def source() -> AsyncIterator[Any]:
+        yield encode("first")
+        yield "second"
+
+    with pytest.raises(error, match=words) as raised:
+        async with connect(Stream(source(), event=function, error_event=error_event)) as client:
+            # What the stream says of itself is no item: the function is not asked.
+            assert [event.data async for event in client.events()] == ["first", "failed"]
+    assert "event= is a function" in raised.value.__notes__[0]
+
+
+async def test_the_farewell_is_no_item_either() -> None:
+    stream = Stream(event=broken, farewell_event=ServerSentEvent("bye"), farewell="proper")
+    async with connect(stream) as client:
+        await trio.testing.wait_all_tasks_blocked()
+        client.cancel_app()
+        assert [event.data async for event in client.events()] == ["bye"]
+
+
+async def test_a_function_that_must_be_awaited_is_refused() -> None:
+    async def name(item: Any) -> str:
+        raise AssertionError("never called")
+
+    with pytest.raises(TypeError, match="or a sync callable that makes it of an item"):
+        Stream(event=name)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any, final
 import trio
 
 from ..checks import check_count, check_flag, check_kind, check_seconds
-from ..codec import EncodedEvent, ServerSentEvent, encode_sse
+from ..codec import EncodedEvent, as_event, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
 from .feed import LocalFeed
@@ -261,16 +261,12 @@ def _check(topic: str, key: str) -> str:
     return name
 
 
-_EVENTS = (ServerSentEvent, EncodedEvent)
-#: What is no event for certain: to ask costs as much as JSON does.
-_VALUES = frozenset({str, dict, list})
-
-
 def _body(data: Any, event: str | None) -> bytes:
-    if type(data) not in _VALUES and isinstance(data, _EVENTS):
-        if data.id is not None:
+    given = data if isinstance(data, EncodedEvent) else as_event(data)
+    if given is not None:
+        if given.id is not None:
             raise ValueError("a topic gives its events ids of its own: leave out the event's")
-        if data.data is None:
+        if given.data is None:
             raise ValueError("an event without data reaches nobody: give it data, if only ''")
     return encode_sse(data, event)
 

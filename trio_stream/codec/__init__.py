@@ -18,10 +18,12 @@ from .encoder import (
     encode_comment,
     encode_retry,
     encode_sse,
+    is_framed,
     join_events,
     unwrap,
 )
 from .event import EncodedEvent, ServerSentEvent, to_chunk
+from .foreign_events import as_event
 from .formats import FORMATS, Format, get_format
 from .jsonable import to_json
 
@@ -34,6 +36,7 @@ __all__ = [
     "EventStreamDecoder",
     "Format",
     "ServerSentEvent",
+    "as_event",
     "check_event_name",
     "check_id",
     "check_retry",
@@ -42,6 +45,7 @@ __all__ = [
     "encode_retry",
     "encode_sse",
     "get_format",
+    "is_framed",
     "join_events",
     "to_chunk",
     "to_json",

@@ -6,12 +6,14 @@ the standard ends a line (CRLF, LF, CR), and names and ids that would end one ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from ..checks import shown
 from .event import EncodedEvent, ServerSentEvent
+from .foreign_events import as_event
 from .jsonable import to_json, to_utf8
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "encode_comment",
     "encode_retry",
     "encode_sse",
+    "is_framed",
     "join_events",
     "unwrap",
 ]
@@ -46,20 +49,22 @@ def encode(
     """Encode an event once, for any number of streams to take as it is.
 
     Args:
-      data: as for ``stream.send``: text, a `ServerSentEvent` (whose own fields win over the
-        keywords), or anything that has a JSON form.
+      data: as for ``stream.send``: text, a `ServerSentEvent` or an event of another library (whose
+        own fields win over the keywords), or anything that has a JSON form.
       event: the event's name.
       id: what a client hands back as ``Last-Event-ID``.
       retry: the client's reconnection time in milliseconds.
 
     Raises:
       TypeError: a field or the data is of a type that cannot be sent.
-      ValueError: it would break out of its field, or cannot be carried as UTF-8 or JSON.
+      ValueError: it would break out of its field, cannot be carried as UTF-8 or JSON, or is text
+        that is an event in wire form already.
     """
     wire = encode_sse(data, event, id, retry)
     if isinstance(data, EncodedEvent):
         return data
-    own_id = data.id if isinstance(data, ServerSentEvent) and data.id is not None else id
+    given = as_event(data)
+    own_id = id if given is None or given.id is None else given.id
     return EncodedEvent(wire, id=None if own_id is None else check_id(own_id))
 
 
@@ -84,9 +89,40 @@ def encode_sse(
         return _encode_event(data, event, id, retry)
     if isinstance(data, EncodedEvent):
         return unwrap(data, "sse", event, id, retry)
+    if (foreign := as_event(data)) is not None:
+        return _encode_event(foreign, event, id, retry)
+    if isinstance(data, _TEXT) and is_framed(data):
+        raise ValueError(
+            "this text is an event in wire form already, and would be framed again: send "
+            "EncodedEvent(text), or ServerSentEvent(text) if it is data that only looks so"
+        )
     if event is None and id is None and retry is None:
         return _data_lines(data) + b"\n"
     return to_utf8(_head(event, id, retry)) + _data_lines(data) + b"\n"
+
+
+def is_framed(text: str | bytes | bytearray | memoryview) -> bool:
+    """Whether this text is nothing but whole blocks of an event stream, with a field in them.
+
+    That is what other libraries' encoders make, and f-strings. Comments alone are none: a colon and
+    a blank line are what a language model says before a list.
+    """
+    if not isinstance(text, str):
+        # Only of bytes that end so: to look at all of a large event would cost as much as it does.
+        if bytes(text[-1:]) not in (b"\n", b"\r"):
+            return False
+        text = bytes(text).decode("latin-1")
+    return (
+        text.endswith(("\n\n", "\r\n\r\n", "\r\r", "\n\r\n"))
+        and _ALL_LINES(text) is not None
+        and _A_FIELD(text) is not None
+    )
+
+
+_ALL_LINES = re.compile(
+    r"(?:(?:(?:data|event|id|retry)(?::[^\r\n]*+|)|:[^\r\n]*+|)(?:\r\n|\n|\r))++"
+).fullmatch
+_A_FIELD = re.compile(r"(?:\A|[\r\n])(?:data|event|id|retry):[^\r\n]").search
 
 
 def join_events(chunks: Sequence[bytes | str]) -> bytes:

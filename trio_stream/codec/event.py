@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import force_setattr
+
+from .jsonable import to_utf8
 
 __all__ = ["EncodedEvent", "ServerSentEvent", "to_chunk"]
 
@@ -66,21 +68,33 @@ class _Wire(msgspec.Struct, frozen=True, gc=False):
 class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
     """An event in wire form: made once, taken as it is by any number of streams.
 
-    `trio_stream.encode` makes one. Wrap bytes yourself when they already are in wire form, blank
-    line included: nothing is looked into, nothing is added.
+    `trio_stream.encode` makes one. Wrap bytes or text yourself when they already are in wire form,
+    blank line included, as what other libraries' encoders make: nothing is looked into, nothing is
+    added.
 
     Args:
-      data: the bytes; any bytes-like object, copied once if it is not `bytes`.
+      data: the bytes; any bytes-like object, copied once if it is not `bytes`; or a `str`.
       id: the event's id, for whoever must know it without parsing.
       format: the name of the stream format that `data` is in.
 
     Raises:
-      TypeError: `data` is not bytes-like.
+      TypeError: `data` is neither bytes-like nor a `str`.
+      ValueError: it is a `str` with half of a surrogate pair.
     """
 
     id: str | None = None
     format: str = "sse"
     _frame: bytes | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            data: bytes | bytearray | memoryview | str,
+            *,
+            id: str | None = None,
+            format: str = "sse",
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if type(self.data) is not bytes:
@@ -121,7 +135,9 @@ def to_chunk(data: bytes) -> bytes:
 def _to_bytes(data: Any) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
+    if isinstance(data, str):
+        return to_utf8(data)
     raise TypeError(
-        f"EncodedEvent takes bytes that are in wire form already, not {type(data).__name__}; "
+        f"EncodedEvent takes bytes or text in wire form already, not {type(data).__name__}; "
         "to turn a value into an event use encode(value)"
     )

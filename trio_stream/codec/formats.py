@@ -9,7 +9,8 @@ from typing import Any
 
 from ..checks import check_text
 from .encoder import PING, encode_sse, unwrap
-from .event import EncodedEvent, ServerSentEvent
+from .event import EncodedEvent
+from .foreign_events import as_event
 from .jsonable import to_json, to_utf8
 
 __all__ = ["FORMATS", "Format", "get_format"]
@@ -57,7 +58,7 @@ def _without_fields(
             )
         if isinstance(data, EncodedEvent):
             return unwrap(data, name)
-        if isinstance(data, ServerSentEvent):
+        if as_event(data) is not None:
             raise TypeError(
                 f"a stream in format {name!r} has no events; send the event's data, "
                 'or use format="sse"'

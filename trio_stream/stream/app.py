@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..checks import check_callable
 from ..transport.hypercorn import listen_in_worker
+from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .stream import Stream
 
@@ -31,7 +32,7 @@ class StreamApp:
         self,
         callback: Callback,
         *,
-        event: str | None = None,
+        event: EventName | None = None,
         retry: int | Literal[False] | None = None,
         lifespan: Lifespan | None = None,
         **options: Unpack[StreamKeywords],
@@ -86,7 +87,7 @@ def stream_app(callback: Callback, /) -> StreamApp: ...
 @overload
 def stream_app(
     *,
-    event: str | None = None,
+    event: EventName | None = None,
     retry: int | Literal[False] | None = None,
     lifespan: Lifespan | None = None,
     **options: Unpack[StreamKeywords],

@@ -23,6 +23,7 @@ __all__ = [
     "Ends",
     "ErrorEnd",
     "ErrorEvent",
+    "EventName",
     "Farewell",
     "FarewellEvent",
     "encode_farewell",
@@ -33,6 +34,7 @@ log = logging.getLogger("trio_stream")
 
 Farewell = Literal["auto", "proper", "broken"]
 FarewellEvent = ServerSentEvent | Callable[[Any], ServerSentEvent | None]
+EventName = str | Callable[[Any], str | None]
 ErrorEnd = Literal["broken", "proper"]
 ErrorEvent = ServerSentEvent | Callable[[BaseException], ServerSentEvent | None]
 
@@ -85,13 +87,16 @@ def is_proper(farewell: Farewell, scope: Scope | None) -> bool:
 
 
 def encode_farewell(
-    farewell_event: FarewellEvent, stream: object, wire: Format, name: str | None
+    farewell_event: FarewellEvent, stream: object, wire: Format, name: EventName | None
 ) -> bytes:
     """The user's own last event, or nothing when there is none; its function may raise anything."""
     try:
         event = farewell_event(stream) if callable(farewell_event) else farewell_event
-        # Without an id that `ids=` would make: nobody could go on from there.
-        return b"" if event is None else _encode(event, wire, name)
+        # Without an id that `ids=` would make: nobody could go on from there. And without a name
+        # that a function makes of items: this is none.
+        return (
+            b"" if event is None else _encode(event, wire, name if isinstance(name, str) else None)
+        )
     except Exception as error:
         log.error("farewell_event= failed, so the client is told nothing", exc_info=error)
         return b""

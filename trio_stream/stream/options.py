@@ -21,7 +21,7 @@ from ..checks import (
 from ..codec import Format, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
-from .farewell import Ends, ErrorEnd, ErrorEvent, Farewell, FarewellEvent
+from .farewell import Ends, ErrorEnd, ErrorEvent, EventName, Farewell, FarewellEvent
 from .limits import StreamLimits
 from .source.contract import UpstreamOptions
 
@@ -176,7 +176,7 @@ class StreamKind:
 
     callback: Callable[[Any], Any]
     options: StreamOptions
-    event: str | None
+    event: EventName | None
     retry: int | Literal[False] | None
 
 

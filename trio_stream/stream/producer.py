@@ -79,12 +79,14 @@ def _push_error_event(state: StreamState, error_event: ErrorEvent, failure: Base
 
 
 def _encode_error_event(state: StreamState, event: ServerSentEvent) -> bytes:
+    # It is no item, for a function to make its name of.
+    name = state.event if isinstance(state.event, str) else "message"
     try:
-        return encode(state, event, None, None, None)
+        return encode(state, event, name, None, None)
     except Exception:  # perhaps `ids` is what has failed: better without an id than not at all
         if state.options.ids is None:
             raise
-        return state.format.encode(event, state.event, None, None)
+        return state.format.encode(event, name, None, None)
 
 
 async def _run_result(state: StreamState, source: Source) -> None:

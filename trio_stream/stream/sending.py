@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import Any
 
-from ..codec import EncodedEvent, ServerSentEvent, encode_retry, join_events, unwrap
+from ..checks import shown
+from ..codec import EncodedEvent, as_event, check_event_name, encode_retry, join_events, unwrap
 from ..transport.base import ClientGone
 from .state import StreamState
 
-__all__ = ["encode", "flush_now", "send_at_once", "write_express"]
+__all__ = ["encode", "event_name", "flush_now", "send_at_once", "write_express"]
 
 
 def encode(
@@ -19,7 +21,8 @@ def encode(
         chunk = unwrap(data, state.format.name, event, id, retry)
     else:
         if event is None:
-            event = state.event
+            name = state.event
+            event = name if name is None or type(name) is str else event_name(state, data)
         if id is None and state.options.ids is not None and not _has_id(data):
             id = state.options.ids()
         chunk = state.format.encode(data, event, id, retry)  # type: ignore[arg-type]
@@ -31,9 +34,41 @@ def encode(
     return chunk
 
 
+def check_name_or_function(event: object) -> None:
+    """What a stream's ``event`` may be, besides None; else `TypeError` or `ValueError`."""
+    if isinstance(event, str):
+        check_event_name(event)
+    elif not callable(event) or iscoroutinefunction(event):
+        what = "a str, or a sync callable that makes it of an item"
+        raise TypeError(f"an event name is {what}, not {shown(event)}")
+
+
 def _has_id(data: Any) -> bool:
     """Whether this is an event with an id; an ``id`` of the user's own data is data."""
-    return isinstance(data, ServerSentEvent) and data.id is not None
+    return (given := as_event(data)) is not None and given.id is not None
+
+
+def event_name(state: StreamState, data: Any) -> str | None:
+    """The stream's own name for an event without one; an event's data is what a function gets.
+
+    Raises:
+      Exception: whatever the function that was given as ``event=`` raises.
+      TypeError, ValueError: it gives what is no name.
+    """
+    name = state.event
+    if name is None or isinstance(name, str):
+        return name
+    given = as_event(data)
+    if given is not None:
+        if given.event is not None or given.data is None:
+            return None
+        data = given.data
+    try:
+        own = name(data)
+        return None if own is None else check_event_name(own)
+    except Exception as error:  # the user's function may raise anything
+        error.add_note("event= is a function, and this is what came of it for an item")
+        raise
 
 
 def send_at_once(state: StreamState, data: Any, chunk: bytes) -> None:

@@ -10,7 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from ..codec import DroppedInput, EncodedEvent, ServerSentEvent
-from .sending import encode, flush_now, send_at_once, write_express
+from .sending import encode, event_name, flush_now, send_at_once, write_express
 from .state import StreamState
 
 __all__ = ["StreamSink"]
@@ -120,7 +120,9 @@ class StreamSink:
 
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
         state = self._state
-        name = event.event if state.event is None else state.event
+        name = None if state.event is None else event_name(state, event.data)
+        if name is None:
+            name = event.event
         retry = None
         if event.retry is not None and self.upstream.relay_retry and state.retry is None:
             retry = min(max(event.retry, _SHORTEST_RETRY), _LONGEST_RETRY)

@@ -18,7 +18,7 @@ from ..codec import MAX_RETRY, DroppedInput, encode_retry
 from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed, failure_in
-from .farewell import encode_farewell, is_proper
+from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, LOST, Outcome
 from .registry import Watched, current_registry
@@ -98,7 +98,7 @@ class StreamState:
         # new retry is due with the next event.
         self.options = options
         self.format = options.format
-        self.event: str | None = None
+        self.event: EventName | None = None
         self.retry: int | Literal[False] | None = None
         self.retry_due = False
 

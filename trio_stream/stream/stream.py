@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, final
 import trio
 
 from ..checks import check_callable, check_seconds
-from ..codec import check_event_name, check_retry
+from ..codec import check_retry
+from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
-from .sending import encode, send_at_once
+from .sending import check_name_or_function, encode, send_at_once
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
@@ -39,7 +40,8 @@ class Stream(NoSource):
         async iterable; a Trio receive channel or receive stream; a streaming response of httpx or
         httpx2; an awaitable or an async context manager of any of these; or None, for a stream
         into which whoever holds it sends. The stream owns it and closes it.
-      event: the name of events that have none of their own.
+      event: the name of events that have none of their own, or a function that makes it of an item,
+        ``lambda item: item.type``, and returns a `str` or None; of an event it gets the data.
       retry: milliseconds that clients should wait before they reconnect. Goes out when it changes.
         None begins with the browsers' 3000; False begins and ends without any, for clients that
         choke on it, such as Gemini's.
@@ -87,7 +89,7 @@ class Stream(NoSource):
         self,
         source: Any = None,
         *,
-        event: str | None = None,
+        event: EventName | None = None,
         retry: int | Literal[False] | None = None,
         **options: Unpack[StreamKeywords],
     ) -> None:
@@ -123,8 +125,8 @@ class Stream(NoSource):
         Always a checkpoint; `trio.Cancelled` means that the event was not accepted.
 
         Args:
-          data: `str` and UTF-8 `bytes` as text, a `ServerSentEvent` as it says, an `EncodedEvent`
-            as it is, anything else as JSON.
+          data: `str` and UTF-8 `bytes` as text, a `ServerSentEvent` as it says (or that of httpx2,
+            httpx-sse, sse-starlette or FastAPI), an `EncodedEvent` as it is, else JSON.
           event: this event's name, instead of the stream's.
           id: what the client will return as ``Last-Event-ID``.
           retry: the client's reconnection time from now on, in milliseconds.
@@ -133,7 +135,8 @@ class Stream(NoSource):
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
           TypeError: the data or a field cannot be sent in this format.
-          ValueError: a name or id would break out of its field, or text is not valid Unicode.
+          ValueError: a name or id would break out of its field, text is not valid Unicode, or is an
+            event in wire form, which goes in as an `EncodedEvent`.
           RuntimeError: the stream has not been served yet and its buffer is full, so that waiting
             would be for ever.
         """
@@ -171,15 +174,15 @@ class Stream(NoSource):
             )
 
     @property
-    def event(self) -> str | None:
-        """The name of events sent from now on that have none of their own; may be set any time."""
+    def event(self) -> EventName | None:
+        """The name, or what makes it, of events sent from now on that have none of their own."""
         return self._state.event
 
     @event.setter
-    def event(self, name: str | None) -> None:
+    def event(self, name: EventName | None) -> None:
         if name is not None:
             self._refuse_without_fields("event")
-            check_event_name(name)
+            check_name_or_function(name)
         self._state.event = name
 
     @property

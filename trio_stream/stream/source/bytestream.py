@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from .contract import Sink, close_within
+from .relay import put_text
 
 __all__ = ["ByteStreamSource", "forward_bytes", "forward_text"]
 
@@ -19,9 +20,9 @@ async def forward_text(
     """Put chunks as text; a character that is split between two is put with the second."""
     decode = _decoder(charset)
     async for chunk in chunks:
-        if (text := decode(chunk)) and (wait := sink.put(text)) is not None:
+        if (text := decode(chunk)) and (wait := put_text(text, sink)) is not None:
             await wait
-    if (text := decode(b"", final=True)) and (wait := sink.put(text)) is not None:
+    if (text := decode(b"", final=True)) and (wait := put_text(text, sink)) is not None:
         await wait
 
 

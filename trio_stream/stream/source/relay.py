@@ -8,12 +8,12 @@ from typing import Protocol
 import msgspec
 import trio
 
-from ...codec import EncodedEvent, ServerSentEvent
+from ...codec import EncodedEvent, ServerSentEvent, is_framed
 from ...codec.jsonable import escape_line_ends
 from ...errors import EventTooLargeError
 from .contract import Sink
 
-__all__ = ["EventChannel", "Place", "as_json", "relay_events"]
+__all__ = ["EventChannel", "Place", "as_json", "put_text", "relay_events"]
 
 
 class HasPlace(Protocol):
@@ -106,6 +106,13 @@ def _put(event: ServerSentEvent, sink: Sink) -> Awaitable[None] | None:
     if sink.format == "bytes":
         return sink.put(event.data.encode())
     return sink.put(as_json(event.data))
+
+
+def put_text(text: str, sink: Sink) -> Awaitable[None] | None:
+    """Put a piece of a peer's text: it is data, also where it looks like an event."""
+    if sink.format == "sse" and text[-1:] in "\r\n" and is_framed(text):
+        return sink.put(ServerSentEvent(text))
+    return sink.put(text)
 
 
 def as_json(text: str) -> EncodedEvent | str:

@@ -28,7 +28,7 @@ from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes
 from .contract import Sink, close_within
 from .dropping import DropReport, incomplete
-from .relay import Place, as_json
+from .relay import Place, as_json, put_text
 
 __all__ = ["UpstreamSource", "is_response"]
 
@@ -201,4 +201,6 @@ def _relay(event: ServerSentEvent, sink: Sink) -> Any:
 
 
 def _put(text: str, sink: Sink, kind: Kind) -> Any:
-    return sink.put(as_json(text) if sink.format == "ndjson" and kind != "text" else text)
+    if sink.format == "ndjson" and kind != "text":
+        return sink.put(as_json(text))
+    return put_text(text, sink)
