@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+import trio
+
 __all__ = [
     "MAX_COUNT",
     "MAX_SECONDS",
@@ -19,6 +21,7 @@ __all__ = [
     "check_count",
     "check_flag",
     "check_kind",
+    "check_on_trio",
     "check_seconds",
     "check_text",
     "naming",
@@ -124,6 +127,15 @@ def check_text(name: str, value: object, *, or_none: bool = False) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{name} cannot hold half a surrogate pair") from None
+
+
+def check_on_trio() -> None:
+    """Whether this is called in a Trio run; else a `RuntimeError` that says how to have one."""
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "trio_stream runs on Trio: start a program with trio.run, a server with "
+            "hypercorn --worker-class trio"
+        )
 
 
 @contextmanager

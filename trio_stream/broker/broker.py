@@ -8,7 +8,7 @@ from typing import Any, final
 
 import trio
 
-from ..checks import check_count, check_flag, check_kind, check_seconds
+from ..checks import check_count, check_flag, check_kind, check_on_trio, check_seconds
 from ..codec import EncodedEvent, as_event, encode_sse
 from .contract import Engine, Entry, Member, Retention
 from .engines import open_engine
@@ -304,7 +304,9 @@ async def open_broker(
     Raises:
       TypeError, ValueError: no engine has such a URL, or an option is out of its range.
       BrokerError: the log cannot be opened.
+      RuntimeError: there is no Trio run.
     """
+    check_on_trio()
     retention = Retention(history, history_age, history_bytes)
     check_count("memory_bytes", memory_bytes, least=0)
     check_seconds("presence_grace", presence_grace, zero=True)

@@ -160,7 +160,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         Returns when the stream is open, or when the server has said that there is none (204). What
         it raises is what `receive` raises.
         """
-        await trio.lowlevel.checkpoint()
+        await self._receiver.checkpoint()
         with self._receiver.enter():
             while self.state is ReadyState.CONNECTING:
                 await self._connect()
@@ -182,7 +182,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
           trio.BusyResourceError: another task is receiving.
           InvalidRequestError: the request cannot be sent as it is: a header's value, or the URL.
         """
-        await trio.lowlevel.checkpoint()
+        await self._receiver.checkpoint()
         events = self._incoming.events
         if not events:
             with self._receiver.enter():
@@ -223,6 +223,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         await trio.lowlevel.checkpoint()
 
     async def __aenter__(self) -> Self:
+        await self._receiver.checkpoint()
         try:
             await self.connect()
         except BaseException:

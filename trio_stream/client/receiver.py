@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import trio
 
+from ..checks import check_on_trio
+
 __all__ = ["OneReceiver"]
 
 
@@ -16,6 +18,12 @@ class OneReceiver:
     def __init__(self) -> None:
         self._scope: trio.CancelScope | None = None
         self._gone: trio.Event | None = None
+
+    @staticmethod
+    async def checkpoint() -> None:
+        """Before anything is waited for: a checkpoint, or what to do where there is no Trio."""
+        check_on_trio()
+        await trio.lowlevel.checkpoint()
 
     @contextmanager
     def enter(self) -> Iterator[None]:
