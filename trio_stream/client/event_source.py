@@ -223,7 +223,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         await trio.lowlevel.checkpoint()
 
     async def __aenter__(self) -> Self:
-        await self._receiver.checkpoint()
+        self._receiver.check()
         try:
             await self.connect()
         except BaseException:

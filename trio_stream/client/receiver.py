@@ -19,9 +19,12 @@ class OneReceiver:
         self._scope: trio.CancelScope | None = None
         self._gone: trio.Event | None = None
 
+    #: Raises what says so where there is no Trio run, before anything is waited for.
+    check = staticmethod(check_on_trio)
+
     @staticmethod
     async def checkpoint() -> None:
-        """Before anything is waited for: a checkpoint, or what to do where there is no Trio."""
+        """A checkpoint, behind `check`."""
         check_on_trio()
         await trio.lowlevel.checkpoint()
 
