@@ -19,7 +19,7 @@ async def every(stream: Stream, seconds: float, count: int = 10) -> None:
         await stream.send(number)
 
 
-async def test_silence_is_pinged_every_fifteen_seconds(autojump_clock: Clock) -> None:
+async def test_silence_is_pinged_every_eight_seconds(autojump_clock: Clock) -> None:
     stream = Stream()
     async with connect(stream) as client:
         assert await client.receive_chunk() == PRIMER
