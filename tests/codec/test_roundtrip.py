@@ -15,6 +15,7 @@ from trio_stream.codec import (
     encode_retry,
     encode_sse,
 )
+from trio_stream.codec.encoder import is_framed
 
 from .strategies import any_text, one_line, pieces_of
 
@@ -83,7 +84,8 @@ def test_decoding_gives_what_was_encoded_in_any_pieces(
 
 @given(any_text, one_line, one_line)
 def test_decoded_event_is_encoded_as_the_same_event(data: str, event: str, id: str) -> None:
-    (first,) = decode(encode_sse(data, event, id, 5))
+    sent = ServerSentEvent(data)  # bare, text that is framed already would be refused
+    (first,) = decode(encode_sse(sent, event, id, 5))
     (second,) = decode(encode_sse(first))
     assert second == first
 
@@ -91,6 +93,10 @@ def test_decoded_event_is_encoded_as_the_same_event(data: str, event: str, id: s
 @given(any_text)
 def test_no_text_can_add_a_field_or_an_event(data: str) -> None:
     for value in (data, data.encode(), ServerSentEvent(data)):
+        if not isinstance(value, ServerSentEvent) and is_framed(value):
+            with pytest.raises(ValueError, match="framed again"):
+                encode_sse(value)
+            continue
         decoder = EventStreamDecoder()
         assert [event.data for event in decoder.feed(encode_sse(value))] == [with_lf(data)]
         assert (decoder.last_event_id, decoder.retry) == (None, None)
