@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..asgi import pieces
 from ..base import LARGE
 from .http1 import Http1Transport
+from .known import OutletTransport
 from .proof import chunks_to_prove
 from .wire import PIECE
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["TlsTransport"]
 
 
-class TlsTransport(Http1Transport):
+class TlsTransport(OutletTransport, Http1Transport):
     """As in clear, but what is written passes the `SSLStream`, which others use, too."""
 
-    __slots__ = ("_waiting_since", "_wire")
+    __slots__ = ("_outlet", "_waiting_since", "_wire")
 
     def __init__(
         self,
@@ -34,29 +35,15 @@ class TlsTransport(Http1Transport):
         wire: Wire,
     ) -> None:
         self._wire = wire
+        self._outlet = wire.outlet
         super().__init__(scope, receive, send, connection, stall_timeout)
         self._sender = wire.push
         if self._http_version == "1.1":
             self._to_prove = chunks_to_prove(connection, send)
 
     @property
-    def stuck_since(self) -> float | None:
-        own = self._waiting_since
-        return self._wire.outlet.stuck_since if own is None else own
-
-    @stuck_since.setter
-    def stuck_since(self, when: float | None) -> None:
-        self._waiting_since = when
-
-    def _look_closer(self) -> None:
-        if self._waiting_since is None:
-            self._look_below(self._wire.outlet)
-        else:
-            super()._look_closer()
-
-    @property
     def _is_unfinished(self) -> bool:
-        return bool(self._rest) or self._wire.outlet.stuck_since is not None
+        return bool(self._rest) or self._outlet.stuck_since is not None
 
     async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         for part in parts:

@@ -9,6 +9,7 @@ from h2.stream import H2Stream
 
 from ...codec import EncodedEvent
 from .http2 import PIECE, Http2Transport
+from .known import OutletTransport
 from .proof import chunks_to_prove, is_transparent
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectHttp2Transport"]
 
 
-class DirectHttp2Transport(Http2Transport):
+class DirectHttp2Transport(OutletTransport, Http2Transport):
     """Through Hypercorn until the first chunks have passed every middleware; then past it.
 
     Past it as far as the peer's windows allow, and while Hypercorn holds nothing of the stream;
@@ -34,6 +35,7 @@ class DirectHttp2Transport(Http2Transport):
         "_frames",
         "_h2_stream",
         "_held",
+        "_outlet",
         "_rest",
         "_to_prove",
         "_waiting_since",
@@ -50,6 +52,7 @@ class DirectHttp2Transport(Http2Transport):
         frames: FrameWriter,
     ) -> None:
         self._frames = frames
+        self._outlet = frames.outlet
         super().__init__(scope, receive, send, connection, stall_timeout)
         number = connection.http.stream_id
         self._h2_stream: H2Stream = connection.protocol.connection.streams[number]
@@ -59,21 +62,6 @@ class DirectHttp2Transport(Http2Transport):
         self._clock = trio.lowlevel.current_clock()
         self._to_prove = chunks_to_prove(connection, send)
         self.direct = False
-
-    @property
-    def stuck_since(self) -> float | None:
-        own = self._waiting_since
-        return self._frames.stuck_since if own is None else own
-
-    @stuck_since.setter
-    def stuck_since(self, when: float | None) -> None:
-        self._waiting_since = when
-
-    def _look_closer(self) -> None:
-        if self._waiting_since is None:
-            self._look_below(self._frames.outlet)
-        else:
-            super()._look_closer()
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:

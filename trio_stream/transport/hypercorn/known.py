@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .connection import HypercornConnection
     from .outlet import Outlet
 
-__all__ = ["KnownTransport", "Left"]
+__all__ = ["KnownTransport", "Left", "OutletTransport"]
 
 
 class Left(NamedTuple):
@@ -99,10 +99,6 @@ class KnownTransport(AsgiTransport):
             self.stuck_since = self._looked = trio.current_time()
         self._left = left
 
-    def _look_below(self, outlet: Outlet) -> None:
-        """The same for what waits below the stream, and may be other streams' of the connection."""
-        outlet.look(self._connection.unacknowledged())
-
     def _what_is_left(self) -> Left:
         """What the client has not taken of what has been written."""
         return Left("kernel", self._connection.unacknowledged())
@@ -126,3 +122,31 @@ class KnownTransport(AsgiTransport):
             if connection.has_begun:  # else it is still on its way there
                 break_off(connection)
         # Else Hypercorn, or what is around the stream, answers with an error.
+
+
+class OutletTransport(KnownTransport):
+    """One of those whose bytes pass an `Outlet`, where others' may be stuck, too.
+
+    Its subclasses have the slots: `_outlet`, which is set before all else, and `_waiting_since`.
+    """
+
+    __slots__ = ()
+
+    _outlet: Outlet
+    #: `stuck_since` of what this response itself has not got rid of.
+    _waiting_since: float | None
+
+    @property
+    def stuck_since(self) -> float | None:
+        own = self._waiting_since
+        return self._outlet.stuck_since if own is None else own
+
+    @stuck_since.setter
+    def stuck_since(self, when: float | None) -> None:
+        self._waiting_since = when  # type: ignore[misc]  # the slot is the subclass's
+
+    def _look_closer(self) -> None:
+        if self._waiting_since is None:
+            self._outlet.look(self._connection.unacknowledged())
+        else:
+            super()._look_closer()
