@@ -1,5 +1,6 @@
 """What can be given to a broker that is wrong, by an application or by who uses it; each engine."""
 
+import inspect
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import trio.testing
 
 from tests.support.redis_server import redis_server
 from trio_stream import Broker, ResumableRun, open_broker
+from trio_stream.broker.engines import ENGINE_OPTIONS
+from trio_stream.broker.memory import MemoryEngine
+from trio_stream.broker.redis import RedisEngine
+from trio_stream.broker.sqlite import SqliteEngine
 
 HALF_PAIR = "\ud800"
 
@@ -103,7 +108,6 @@ async def test_after_its_end_a_broker_says_that_it_is_closed(broker: Broker) -> 
     [
         (None, {}, TypeError),
         (5, {}, TypeError),
-        ("memory://", {"nonsense": 1}, TypeError),
         ("memory://", {"memory_bytes": -1}, ValueError),
         ("memory://", {"presence_grace": -1}, ValueError),
         ("memory://", {"history": 0}, ValueError),
@@ -118,6 +122,57 @@ async def test_what_cannot_be_opened_is_told(
 ) -> None:
     with pytest.raises(error):
         async with open_broker(url, **options):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "hint"),
+    [
+        (
+            "memory://",
+            {"prefix": "x"},
+            "a memory:// broker has no option prefix: it is for redis://",
+        ),
+        ("memory://", {"max_topics": 9}, "it is for sqlite:// and redis://"),
+        ("memory://", {"histroy": 9}, "did you mean history?"),
+        ("memory://", {"nonsense": 1}, "there are history, history_age, "),
+        (
+            "sqlite:///nowhere/x",
+            {"outage": "wait"},
+            "a sqlite:// broker has no option outage: it is",
+        ),
+        ("redis://127.0.0.1:1", {"synchronous": "full"}, "it is for sqlite://"),
+        ("valkeys://127.0.0.1:1", {"prefiks": "x"}, "did you mean prefix?"),
+    ],
+)
+async def test_an_option_that_there_is_not_is_told_by_what_there_is(
+    url: str, options: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(hint)) as caught:
+        async with open_broker(url, **options):
+            pass
+    assert "__init__" not in str(caught.value)
+    assert "Engine" not in str(caught.value)
+
+
+def test_the_options_that_are_told_are_those_that_there_are() -> None:
+    for scheme, engine in (
+        ("memory", MemoryEngine),
+        ("sqlite", SqliteEngine),
+        ("redis", RedisEngine),
+    ):
+        taken = [*inspect.signature(engine).parameters]
+        assert [*ENGINE_OPTIONS[scheme]] == [n for n in taken if n not in {"url", "retention"}]
+
+
+@pytest.mark.parametrize("name", ["history", "history_age", "history_bytes", "memory_bytes"])
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///nowhere/x", "redis://127.0.0.1:1"])
+@pytest.mark.parametrize("value", [True, float("nan"), "5", float("inf")])
+async def test_a_bound_that_is_no_number_of_its_kind_is_refused(
+    url: str, name: str, value: Any
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=name):
+        async with open_broker(url, **{name: value}):
             pass
 
 

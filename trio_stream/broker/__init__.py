@@ -4,14 +4,16 @@
 `log` is what a process knows by heart, `fanout` hands out what is new, `feed` is both of them and
 the engine behind; `subscription` is a cursor that catches up from the one and is served by the
 other, `publisher` the way in. `presence` and `resumable` publish and subscribe like anybody's code,
-and `broker` puts them all together.
+`broker` puts them all together, and
+`opening` opens it.
 """
 
 from __future__ import annotations
 
-from .broker import Broker, open_broker
+from .broker import Broker
 from .contract import Member
 from .event import TopicEvent
+from .opening import open_broker
 from .presence import presence_topic
 from .resumable import Resumable, ResumableRun
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics

@@ -1,19 +1,16 @@
-"""`Broker`: topics for an application, and `open_broker`."""
+"""`Broker`: topics for an application."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 import trio
 
-from ..checks import check_count, check_flag, check_kind, check_on_trio, check_seconds
+from ..checks import check_flag, check_kind, check_seconds
 from ..codec import EncodedEvent, as_event, encode_sse
-from .contract import Engine, Entry, Member, Retention
-from .engines import open_engine
+from .contract import Engine, Entry, Member
 from .feed import LocalFeed
-from .log import MemoryLog
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
@@ -22,12 +19,8 @@ from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import Selection, check_cursor, check_key, check_name, check_topic
-from .unwrapped import unwrapped
 
-__all__ = ["Broker", "open_broker"]
-
-#: Seconds for the last words to other processes when a broker is closed.
-_FAREWELL = 1.0
+__all__ = ["Broker"]
 
 
 @final
@@ -269,80 +262,3 @@ def _body(data: Any, event: str | None) -> bytes:
         if given.data is None:
             raise ValueError("an event without data reaches nobody: give it data, if only ''")
     return encode_sse(data, event)
-
-
-@asynccontextmanager
-async def open_broker(
-    url: str | Engine = "memory://",
-    *,
-    history: int = 10_000,
-    history_age: float | None = None,
-    history_bytes: int = 2**20,
-    memory_bytes: int = 2**26,
-    presence_grace: float = 5.0,
-    **options: Any,
-) -> AsyncGenerator[Broker]:
-    """Open a broker, for an application's lifespan: ``async with open_broker(url) as broker``.
-
-    Args:
-      url: ``"memory://"`` for one process; ``"sqlite:///path"`` for one process and a history that
-        outlives it; ``"redis://host:port/db"`` for many processes (with ``trio-stream[redis]``);
-        or an engine of your own.
-      history: events kept of each topic.
-      history_age: seconds that they are kept at most, or None.
-      history_bytes: bytes kept of each topic, in wire form; the newest event always is.
-      memory_bytes: bytes of events in this process's memory, all topics together. With
-        ``memory://`` this is the history; elsewhere what subscribers that are a little behind get
-        without asking the engine.
-      presence_grace: seconds that somebody may be away, reloading the page, without leaving.
-      options: the engine's own; see `SqliteEngine` and `RedisEngine`.
-
-    When the block is left, publishers get `trio.ClosedResourceError`, streams end, and iterators
-    raise `trio.ClosedResourceError`. What the engine fails with ends the block, with all that the
-    broker runs, and is raised as it is.
-
-    Raises:
-      TypeError, ValueError: no engine has such a URL, or an option is out of its range.
-      BrokerError: the log cannot be opened.
-      RuntimeError: there is no Trio run.
-    """
-    check_on_trio()
-    retention = Retention(history, history_age, history_bytes)
-    check_count("memory_bytes", memory_bytes, least=0)
-    check_seconds("presence_grace", presence_grace, zero=True)
-    if isinstance(url, str):
-        engine = open_engine(url, retention, options)
-    elif not isinstance(url, Engine):
-        raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
-    elif options:
-        raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
-    else:
-        engine = url
-    feed = LocalFeed(engine, retention, memory_bytes)
-    publisher = Publisher(engine, feed)
-    presence = Presence(engine, publisher, presence_grace)
-    with unwrapped():
-        async with trio.open_nursery() as nursery:
-            runs = Runs(engine, feed, publisher, presence, nursery)
-            await nursery.start(feed.run)
-            nursery.start_soon(feed.fanout.run)
-            nursery.start_soon(presence.run)
-            if engine.shared:
-                nursery.start_soon(presence.keep_alive)
-            if history_age is not None:
-                nursery.start_soon(_expire, feed.log, history_age)
-            try:
-                yield Broker(engine, feed, publisher, presence, runs)
-            finally:
-                with trio.move_on_after(_FAREWELL, shield=True):
-                    await runs.stop_all()
-                    feed.close()
-                    await presence.close()
-                feed.close()
-                nursery.cancel_scope.cancel()
-
-
-async def _expire(log: MemoryLog, age: float) -> None:
-    while True:
-        await trio.sleep(min(age / 4, 60))
-        log.expire()

@@ -1,0 +1,105 @@
+"""`open_broker`: an engine and all that is around it, for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from ..checks import check_count, check_on_trio, check_seconds
+from .broker import Broker
+from .contract import Engine, Retention
+from .engines import open_engine
+from .feed import LocalFeed
+from .log import MemoryLog
+from .presence import Presence
+from .publisher import Publisher
+from .resumable import Runs
+from .unwrapped import unwrapped
+
+__all__ = ["open_broker"]
+
+#: Seconds for the last words to other processes when a broker is closed.
+_FAREWELL = 1.0
+
+#: What every broker may be told.
+_OPTIONS = ("history", "history_age", "history_bytes", "memory_bytes", "presence_grace")
+
+
+@asynccontextmanager
+async def open_broker(
+    url: str | Engine = "memory://",
+    *,
+    history: int = 10_000,
+    history_age: float | None = None,
+    history_bytes: int = 2**20,
+    memory_bytes: int = 2**26,
+    presence_grace: float = 5.0,
+    **options: Any,
+) -> AsyncGenerator[Broker]:
+    """Open a broker, for an application's lifespan: ``async with open_broker(url) as broker``.
+
+    Args:
+      url: ``"memory://"`` for one process; ``"sqlite:///path"`` for one process and a history that
+        outlives it; ``"redis://host:port/db"`` for many processes (with ``trio-stream[redis]``);
+        or an engine of your own.
+      history: events kept of each topic.
+      history_age: seconds that they are kept at most, or None.
+      history_bytes: bytes kept of each topic, in wire form; the newest event always is.
+      memory_bytes: bytes of events in this process's memory, all topics together. With
+        ``memory://`` this is the history; elsewhere what subscribers that are a little behind get
+        without asking the engine.
+      presence_grace: seconds that somebody may be away, reloading the page, without leaving.
+      options: the engine's own; see `SqliteEngine` and `RedisEngine`.
+
+    When the block is left, publishers get `trio.ClosedResourceError`, streams end, and iterators
+    raise `trio.ClosedResourceError`. What the engine fails with ends the block, with all that the
+    broker runs, and is raised as it is.
+
+    Raises:
+      TypeError, ValueError: no engine has such a URL, or an option is out of its range.
+      BrokerError: the log cannot be opened.
+      RuntimeError: there is no Trio run.
+    """
+    check_on_trio()
+    retention = Retention(history, history_age, history_bytes)
+    check_count("memory_bytes", memory_bytes, least=0)
+    check_seconds("presence_grace", presence_grace, zero=True)
+    if isinstance(url, str):
+        engine = open_engine(url, retention, options, _OPTIONS)
+    elif not isinstance(url, Engine):
+        raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
+    elif options:
+        raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
+    else:
+        engine = url
+    feed = LocalFeed(engine, retention, memory_bytes)
+    publisher = Publisher(engine, feed)
+    presence = Presence(engine, publisher, presence_grace)
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            runs = Runs(engine, feed, publisher, presence, nursery)
+            await nursery.start(feed.run)
+            nursery.start_soon(feed.fanout.run)
+            nursery.start_soon(presence.run)
+            if engine.shared:
+                nursery.start_soon(presence.keep_alive)
+            if history_age is not None:
+                nursery.start_soon(_expire, feed.log, history_age)
+            try:
+                yield Broker(engine, feed, publisher, presence, runs)
+            finally:
+                with trio.move_on_after(_FAREWELL, shield=True):
+                    await runs.stop_all()
+                    feed.close()
+                    await presence.close()
+                feed.close()
+                nursery.cancel_scope.cancel()
+
+
+async def _expire(log: MemoryLog, age: float) -> None:
+    while True:
+        await trio.sleep(min(age / 4, 60))
+        log.expire()
