@@ -77,7 +77,7 @@ class Socketed(Taker):
             raise BlockingIOError
         return min(self.room, len(frame))
 
-    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
         if taken < 0:
             raise trio.BrokenResourceError
         self.taken.append(event.frame[:taken])

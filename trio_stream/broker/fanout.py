@@ -50,7 +50,7 @@ class Taker(Protocol):
     def put_nowait(self, event: EncodedEvent, /) -> bool: ...
     def add_events(self, count: int, /) -> None: ...
     def sender(self) -> Callable[[bytes], int] | None: ...
-    def sent(self, event: EncodedEvent, taken: int, count: int, /) -> None: ...
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None: ...
 
 
 class Follower(Protocol):
@@ -256,9 +256,11 @@ class FanOut:
                 senders.append(send)
             else:
                 others.append(follower)
-        for follower, taken in zip(ready, _offer(senders, whole.frame), strict=True):
+        offered = _offer(senders, whole.frame)
+        now = trio.current_time()
+        for follower, taken in zip(ready, offered, strict=True):
             try:
-                follower.sink.sent(whole, taken, count)
+                follower.sink.sent(whole, taken, count, now)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 follower.end()
             else:
@@ -318,7 +320,7 @@ class _Nowhere:
     def sender(self) -> None:
         return None
 
-    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
         raise AssertionError("there is no sender")
 
     def add_events(self, count: int) -> None:

@@ -107,12 +107,15 @@ class StreamSink:
             return None
         return transport.sender()
 
-    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
         state = self._state
         if taken < 0:
             raise state.found_gone()
-        if state.transport is not None:
-            state.transport.note_sent(event.frame, taken)
+        transport = state.transport
+        assert transport is not None
+        transport.last_write = now
+        if taken < len(event.frame):
+            transport.keep_rest(event.frame, taken)
         state.note_express(len(event.data), count)
 
     def add_events(self, count: int) -> None:

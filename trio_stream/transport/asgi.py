@@ -130,7 +130,7 @@ class AsgiTransport:
     def sender(self) -> Callable[[bytes], int] | None:
         return None
 
-    def note_sent(self, frame: bytes, taken: int) -> None:
+    def keep_rest(self, frame: bytes, taken: int) -> None:
         raise AssertionError("there is no sender")
 
     async def finish(self) -> None:

@@ -65,13 +65,14 @@ class Transport(Protocol):
     def sender(self) -> Callable[[bytes], int] | None:
         """The `send` of the client's socket, when `write_nowait` would take something now.
 
-        For whoever writes the same to many: HTTP/1.1 chunks, and `note_sent` tells of each.
+        For whoever writes the same to many: HTTP/1.1 chunks. After each `last_write` is to be set,
+        and `keep_rest` called when not all of it was taken.
         """
 
-    def note_sent(self, frame: bytes, taken: int) -> None:
-        """The socket was offered this by `sender`, and took so many bytes of it.
+    def keep_rest(self, frame: bytes, taken: int) -> None:
+        """Of this, `sender` took only so many bytes: the next `write` sends the rest first.
 
-        What it did not take is kept as a view of ``frame``.
+        Kept as a view of ``frame``. Since `last_write` the client is stuck.
         """
 
     async def finish(self) -> None:

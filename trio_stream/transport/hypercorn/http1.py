@@ -91,8 +91,7 @@ class Http1Transport(KnownTransport):
         if len(body) > LARGE:
             self._write_parts_nowait(_frame_parts(body))
         else:
-            frame = data.frame if isinstance(data, EncodedEvent) else to_chunk(data)
-            self.note_sent(frame, write_nowait(self._sender, frame))
+            self._offer(data.frame if isinstance(data, EncodedEvent) else to_chunk(data))
         return True
 
     @property
@@ -101,17 +100,24 @@ class Http1Transport(KnownTransport):
         return bool(self._rest)
 
     def sender(self) -> Write | None:
-        return self._sender if self.is_free else None
+        # `is_free` once more.
+        if not self.direct or self.stuck_since is not None or self._send_lock.locked():
+            return None
+        return self._sender
 
-    def note_sent(self, frame: bytes | memoryview, taken: int) -> None:
+    def keep_rest(self, frame: bytes | memoryview, taken: int) -> None:
+        self._rest = (memoryview(frame)[taken:],)
+        self.stuck_since = self.last_write
+
+    def _offer(self, frame: bytes | memoryview) -> None:
+        taken = write_nowait(self._sender, frame)
         self.last_write = self._clock.current_time()
         if taken < len(frame):
-            self._rest = (memoryview(frame)[taken:],)
-            self.stuck_since = self.last_write
+            self.keep_rest(frame, taken)
 
     def _write_parts_nowait(self, parts: Sequence[bytes | memoryview]) -> None:
         for number, part in enumerate(parts, 1):
-            self.note_sent(part, write_nowait(self._sender, part))
+            self._offer(part)
             if self._rest:
                 self._rest += (*parts[number:],)
                 break

@@ -145,9 +145,6 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
             self._accept(self._frames.data_in(chunk))
         return len(chunk)
 
-    def note_sent(self, frame: bytes | memoryview, taken: int) -> None:
-        self.last_write = self._clock.current_time()
-
     async def finish(self) -> None:
         if self._rest:
             await self._write_direct(b"")
