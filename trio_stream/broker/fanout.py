@@ -9,6 +9,7 @@ clients costs the same for one event as for hundreds.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import is_
@@ -53,20 +54,30 @@ class Taker(Protocol):
     def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None: ...
 
 
-class Follower(Protocol):
-    """A subscription at the head of its topics, as it is seen here."""
+class Follower(ABC):
+    """A subscription at the head of its topics, as it is seen here.
 
-    #: The id up to which it has everything, or infinity while it does not follow.
-    seen: float
-    #: What it wants.
-    selection: Selection
+    Args:
+      seen: the id up to which it has everything, or infinity while it does not follow.
+      selection: what it wants.
+      sink: where it takes events, at once or not at all.
+    """
 
-    #: Where it takes events, at once or not at all.
-    sink: Taker
+    # First in memory, as a base's slots come before those of its heirs. Of thousands of clients
+    # none is in the processor's cache when an event comes, and each line of it that need not be
+    # fetched counts: this here, in `Express` and in `Progress` saves a twentieth of `topic-500`.
+    __slots__ = ("seen", "selection", "sink")
 
+    def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
+        self.seen = seen
+        self.selection = selection
+        self.sink = sink
+
+    @abstractmethod
     def fall_behind(self, cursor: int) -> None:
         """It could not take the event after ``cursor``, and follows no longer."""
 
+    @abstractmethod
     def end(self) -> None:
         """Its client has gone, and it follows no longer."""
 

@@ -21,7 +21,7 @@ from ..codec import EncodedEvent
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
-from .fanout import NOWHERE, Taker
+from .fanout import NOWHERE, Follower
 from .feed import LocalFeed
 from .notices import Notice, gap_event, shaped
 from .reader import Cursor, LogReader
@@ -65,7 +65,7 @@ class Ending(Protocol):
 
 
 @final
-class Subscription:
+class Subscription(Follower):
     """Events of some topics, from a cursor on; made by `Broker.subscribe`.
 
     Use it once: as the source of a `Stream`, which delivers the events and ends when the broker is
@@ -99,9 +99,6 @@ class Subscription:
         "_task",
         "_used",
         "_visit",
-        "seen",
-        "selection",
-        "sink",
     )
 
     def __init__(
@@ -117,14 +114,12 @@ class Subscription:
         unknown: bool = False,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))
+        super().__init__(inf, selection, NOWHERE)
         self._feed = feed
-        self.selection = selection
         self._latest = overflow == "latest"
         self._visit = visit
         self._reader = LogReader(feed, selection, latest=self._latest, unknown=unknown)
         self._cursor = self._reader.start(after)
-        self.seen: float = inf
-        self.sink: Taker = NOWHERE
         self._task: trio.lowlevel.Task | None = None
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)

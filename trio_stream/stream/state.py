@@ -18,6 +18,7 @@ from ..codec import MAX_RETRY, DroppedInput, encode_retry
 from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed, failure_in
+from .express import Express
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, LOST, Outcome
@@ -41,7 +42,7 @@ SHIELDED = 5.0
 
 
 @final
-class StreamState:
+class StreamState(Express):
     """What the parts of a stream know of each other, and how it ends.
 
     Args:
@@ -53,7 +54,6 @@ class StreamState:
     __slots__ = (
         "answered",
         "callback",
-        "channel",
         "clock",
         "connection",
         "content_type",
@@ -65,8 +65,6 @@ class StreamState:
         "ended_at",
         "entered",
         "event",
-        "express",
-        "expressed",
         "failure",
         "failure_told",
         "format",
@@ -79,19 +77,17 @@ class StreamState:
         "outcome",
         "primed",
         "retry",
-        "retry_due",
         "scope",
         "source",
         "stall_limit",
         "tasks",
-        "transport",
         "used",
         "watched",
         "writing",
-        "written",
     )
 
     def __init__(self, source: Any, options: StreamOptions, handle: Callable[[], Any]) -> None:
+        super().__init__(EventChannel(options.buffer, options.buffer_bytes))
         self.handle = handle
 
         # What is configured: the options for good; event and retry may change at any time, and a
@@ -100,7 +96,6 @@ class StreamState:
         self.format = options.format
         self.event: EventName | None = None
         self.retry: int | Literal[False] | None = None
-        self.retry_due = False
 
         # Who produces: a callback, or a source, or tasks alone.
         called = is_callback(source)
@@ -108,11 +103,6 @@ class StreamState:
         self.source: Source | None = None if called or source is None else open_source(source)
         self.tasks = StreamTasks()
 
-        # What waits, what has been written, and what never waited. `express`: an event may go past
-        # the channel, because the transport is direct, the writer rests, and nothing is queued.
-        self.channel = EventChannel(options.buffer, options.buffer_bytes)
-        self.express = False
-        self.expressed = self.written = 0
         self.dropped = DroppedInput()  # by the decoder of an upstream
 
         # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
@@ -123,7 +113,6 @@ class StreamState:
         self.entered: Any = None
         self.watched: Watched | None = None
         self.scope: Any = None
-        self.transport: Transport | None = None
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
         self.headers_held: trio.Event | None = None
@@ -337,12 +326,3 @@ class StreamState:
         """The writer has nothing more to write; until the end events may go past the channel."""
         self.writing = None
         self.express = self.outcome is None
-
-    def note_express(self, size: int, events: int) -> None:
-        """This has been written past the channel."""
-        transport = self.transport
-        assert transport is not None
-        self.written += size
-        self.expressed += events
-        if transport.stuck_since is not None:
-            self.channel.wake()  # for the writer to send the rest

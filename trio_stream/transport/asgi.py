@@ -12,7 +12,7 @@ import outcome
 import trio
 
 from ..codec import EncodedEvent
-from .base import ClientGone, Headers
+from .base import ClientGone, Headers, Progress
 
 __all__ = [
     "PIECE",
@@ -50,7 +50,7 @@ _BODY_SECONDS = 1.0
 _WORD_SECONDS = 1.0
 
 
-class AsgiTransport:
+class AsgiTransport(Progress):
     """Sends through ASGI's ``send``; learns of the client's leaving from ``receive`` alone.
 
     Hypercorn announces ASGI 2.1, where ``send`` after a disconnect returns silently, so
@@ -69,12 +69,7 @@ class AsgiTransport:
         "_receive",
         "_send",
         "_server_raises",
-        "last_write",
-        "stuck_since",
     )
-
-    #: Whether `write_nowait` may be tried.
-    direct = False
 
     sees_progress = False
 
@@ -87,8 +82,7 @@ class AsgiTransport:
         self._piece = _least_piece(stall_timeout)
         self._receive = receive
         self._send = send
-        self.last_write = trio.current_time()
-        self.stuck_since: float | None = None
+        super().__init__(trio.current_time())
         #: The last that was heard of the request's body is that more of it comes. False also when
         #: the endpoint has read all of it: nothing comes here then.
         self._body_arriving = False

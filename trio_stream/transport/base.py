@@ -9,7 +9,7 @@ import trio
 
 from ..codec import EncodedEvent
 
-__all__ = ["LARGE", "LOOKS", "ClientGone", "Headers", "ServerConnection", "Transport"]
+__all__ = ["LARGE", "LOOKS", "ClientGone", "Headers", "Progress", "ServerConnection", "Transport"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -24,6 +24,17 @@ LOOKS = 20
 
 class ClientGone(trio.BrokenResourceError):
     """A transport's own word that the client has left; no other error of a `send` says that."""
+
+
+class Progress:
+    """What of a transport each event touches, together in memory: `Follower` tells why."""
+
+    __slots__ = ("direct", "last_write", "stuck_since")
+
+    def __init__(self, now: float) -> None:
+        self.direct = False
+        self.last_write = now
+        self.stuck_since: float | None = None
 
 
 class Transport(Protocol):

@@ -67,7 +67,8 @@ class Sink(Protocol):
     def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None:
         """`sender` was given an event's frame, took so many bytes, and these were ``count`` events.
 
-        ``now`` is Trio's clock: one look at it serves many clients. ``taken`` is -1 when the client has gone; then this raises what `put_nowait` does.
+        ``now`` is Trio's clock: one look at it serves many clients. ``taken`` is -1 when the client
+        has gone; then this raises what `put_nowait` does.
         """
 
     def add_events(self, count: int, /) -> None:

@@ -34,7 +34,6 @@ class Http1Transport(KnownTransport):
         "_send_lock",
         "_sender",
         "_to_prove",
-        "direct",
     )
 
     def __init__(
@@ -54,7 +53,6 @@ class Http1Transport(KnownTransport):
         #: Of a chunk whose beginning the kernel has taken, the rest; nothing may go before it. As a
         #: view, because the chunk is mostly one for many clients.
         self._rest: tuple[bytes | memoryview, ...] = ()
-        self.direct = False
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
         proved = not connection.tls and self._http_version == "1.1"
         #: Chunks that are still to be seen to come out as they went in.

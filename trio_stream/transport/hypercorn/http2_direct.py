@@ -39,7 +39,6 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         "_rest",
         "_to_prove",
         "_waiting_since",
-        "direct",
     )
 
     def __init__(
@@ -61,7 +60,6 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         self._rest: bytes | memoryview = b""
         self._clock = trio.lowlevel.current_clock()
         self._to_prove = chunks_to_prove(connection, send)
-        self.direct = False
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:

@@ -1,0 +1,40 @@
+"""What an event touches that goes past the channel, straight to the connection."""
+
+from __future__ import annotations
+
+from ..transport.base import Transport
+from .channel import EventChannel
+
+__all__ = ["Express"]
+
+
+class Express:
+    """The part of a stream's state that each event touches, together in memory.
+
+    `broker.fanout.Follower` tells why.
+
+    Args:
+      channel: what waits.
+    """
+
+    __slots__ = ("channel", "express", "expressed", "retry_due", "transport", "written")
+
+    def __init__(self, channel: EventChannel) -> None:
+        self.channel = channel
+        self.transport: Transport | None = None
+        #: Whether an event may go past the channel: the transport is direct, the writer rests, and
+        #: nothing is queued.
+        self.express = False
+        #: Whether a new `retry` is to go with the next event.
+        self.retry_due = False
+        #: Events that went past the channel, and bytes that were written any way.
+        self.expressed = self.written = 0
+
+    def note_express(self, size: int, events: int) -> None:
+        """This has been written past the channel."""
+        transport = self.transport
+        assert transport is not None
+        self.written += size
+        self.expressed += events
+        if transport.stuck_since is not None:
+            self.channel.wake()  # for the writer to send the rest
