@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .checks import MAX_SECONDS
+from .client.tail import Options, run
+from .client.wiretap import is_local
 
 __all__ = ["main"]
 
@@ -30,12 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tail(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     options = vars(parser.parse_args(arguments))
-    try:
-        from .client.tail import Options, run
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] != "rich":
-            raise
-        parser.exit(1, 'trio-stream tail needs rich: pip install "trio-stream[cli]"\n')
+    options["names"] = frozenset(options["names"])
     content = options["content"]
     options["method"] = options["method"] or ("GET" if content is None else "POST")
     options["headers"] = dict(options["headers"])
@@ -69,10 +67,17 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
     )
     _add_request(tail.add_argument)
     _add_manner(tail.add_argument)
+    _add_view(tail.add_argument)
 
 
 def _add_request(add: Callable[..., object]) -> None:
-    add("url", metavar="URL", type=_url, help="where the stream is; http:// may be left out")
+    add(
+        "url",
+        metavar="URL",
+        type=_url,
+        help="where the stream is, user:password@ included; without a scheme it is https, "
+        "or http if the host is this machine",
+    )
     add(
         "-H",
         "--header",
@@ -98,8 +103,6 @@ def _add_request(add: Callable[..., object]) -> None:
 def _add_manner(add: Callable[..., object]) -> None:
     add("-i", "--last-event-id", metavar="ID", help="begin after the event with this id")
     add("-n", "--count", type=_count, metavar="N", help="end after this many events")
-    add("--json", action="store_true", help="one JSON object a line, for other programs")
-    add("--comments", action="store_true", help="show comments too")
     add(
         "--reconnect",
         action=argparse.BooleanOptionalAction,
@@ -129,8 +132,45 @@ def _add_manner(add: Callable[..., object]) -> None:
     )
 
 
+def _add_view(add: Callable[..., object]) -> None:
+    add(
+        "--event",
+        dest="names",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show events of this name alone; may be given many times",
+    )
+    add(
+        "--json",
+        dest="view",
+        action="store_const",
+        const="json",
+        default="screen",
+        help="one JSON object a line, with name, id and data, for other programs",
+    )
+    add(
+        "--ndjson",
+        dest="view",
+        action="store_const",
+        const="ndjson",
+        help="the data alone, one JSON value a line; what is no JSON as a string",
+    )
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="tell of each request and its answer, without what is secret in them",
+    )
+    add("--comments", action="store_true", help="show comments too")
+
+
 def _url(text: str) -> str:
-    return text if "://" in text else f"http://{text}"
+    if "://" in text:
+        return text
+    host = urlsplit(f"//{text}").netloc.rpartition("@")[2]
+    name = host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return f"http://{text}" if is_local(name) else f"https://{text}"
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -22,11 +24,13 @@ from tests.client.scripted import (
     events,
     no_content,
     over_tcp,
+    redirect,
     reset,
     status,
 )
-from trio_stream.__main__ import main
-from trio_stream.client.tail import visible
+from trio_stream.__main__ import _url, main
+from trio_stream.client.paper import visible
+from trio_stream.client.wiretap import Wiretap
 
 PROJECT = Path(__file__).parents[2]
 
@@ -405,16 +409,137 @@ async def test_an_environment_that_cannot_be_obeyed_is_told(
     assert done.stderr.count("\n") == 1
 
 
-async def test_without_rich_it_says_what_to_install() -> None:
-    script = "import sys; sys.modules['rich'] = None; import trio_stream.__main__ as m; m.main()"
-    done = await trio.run_process(
-        [sys.executable, "-c", script, "tail", "http://h/"],
-        cwd=PROJECT,
-        capture_stderr=True,
-        check=False,
+WITHOUT_RICH = "import sys; sys.modules['rich'] = None; import trio_stream.__main__ as m; m.main()"
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ((), 'tick 41 {"bid": 1.50, "ask": null}\nmessage\\x1b two\nlines\n'),
+        (
+            ("--json",),
+            '{"event":"tick","id":"41","data":"{\\"bid\\": 1.50, \\"ask\\": null}"}\n'
+            '{"event":"message\\u001b","id":"","data":"two\\nlines"}\n',
+        ),
+        (("--ndjson",), '{"bid":1.50,"ask":null}\n"two\\nlines"\n'),
+    ],
+    ids=["plain", "json", "ndjson"],
+)
+async def test_without_rich_it_is_plain(option: tuple[str, ...], shown: str) -> None:
+    body = (
+        b'event: tick\nid: 41\ndata: {"bid": 1.50, "ask": null}\n\n'
+        b"event: message\x1b\nid\ndata: two\ndata: lines\n\n"
     )
-    assert done.returncode == 1
-    assert done.stderr == b'trio-stream tail needs rich: pip install "trio-stream[cli]"\n'
+    command = [sys.executable, "-c", WITHOUT_RICH, "tail", "--no-reconnect", *option]
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await trio.run_process(
+            [*command, url], cwd=PROJECT, capture_stdout=True, capture_stderr=True
+        )
+    assert untimed(done.stdout.decode()).replace("message\\x1b\n", "message\\x1b ") == shown
+    assert untimed(done.stderr.decode()) == (f"● connected to {url} (N ms)\n■ closed, 2 events\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ('{"a": [1.50,\ndata:  2e400]}', '{"a":[1.50,2e400]}'),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("text", '"text"'),
+        ("[1, 2", '"[1, 2"'),
+        ("1 2", '"1 2"'),
+        ("NaN", '"NaN"'),
+        ("", '""'),
+    ],
+)
+async def test_ndjson_is_the_data_alone(tail: Tail, data: str, line: str) -> None:
+    body = f": comment\n\nevent: a\nid: 1\ndata: {data}\n\n".encode()
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await tail(url, "-n1", "--ndjson", "--comments")
+    assert done.stdout == f"{line}\n"
+
+
+async def test_events_of_some_names_alone(tail: Tail) -> None:
+    body = b"event: a\ndata: 1\n\ndata: 2\n\nevent: b\ndata: 3\n\nevent: a\ndata: 4\n\n"
+    async with over_tcp(ScriptedServer(events(body))) as url:
+        done = await tail(url, "-n2", "--ndjson", "--event", "a")
+        assert done.stdout == "1\n4\n"
+        done = await tail(url, "--no-reconnect", "--ndjson", "--event=b", "--event=message")
+        assert done.stdout == "2\n3\n"
+
+
+async def test_verbose_tells_of_requests_and_answers_and_of_no_secret(tail: Tail) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream", set_cookie="s=s3cret", x_a="b")
+        await exchange.send(b"data: 1\n\n")
+
+    async with over_tcp(ScriptedServer(redirect(307, "/there?key=s3cret"), script)) as url:
+        place = url.replace("http://", "http://user:s3cret@") + "/here?token=s3cret"
+        done = await tail(place, "-v", "-n1", "--ndjson", "-H", "X-Api-Key: s3cret", "-H", "X-A: b")
+    assert done.stdout == "1\n"
+    lines = done.stderr.splitlines()
+    for wanted in (
+        *(f"> GET {url}/here", "> x-a: b", "> x-api-key: ...", "> authorization: ..."),
+        *("< HTTP/1.1 307", "< location: /there", f"> GET {url}/there"),
+        *("< HTTP/1.1 200", "< set-cookie: ...", "< x-a: b"),
+    ):
+        assert wanted in lines
+    assert "s3cret" not in done.stderr
+    assert "▲" not in done.stderr  # nobody listens on the way to oneself
+
+
+async def test_a_user_and_a_password_are_sent(tail: Tail) -> None:
+    server = ScriptedServer(events(b"data: 1\n\n"))
+    async with over_tcp(server) as url:
+        host = url.removeprefix("http://")
+        await tail(f"http://ann:a%3Ab@{host}", "-n1")
+        await tail(f"ann:word@{host}", "-n1")
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == [f"Basic {b64encode(pair).decode()}" for pair in (b"ann:a:b", b"ann:word")]
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("example.org/a?b", "https://example.org/a?b"),
+        ("example.org:8000", "https://example.org:8000"),
+        ("u:p@example.org", "https://u:p@example.org"),
+        ("localhost.example.org", "https://localhost.example.org"),
+        ("127.0.0.1.example.org", "https://127.0.0.1.example.org"),
+        ("10.0.0.1", "https://10.0.0.1"),
+        ("[2001:db8::1]:80/a", "https://[2001:db8::1]:80/a"),
+        ("localhost@example.org", "https://localhost@example.org"),
+        ("http://example.org", "http://example.org"),
+        ("https://localhost", "https://localhost"),
+        ("localhost", "http://localhost"),
+        ("LOCALHOST:8000/a", "http://LOCALHOST:8000/a"),
+        ("app.localhost/a", "http://app.localhost/a"),
+        ("127.0.0.2:1/a?b=example.org", "http://127.0.0.2:1/a?b=example.org"),
+        ("u:p@[::1]:80/a", "http://u:p@[::1]:80/a"),
+        ("0.0.0.0:8000", "http://0.0.0.0:8000"),
+    ],
+)
+def test_a_url_without_a_scheme_is_https_unless_it_is_this_machine(url: str, asked: str) -> None:
+    assert _url(url) == asked
+
+
+async def test_what_goes_in_clear_is_told() -> None:
+    told: list[tuple[str, str]] = []
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200)),
+        cookies={"session": "s3cret"},
+    ) as client:
+        Wiretap(lambda *line: told.append(line), verbose=False).listen_to(client)
+        await client.get("http://localhost/?token=s3cret")
+        await client.get("https://example.org/?token=s3cret")
+        assert told == []
+        await client.get("http://example.org/?api_key=s3cret&q=1", auth=("u", "s3cret"))
+        await client.get("http://example.org/again")  # said once
+    [(sign, text)] = told
+    assert (sign, text) == (
+        "▲",
+        "goes to example.org in clear, for all between to read: "
+        "cookie, authorization, api_key= in the URL",
+    )
 
 
 async def test_version_and_help() -> None:
