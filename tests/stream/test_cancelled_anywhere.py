@@ -6,7 +6,9 @@ the stream's own tasks, of its producer's and of whoever holds it.
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,9 +16,10 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.hypercorn_here import PROTOCOLS, HypercornHere
 from trio_stream import Stream, StreamLimits, open_broker, open_streams, outcome_counts
 from trio_stream.testing.clock import run_threads_in_real_time
-from trio_stream.transport.asgi import Message
+from trio_stream.transport.asgi import Message, Receive, Scope, Send
 
 from .test_every_way_out import full, scope_of
 
@@ -45,6 +48,8 @@ class Trace:
         self.closed = 0
         self.ended: list[Any] = []
         self.holders = 0
+        self.feeders: list[Callable[[], Awaitable[None]]] = []
+        self.is_closed: list[Callable[[], bool]] = []
 
     # Kinds of sources. What has not begun to run holds nothing.
 
@@ -97,6 +102,61 @@ class Trace:
         await trio.sleep(1)
         return self.generator()
 
+    # What is open already, and gets what it gives from somebody outside.
+
+    def channel(self) -> trio.MemoryReceiveChannel[str]:
+        sending, receiving = trio.open_memory_channel[str](1)
+        self.is_closed.append(lambda: not sending.statistics().open_receive_channels)
+
+        async def feed() -> None:
+            try:
+                async with sending:
+                    for text in "abc":
+                        await sending.send(text)
+                        await trio.sleep(1)
+            except trio.BrokenResourceError:
+                pass
+
+        self.feeders.append(feed)
+        return receiving
+
+    def receive_stream(self) -> trio.abc.ReceiveStream:
+        sending, receiving = trio.testing.memory_stream_one_way_pair()
+        stream = Pipe(receiving)
+        self.is_closed.append(lambda: stream.closed)
+
+        async def feed() -> None:
+            try:
+                async with sending:
+                    for text in "abc":
+                        await sending.send_all(text.encode())
+                        await trio.sleep(1)
+            except trio.BrokenResourceError:
+                pass
+
+        self.feeders.append(feed)
+        return stream
+
+    def check(self) -> None:
+        """Assert that all has been closed."""
+        assert self.opened == self.closed
+        assert all(is_closed() for is_closed in self.is_closed)
+
+
+class Pipe(trio.abc.ReceiveStream):
+    """One that notes that it was closed, and waits as it is."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self.closed = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self._stream.aclose()
+
 
 class Body(httpx.AsyncByteStream):
     def __init__(self, trace: Trace) -> None:
@@ -125,6 +185,8 @@ SOURCES: dict[str, Callable[[Trace], Any]] = {
     "callback": lambda trace: trace.callback,
     "failing callback": lambda trace: trace.fails,
     "awaitable": lambda trace: trace.awaitable(),
+    "channel": lambda trace: trace.channel(),
+    "receive stream": lambda trace: trace.receive_stream(),
     "response": response,
 }
 every_source = pytest.mark.parametrize("source", SOURCES)
@@ -143,23 +205,65 @@ async def serve(stream: Stream) -> None:
     await stream(scope_of(), receive, send)
 
 
-async def head(stream: Stream) -> None:
-    await stream(scope_of(method="HEAD"), receive, send)
+async def cancel_call(stream: Stream, scope: trio.CancelScope) -> None:
+    with scope:
+        await serve(stream)
 
 
-async def enter(stream: Stream) -> None:
-    async with stream:
-        async for _ in stream.value:
-            await trio.lowlevel.checkpoint()
+async def cancel_head(stream: Stream, scope: trio.CancelScope) -> None:
+    with scope:
+        await stream(scope_of(method="HEAD"), receive, send)
 
 
-#: The ways to use a stream, and the options that they need.
+async def cancel_use(stream: Stream, scope: trio.CancelScope) -> None:
+    with scope:
+        async with stream:
+            async for _ in stream.value:
+                await trio.lowlevel.checkpoint()
+
+
+async def over_connection(
+    protocol: str, cancel: str, stream: Stream, scope: trio.CancelScope
+) -> None:
+    """Over a connection of Hypercorn's, written to directly, with the call or all of it cancelled.
+
+    The latter is what Hypercorn does when its `graceful_timeout` is over.
+    """
+
+    async def app(asgi_scope: Scope, receive: Receive, send: Send) -> None:
+        with scope if cancel == "call" else nullcontext():
+            await stream(asgi_scope, receive, send)
+
+    server = HypercornHere(app)
+    whole: list[bool] = []
+
+    async def read() -> None:
+        whole.append(await server.read_whole(protocol))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        with scope if cancel == "server" else nullcontext():
+            await server.run()
+    # What was cut off is never taken for the whole.
+    assert stream.outcome == "completed" or whole == [False]
+    assert whole == [True] or stream.outcome != "completed" or scope.cancelled_caught
+
+
+#: The ways to use a stream with a scope around it, and the options that they need.
 USES: dict[str, tuple[Any, Callable[[], dict[str, Any]]]] = {
-    "served": (serve, dict),
-    "limited": (serve, lambda: {"limits": StreamLimits(total=1)}),
-    "refused": (serve, lambda: {"limits": full()}),
-    "HEAD": (head, dict),
-    "entered": (enter, dict),
+    "served": (cancel_call, dict),
+    "limited": (cancel_call, lambda: {"limits": StreamLimits(total=1)}),
+    "refused": (cancel_call, lambda: {"limits": full()}),
+    "HEAD": (cancel_head, dict),
+    "entered": (cancel_use, dict),
+    **{
+        f"{protocol}, {cancel} cancelled": (
+            partial(over_connection, protocol, cancel),
+            lambda: {"farewell": "broken"},
+        )
+        for protocol in PROTOCOLS
+        for cancel in ("call", "server")
+    },
 }
 
 
@@ -171,7 +275,7 @@ async def hold(stream: Stream, trace: Trace) -> None:
                 await stream.send("held")
             except RuntimeError:  # it is not served yet
                 pass
-            await trio.sleep(0.1)
+            await trio.sleep(0.7)
     except (trio.ClosedResourceError, trio.BrokenResourceError):
         pass
     trace.holders += 1
@@ -195,19 +299,20 @@ async def use_and_cancel(use: str, source: str, n: int) -> bool:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hold, stream, trace)
             nursery.start_soon(hold, stream, trace)
-            with scope:
-                trio.lowlevel.add_instrument(counter)
-                try:
-                    await how(stream)
-                except KeyError:
-                    assert source == "failing callback"
-                finally:
-                    trio.lowlevel.remove_instrument(counter)
+            for feeder in trace.feeders:
+                nursery.start_soon(feeder)
+            trio.lowlevel.add_instrument(counter)
+            try:
+                await how(stream, scope)
+            except KeyError:
+                assert source == "failing callback"
+            finally:
+                trio.lowlevel.remove_instrument(counter)
             # The call is over, and so is everything that was the stream's.
             if trace.ended or stream.outcome is not None:
                 assert stream.outcome is not None
                 assert trace.ended == [stream]
-                assert trace.opened == trace.closed
+                trace.check()
                 assert open_streams() == ()
                 if use != "entered":
                     assert sum(outcome_counts().values()) == counted + 1
@@ -215,10 +320,13 @@ async def use_and_cancel(use: str, source: str, n: int) -> bool:
                     await serve(stream)
             else:  # cancelled before its first step: nobody has used it
                 assert scope.cancelled_caught
-                await serve(stream)
+                try:
+                    await serve(stream)
+                except KeyError:
+                    assert source == "failing callback"
     assert trace.holders == 2
     assert trace.ended == [stream]
-    assert trace.opened == trace.closed
+    trace.check()
     if "limits" in limited and use == "limited":
         assert limited["limits"].statistics().open == 0
     return scope.cancelled_caught
@@ -237,6 +345,23 @@ def test_cancelled_at_any_step_it_is_over(
     else:
         raise AssertionError
     assert 1 < n < MANY
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_over_a_connection_it_is_written_directly(
+    protocol: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = []
+
+    async def look(stream: Stream) -> None:
+        for n in range(3):
+            await stream.send(n)
+            await stream.wait(1)
+        assert stream._state.transport is not None
+        found.append(stream._state.transport.direct)
+
+    await over_connection(protocol, "server", Stream(look), trio.CancelScope())
+    assert found == [True]
 
 
 async def use_topic(n: int) -> bool:

@@ -90,6 +90,14 @@ class H2Client:
         so_far = len(response.body)
         await self._wait(lambda: len(response.body) > so_far, within)
 
+    async def until_over(self) -> None:
+        """Wait until all responses have ended, in order or not, or the server has hung up."""
+        while not self.closed and any(
+            not response.ended and response.reset is None for response in self.responses.values()
+        ):
+            self._changed = trio.Event()
+            await self._changed.wait()
+
     async def until_goaway(self, *, within: float = 30) -> None:
         await self._wait(lambda: self.goaway, within)
 
