@@ -27,7 +27,6 @@ class StreamSink:
     """Where an automatic source puts its values: encodes them, and shares the processor."""
 
     __slots__ = (
-        "_channel",
         "_may_be_plain",
         "_offer",
         "_slice_end",
@@ -38,7 +37,6 @@ class StreamSink:
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
-        self._channel = state.channel
         self._offer = state.channel.offer
         options = state.options
         self._may_be_plain = options.ids is None and options.format.has_fields
@@ -89,7 +87,7 @@ class StreamSink:
         self._slice_end = perf_counter() + _SLICE
 
     async def _wait_for_room(self, chunk: bytes | str) -> None:
-        await self._channel.wait_for_room(chunk)
+        await self._state.channel.wait_for_room(chunk)
         self._slice_end = perf_counter() + _SLICE
 
     def put_nowait(self, event: EncodedEvent) -> bool:
@@ -119,7 +117,7 @@ class StreamSink:
         state.note_express(len(event.data), count)
 
     def add_events(self, count: int) -> None:
-        self._channel.note_sent(count)
+        self._state.channel.note_sent(count)
 
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
         state = self._state

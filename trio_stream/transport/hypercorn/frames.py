@@ -101,8 +101,7 @@ class FrameWriter:
     def write_chunk(self, stream: H2Stream, chunk: bytes | memoryview) -> bool:
         """Write what the chunk holds as one frame; False when there is no `room` for that.
 
-        What a publish costs for each of the connection's streams: `room` and `write` in one call,
-        which saves a fifth of it.
+        What a publish costs for each of the connection's streams, so the two are one call here.
         """
         data = self._data if chunk is self._chunk else self.data_in(chunk)
         size, h2 = len(data), self._h2
