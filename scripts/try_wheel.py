@@ -7,7 +7,9 @@ What developers install besides (`test`, `bench`, `docs`) comes with their own c
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from email.parser import HeaderParser
+from itertools import product
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -58,14 +60,11 @@ def main(wheel: Path) -> int:
     extras = {"", *metadata.get_all("Provides-Extra", [])} - DEVELOPERS
     if unknown := extras - USES.keys():
         sys.exit(f"what are these extras for? {unknown}")
-    failed = passed = 0
-    for python in pythons():
-        for extra in sorted(extras):
-            with TemporaryDirectory() as folder:
-                ok = attempt(python, f"{wheel}[{extra}]" if extra else str(wheel), extra, folder)
-            passed, failed = passed + ok, failed + (not ok)
-    print(f"{passed} passed, {failed} failed")
-    return failed
+    chosen = list(product(pythons(), sorted(extras)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = list(pool.map(lambda each: attempt(wheel, *each), chosen))
+    print(f"{done.count(True)} passed, {done.count(False)} failed")
+    return done.count(False)
 
 
 def pythons() -> list[str]:
@@ -89,10 +88,19 @@ def version_of(python: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
 
 
-def attempt(python: str, requirement: str, extra: str, folder: str) -> bool:
-    """Whether the requirement installs into an empty environment, and works there."""
-    environment = Path(folder, "environment")
-    empty = Path(folder, "empty")
+def attempt(wheel: Path, python: str, extra: str) -> bool:
+    """Whether the wheel installs into an empty environment, and works there."""
+    requirement = f"{wheel}[{extra}]" if extra else str(wheel)
+    with TemporaryDirectory() as folder:
+        said = failure(Path(folder), python, requirement, USES[extra])
+    what = f"Python {version_of(python)}, {f'with {extra}' if extra else 'bare'}"
+    print(f"{what}: {'works' if said is None else f'FAILED: {said}'}", flush=True)
+    return said is None
+
+
+def failure(folder: Path, python: str, requirement: str, use: str) -> str | None:
+    """What went wrong, in an environment and an empty folder inside this one."""
+    environment, empty = folder / "environment", folder / "empty"
     empty.mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     pip = [sys.executable, "-m", "pip", "--python", str(environment)]
@@ -100,15 +108,13 @@ def attempt(python: str, requirement: str, extra: str, folder: str) -> bool:
     steps = [
         [python, "-m", "venv", "--without-pip", str(environment)],
         [*pip, "install", "--quiet", "--disable-pip-version-check", "--no-compile", requirement],
-        [str(bin / "python"), "-W", "error", "-c", TRIAL + USES[extra], str(bin / "trio-stream")],
+        [str(bin / "python"), "-W", "error", "-c", TRIAL + use, str(bin / "trio-stream")],
     ]
     for step in steps:
         done = subprocess.run(step, cwd=empty, env=clean, capture_output=True, text=True)
         if done.returncode:
-            print(f"{version_of(python)} [{extra}] failed: {done.stdout}{done.stderr}")
-            return False
-    print(f"{version_of(python)} [{extra}] ok", flush=True)
-    return True
+            return done.stdout + done.stderr
+    return None
 
 
 if __name__ == "__main__":
