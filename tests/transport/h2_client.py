@@ -110,10 +110,15 @@ class H2Client:
 
     async def read(self) -> None:
         """Take what comes until the server hangs up; run by `speak_h2`."""
+        buffer = bytearray()
         try:
             while data := await self.stream.receive_some():
-                for event in self.connection.receive_data(data):
-                    self._note(event)
+                buffer += data
+                # One at a time: h2 looks at the largest frame that it allows once in a call.
+                while len(buffer) >= (size := 9 + int.from_bytes(buffer[:3], "big")):
+                    for event in self.connection.receive_data(buffer[:size]):
+                        self._note(event)
+                    del buffer[:size]
                 await self.flush()
                 self._changed.set()
         except trio.BrokenResourceError:

@@ -216,6 +216,20 @@ async def test_a_stream_that_its_client_has_reset_has_no_room() -> None:
         assert pair.server.frames.room(other) > 0
 
 
+async def test_a_stream_that_is_reset_before_its_frame_is_out_takes_none_of_the_others() -> None:
+    async with connected() as pair:
+        streams = await pair.open(3)
+        pair.peer.connection.reset_stream(streams[1].stream_id)
+        async with pair.server.send_lock:  # so that the frames are still here when the reset comes
+            for stream in streams:
+                pair.server.frames.write(stream, b"one ")
+            pair.server.connection.receive_data(pair.peer.connection.data_to_send())
+        for stream in (streams[0], streams[2]):
+            pair.server.frames.write(stream, b"two")
+            await pair.peer.until(stream.stream_id, 7)
+            assert pair.peer.bodies[stream.stream_id] == b"one two"
+
+
 async def test_the_task_ends_with_the_last_stream() -> None:
     async with connected() as pair:
         [stream] = await pair.open()

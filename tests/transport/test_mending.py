@@ -118,6 +118,41 @@ async def test_what_is_meant_for_an_http2_stream_that_has_ended_is_dropped() -> 
             await looked.wait()
 
 
+async def test_a_request_that_is_cancelled_while_another_task_writes_ends_alone() -> None:
+    """Before its head is out; what the streams beside it say is sent all the same."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/beside":
+            await Stream(beat)(scope, receive, send)
+            return
+        lock = scope["extensions"]["trio_stream.connection"].server.send_lock
+        async with lock, trio.open_nursery() as nursery:
+            nursery.start_soon(Stream(["a"]), scope, receive, send)
+            while not lock.statistics().tasks_waiting:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    async with (
+        serving(app, bind="127.0.0.1:0") as binds,
+        speak_h2(
+            await trio.open_tcp_stream("127.0.0.1", int(binds[0].rpartition(":")[2]))
+        ) as client,
+    ):
+        beside = await client.request("/beside")
+        await client.until_more(beside)
+        for _ in range(3):
+            response = await client.until_ended(await client.request("/cancelled"))
+            assert response.headers[b":status"] == b"200"
+            assert not response.ended  # but reset
+            await client.until_more(beside)
+
+
+async def beat(stream: Stream) -> None:
+    while True:
+        await stream.send("beat")
+        await stream.wait(0.01)
+
+
 async def test_a_response_that_breaks_off_lets_hypercorns_reader_go_on_and_end() -> None:
     """Whatever it waits for: woken, it finds no more requests, and then that all is over."""
     states = []

@@ -2,14 +2,12 @@
 
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import Awaitable
+from typing import NamedTuple
 
 import pytest
 import trio
 
-from tests.serving.test_serve import serving
 from tests.support.certificates import Certificate
 from tests.support.raw import send_request
 from trio_stream import Stream
@@ -17,10 +15,9 @@ from trio_stream.transport.asgi import Message, Receive, Scope, Send
 
 from .h2_client import speak_h2
 from .support import body_of, events_of
+from .wires import App, connect, every_wire, listening
 
 pytestmark = pytest.mark.timeout(60)
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: More than all buffers on the way have room for.
 MUCH = 2**25
@@ -34,40 +31,6 @@ class Seen(NamedTuple):
     status: int
     body: bytes
     whole: bool
-
-
-@asynccontextmanager
-async def listening(
-    app: App, *, wire: str, certificate: Certificate, **settings: Any
-) -> AsyncIterator[int]:
-    """A server of this app, by TLS where the wire's name says so; gives its port."""
-
-    async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            for step in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{step}.complete"})
-        else:
-            await app(scope, receive, send)
-
-    if "tls" in wire:
-        settings["certfile"] = str(certificate.certfile)
-        settings["keyfile"] = str(certificate.keyfile)
-    async with serving(with_lifespan, bind="127.0.0.1:0", **settings) as binds:
-        yield int(binds[0].rpartition(":")[2])
-
-
-async def connect(port: int, *, wire: str, certificate: Certificate) -> trio.abc.Stream:
-    stream: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", port)
-    if "tls" in wire:
-        alpn = ["h2"] if wire.startswith("2") else []
-        stream = trio.SSLStream(
-            stream,
-            certificate.client_context(*alpn),
-            server_hostname="localhost",
-            https_compatible=True,
-        )
-    return stream
 
 
 async def ask(
@@ -104,9 +67,6 @@ async def ask_http2(stream: trio.abc.Stream, method: str, until: trio.Event | No
             await until.wait()
         response = await client.until_ended(stream_id)
         return Seen(int(response.headers.get(b":status", 0)), response.body, response.ended)
-
-
-every_wire = pytest.mark.parametrize("wire", ["1.1", "1.1 tls", "1.0", "1.0 tls", "2", "2 tls"])
 
 
 # Ways to leave a body unfinished.

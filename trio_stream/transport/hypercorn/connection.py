@@ -151,7 +151,10 @@ class HypercornConnection:
         if self.http.state is not ASGIHTTPState.REQUEST:
             return True
         # It may have been cancelled while it waited for its turn to write.
-        return not self.is_http2 and self.protocol.connection.our_state not in _NOTHING_SENT
+        if self.is_http2:
+            stream = self.protocol.connection.streams.get(self.http.stream_id)
+            return stream is not None and bool(stream.state_machine.headers_sent)
+        return self.protocol.connection.our_state not in _NOTHING_SENT
 
     @property
     def has_ended(self) -> bool:

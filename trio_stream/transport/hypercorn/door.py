@@ -56,8 +56,11 @@ def _whole(connection: HypercornConnection) -> Iterator[None]:
     """Around what Hypercorn writes from this task: it goes out whole, or the connection is closed.
 
     Cancelled while it waits for its turn to write, Hypercorn has given up the bytes that it was to
-    write, of other streams too, and what is written later would not fit.
+    write, and what is written later would not fit. Over HTTP/2 h2 has them still: see `mending.py`.
     """
+    if connection.is_http2:
+        yield
+        return
     with trio.CancelScope(shield=not connection.server.send_lock.locked()):
         try:
             yield

@@ -1,13 +1,21 @@
-"""Two defects of Hypercorn 0.18 by which one connection can end the worker.
+"""Three defects of Hypercorn 0.18 by which one client can do harm to others, or to itself.
 
-What such a connection's task raises goes through the nursery of all connections. It is mended for a
-connection that has carried a stream: nothing of Hypercorn is changed for others.
+By two of them a connection can end the worker: what its task raises goes through the nursery of all
+connections. By the third one request can end those beside it. They are mended for a connection that
+has carried a stream: nothing of Hypercorn is changed for others.
 """
 
 from __future__ import annotations
 
 from types import MethodType
 from typing import TYPE_CHECKING, Any
+
+import trio
+
+try:
+    from hypercorn.events import Closed
+except ImportError:  # then no connection is found that could be mended
+    pass
 
 if TYPE_CHECKING:
     from .connection import HypercornConnection
@@ -17,9 +25,11 @@ __all__ = ["mend"]
 
 def mend(connection: HypercornConnection) -> None:
     """Let nothing that this connection's client does end the whole worker."""
+    protocol, server = connection.protocol, connection.server  # type: Any, Any
     if connection.is_http2:
-        _take_late_frames(connection.protocol)
-    server: Any = connection.server
+        _take_late_frames(protocol)
+        if protocol._flush.__func__ is type(protocol)._flush:
+            protocol._flush = _Flush(protocol, server).in_turn
     if server._close.__func__ is type(server)._close:
         server._close = MethodType(_close_in_turn, server)
 
@@ -35,6 +45,49 @@ async def _close_in_turn(server: Any) -> None:
         await type(server)._close(server)
     finally:
         server.send_lock.release()
+
+
+class _Flush:
+    """In place of `H2Protocol._flush`, which takes the bytes first and waits for its turn then.
+
+    Cancelled while it waits, as when its client resets the stream, it would lose them, and with
+    them what other streams of the connection have said.
+    """
+
+    __slots__ = ("_protocol", "_server")
+
+    def __init__(self, protocol: Any, server: Any) -> None:
+        self._protocol = protocol
+        self._server = server
+
+    async def in_turn(self) -> None:
+        """Send what h2 has to say; cancelled, leave that to another task of the connection."""
+        lock: trio.Lock = self._server.send_lock
+        try:
+            lock.acquire_nowait()  # `async with` would be a checkpoint, also for nothing
+        except trio.WouldBlock:
+            try:
+                await lock.acquire()
+            except trio.Cancelled:
+                self._protocol.task_group.spawn(self._later)
+                raise
+        try:
+            await self._send()
+        finally:
+            lock.release()
+
+    async def _later(self) -> None:
+        async with self._server.send_lock:
+            await self._send()
+
+    async def _send(self) -> None:
+        data = self._protocol.connection.data_to_send()
+        if data:
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._server.stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._server.protocol.handle(Closed())
 
 
 class _Ended:

@@ -100,7 +100,9 @@ class Wire:
                     if self._inner_lock is not None:
                         await locks.enter_async_context(self._inner_lock)
                     await self.outlet.send_all(b"")
-        except trio.ClosedResourceError as error:
+        except ClientGone:
+            raise
+        except (trio.ClosedResourceError, trio.BrokenResourceError) as error:  # `SSLStream`'s own
             raise ClientGone("the connection was closed") from error
 
 
