@@ -44,7 +44,8 @@ assert trio_stream.__file__.startswith(sys.prefix)
 #: What each extra is for, in one line.
 USES = {
     "": "",
-    "asyncio": "import trio_asyncio",
+    # trio-asyncio does not know Python 3.14.
+    "asyncio": "import sys\nif sys.version_info < (3, 14): import trio_asyncio",
     "brotli": "import brotli",
     "cli": "import rich",
     "examples": "from trio_stream.frameworks.starlette import StreamResponse",

@@ -21,6 +21,7 @@ PUBLIC = [
     "trio_stream.broker.sqlite",
     "trio_stream.frameworks.quart_trio",
     "trio_stream.frameworks.starlette",
+    "trio_stream.frameworks.trio_asyncio",
     "trio_stream.testing",
 ]
 

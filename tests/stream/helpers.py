@@ -39,6 +39,18 @@ async def read_failure(stream: Stream) -> None:
         await client.read()
 
 
+async def read_to_the_break(
+    stream: Stream, expected: list[str], then: trio.Event | None = None
+) -> None:
+    """Read a response that breaks off behind this data; raises what the stream failed with."""
+    async with connect(stream) as client:
+        assert [(await client.receive_event()).data for _ in expected] == expected
+        if then is not None:
+            then.set()
+        await client.read()
+        assert client.ended != "complete"
+
+
 class Generator:
     """An async generator of numbers that notes how it was closed.
 

@@ -9,6 +9,7 @@ import trio
 
 from ..codec import ServerSentEvent
 from .ends import failure_in
+from .needs_asyncio import advise
 from .outcome import Outcome
 from .sending import encode
 from .sink import StreamSink
@@ -56,6 +57,7 @@ async def produce(state: StreamState) -> None:
 
 
 def _fail(state: StreamState, failure: BaseException) -> None:
+    advise(failure)
     error_event = state.options.ends.error_event
     # What was sent before goes out as a 200, whether or not the writer has had its turn.
     begun = state.headers_out or state.channel.queued_events
