@@ -58,7 +58,7 @@ STAGES = {
 }
 
 # An adapter may import its framework: only who uses the one imports the other.
-FRAMEWORKS = {"quart", "quart_trio", "starlette", "trio_asyncio"}
+FRAMEWORKS = {"pydantic", "quart", "quart_trio", "starlette", "trio_asyncio"}
 
 
 @dataclass(frozen=True)

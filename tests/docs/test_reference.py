@@ -19,6 +19,7 @@ PUBLIC = [
     "trio_stream",
     "trio_stream.broker.redis",
     "trio_stream.broker.sqlite",
+    "trio_stream.frameworks.fastapi",
     "trio_stream.frameworks.quart_trio",
     "trio_stream.frameworks.starlette",
     "trio_stream.frameworks.trio_asyncio",

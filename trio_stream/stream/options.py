@@ -25,7 +25,7 @@ from .farewell import Ends, ErrorEnd, ErrorEvent, EventName, Farewell, FarewellE
 from .limits import StreamLimits
 from .source.contract import UpstreamOptions
 
-__all__ = ["Headers", "StreamKeywords", "StreamKind", "StreamOptions"]
+__all__ = ["Headers", "StreamKeywords", "StreamKind", "StreamOptions", "check_status"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -160,7 +160,7 @@ class StreamOptions:
             ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event),
             limits=limits,
             on_end=on_end,
-            status=_check_status(status),
+            status=check_status(status),
             headers=_all_headers(wire, chosen),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             upstream=_upstream_options(wire, read_as, max_event_bytes, relay_retry),
@@ -238,7 +238,8 @@ def _check_times(
     check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
 
 
-def _check_status(status: int) -> int:
+def check_status(status: int) -> int:
+    """Refuse what is no status, or one whose response has no body."""
     if isinstance(status, bool) or not isinstance(status, int):
         raise TypeError(f"status must be an int, not {shown(status)}")
     if not 200 <= status <= 599 or status in _WITHOUT_BODY:

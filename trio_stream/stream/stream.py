@@ -14,6 +14,7 @@ from ..codec import check_retry
 from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
+from .returned import Returned
 from .sending import check_name_or_function, encode, send_at_once
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
@@ -28,7 +29,7 @@ __all__ = ["Stream"]
 
 
 @final
-class Stream(NoSource):
+class Stream(NoSource, Returned):
     """A stream of events to one client, with a nursery and a bounded channel of its own.
 
     A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
