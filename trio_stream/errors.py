@@ -94,7 +94,7 @@ class IncompleteStreamError(RemoteProtocolError):
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        self.url = shown_url(url)
+        self.url: str = shown_url(url)
         super().__init__(f"{self.url} {reason}")
         self.reason = reason
 
@@ -118,7 +118,7 @@ class ContentTypeError(RemoteProtocolError):
         body: str = "",
         hint: str = "an event stream is 'text/event-stream'",
     ) -> None:
-        self.url = shown_url(url)
+        self.url: str = shown_url(url)
         what = f"answered with {content_type[:80]!r}" if content_type else "named no content type"
         super().__init__(f"{self.url} {what}; {hint}")
         self.content_type = content_type
@@ -138,7 +138,7 @@ class RedirectError(RemoteProtocolError):
     """
 
     def __init__(self, urls: Sequence[str], reason: str) -> None:
-        self.urls = tuple(map(shown_url, urls))
+        self.urls: tuple[str, ...] = tuple(map(shown_url, urls))
         # A circle of many addresses is told by its first round.
         shown = [*self.urls[:5], "..."] if len(urls) > 6 else self.urls
         super().__init__(f"{reason}: {' -> '.join(shown)}")
@@ -161,7 +161,7 @@ class UpstreamStatusError(TrioStreamError):
     def __init__(
         self, url: str, status: int, retry_after: str | None = None, body: str = ""
     ) -> None:
-        self.url = shown_url(url)
+        self.url: str = shown_url(url)
         super().__init__(f"{self.url} answered {status}")
         self.status = status
         self.retry_after = retry_after
@@ -189,7 +189,7 @@ class GapError(TrioStreamError):
     def __init__(self, topics: Sequence[str], after: str | None, next: str | None) -> None:
         place = "an unknown id" if after is None else f"id {after}"
         super().__init__(f"the history of {', '.join(topics)} does not reach back to {place}")
-        self.topics = tuple(topics)
+        self.topics: tuple[str, ...] = tuple(topics)
         self.after = after
         self.next = next
 
@@ -264,7 +264,7 @@ class ConnectionLostError(TrioStreamError):
 
     def __init__(self, url: str, failures: int, reason: str) -> None:
         times = "" if failures == 1 else f" after {failures} failures in a row"
-        self.url = shown_url(url)
+        self.url: str = shown_url(url)
         super().__init__(f"no connection to {self.url}{times}: {reason}")
         self.failures = failures
         self.reason = reason

@@ -14,7 +14,7 @@ __all__ = ["log_excerpt", "shown_text", "shown_url"]
 
 #: Where the beginnings of what others sent are logged, for whoever asks for it by setting the
 #: logger's own level: what holds for all loggers, or for all of ours, does not turn it on.
-excerpts = logging.getLogger("trio_stream.excerpts")
+excerpts: logging.Logger = logging.getLogger("trio_stream.excerpts")
 excerpts.setLevel(logging.CRITICAL)
 
 #: The longest URL that is shown in full.

@@ -177,8 +177,8 @@ class PackedRecords(Sequence[Record]):
     def __init__(
         self, data: bytes, last: int, count: int, unpack: Callable[[], Sequence[Record]]
     ) -> None:
-        self.data = data
-        self.last = last
+        self.data: bytes = data
+        self.last: int = last
         self._count = count
         self._unpack = unpack
         self._records: Sequence[Record] | None = None

@@ -13,7 +13,7 @@ from .urls import shown_url
 __all__ = ["ENGINE_OPTIONS", "open_engine"]
 
 #: The engines' own options, here because an engine is imported only when it is used.
-ENGINE_OPTIONS = {
+ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {
     "memory": (),
     "sqlite": ("synchronous", "max_topics"),
     "redis": ("outage", "prefix", "live_events", "live_bytes", "max_topics"),

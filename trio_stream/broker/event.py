@@ -23,8 +23,8 @@ class TopicEvent:
     __slots__ = ("_decoded", "encoded", "topic")
 
     def __init__(self, topic: str, encoded: EncodedEvent) -> None:
-        self.topic = topic
-        self.encoded = encoded
+        self.topic: str = topic
+        self.encoded: EncodedEvent = encoded
         self._decoded: ServerSentEvent | None = None
 
     @property

@@ -69,9 +69,9 @@ class Follower(ABC):
     __slots__ = ("seen", "selection", "sink")
 
     def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
-        self.seen = seen
-        self.selection = selection
-        self.sink = sink
+        self.seen: float = seen
+        self.selection: Selection = selection
+        self.sink: Taker = sink
 
     @abstractmethod
     def fall_behind(self, cursor: int) -> None:
@@ -99,7 +99,7 @@ class FanOut:
         self._publishers = trio.lowlevel.ParkingLot()
         self._closed = False
         self._turn = _TURN
-        self.delivered = 0
+        self.delivered: int = 0
 
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""

@@ -49,10 +49,10 @@ class LocalFeed:
         self._engine = engine
         self._retention = retention
         self._max_bytes = max_bytes
-        self.fanout = FanOut()
+        self.fanout: FanOut = FanOut()
         self._large = LargeEvents(max_bytes // 2)
         self.log: MemoryLog
-        self.closed = False
+        self.closed: bool = False
         #: The newest id that a publisher of this process was given; it may be fed later.
         self.acknowledged = 0
         #: Weak, as an iterator need not be closed: who drops it has left.

@@ -86,9 +86,9 @@ class MemoryLog:
     def __init__(
         self, base: int, retention: Retention, max_bytes: int, clock: Callable[[], float]
     ) -> None:
-        self.head = base
-        self.bytes = 0
-        self.events = 0
+        self.head: int = base
+        self.bytes: int = 0
+        self.events: int = 0
         self._retention = retention
         self._max_bytes = max_bytes
         self._clock = clock if retention.age is not None else lambda: 0.0  # nobody would look
@@ -97,7 +97,7 @@ class MemoryLog:
         self._order: deque[_Topic] = deque()
         self._forgotten: OrderedDict[str, int] = OrderedDict()
         #: Of topics that it knows nothing about, everything up to here may be gone.
-        self.base = base
+        self.base: int = base
 
     def __len__(self) -> int:
         return len(self._topics)

@@ -20,7 +20,7 @@ from .topics import Selection
 
 __all__ = ["MemoryEngine", "first_id"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 def first_id() -> int:

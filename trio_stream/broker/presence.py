@@ -30,7 +30,7 @@ from .topics import Selection, check_name
 
 __all__ = ["Presence", "presence_topic"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 _Key = tuple[str, str]
 
@@ -253,8 +253,8 @@ class Visit:
     def __init__(self, presence: Presence, selection: Selection, name: str) -> None:
         self._presence = presence
         self._selection = selection
-        self.name = name
-        self.begun = False
+        self.name: str = name
+        self.begun: bool = False
 
     async def begin(self) -> None:
         self.begun = True

@@ -20,7 +20,7 @@ class Publisher:
     def __init__(self, engine: Engine, feed: LocalFeed) -> None:
         self._engine = engine
         self._feed = feed
-        self.published = 0
+        self.published: int = 0
 
     async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""

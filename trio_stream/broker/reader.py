@@ -41,7 +41,8 @@ class LogReader:
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
         #: for whatever there is.
         self._told: Mapping[str, int] | None = None
-        self.conflated = self.gaps = 0
+        self.conflated: int = 0
+        self.gaps: int = 0
 
     def start(self, after: Cursor) -> int:
         """The cursor to begin with."""

@@ -21,7 +21,7 @@ from ..codec import EncodedEvent
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
-from .fanout import NOWHERE, Follower
+from .fanout import NOWHERE, Follower, Taker
 from .feed import LocalFeed
 from .notices import Notice, gap_event, shaped
 from .reader import Cursor, LogReader
@@ -100,6 +100,9 @@ class Subscription(Follower):
         "_used",
         "_visit",
     )
+
+    seen: float
+    sink: Taker
 
     def __init__(
         self,

@@ -101,11 +101,13 @@ class Selection:
 
     def __init__(self, filters: Iterable[str]) -> None:
         #: Names and patterns as they were given, each once.
-        self.filters = tuple(dict.fromkeys(check_name(name, "a topic") for name in filters))
+        self.filters: tuple[str, ...] = tuple(
+            dict.fromkeys(check_name(name, "a topic") for name in filters)
+        )
         if not self.filters:
             raise ValueError("a subscription needs at least one topic or pattern")
-        self.names = tuple(name for name in self.filters if not is_pattern(name))
-        self.patterns = tuple(name for name in self.filters if is_pattern(name))
+        self.names: tuple[str, ...] = tuple(name for name in self.filters if not is_pattern(name))
+        self.patterns: tuple[str, ...] = tuple(name for name in self.filters if is_pattern(name))
         self._matches = compile_patterns(self.patterns)
 
     def __contains__(self, topic: object) -> bool:

@@ -16,7 +16,7 @@ from .reconnect import ReconnectPolicy, read_retry_after
 
 __all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "describe"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class Attempts:
         self._began_at = -inf
         self._delay: float | None = None
         #: How many events the current one has brought.
-        self.events = 0
+        self.events: int = 0
         #: When the next may begin, by Trio's clock.
-        self.next_at = -inf
+        self.next_at: float = -inf
 
     def begin(self, url: str) -> None:
         self._number += 1

@@ -21,8 +21,8 @@ class Connection:
     """
 
     def __init__(self, response: httpx.Response, idle_timeout: float) -> None:
-        self.url = str(response.url)
-        self.had_bytes = False
+        self.url: str = str(response.url)
+        self.had_bytes: bool = False
         #: What the body is read as.
         self.kind: Kind = "sse"
         self._response = response

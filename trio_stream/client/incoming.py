@@ -34,7 +34,7 @@ class Incoming:
         last_event_id: str | None,
         on_comment: Callable[[str], None] | None,
     ) -> None:
-        self.decoder = EventStreamDecoder(
+        self.decoder: EventStreamDecoder = EventStreamDecoder(
             max_event_bytes=max_event_bytes,
             max_line_bytes=max_line_bytes,
             last_event_id=last_event_id,
@@ -42,7 +42,7 @@ class Incoming:
         )
         self.events: deque[ServerSentEvent] = deque()
         self.last_event: ServerSentEvent | None = None
-        self.dropped = DroppedInput()
+        self.dropped: DroppedInput = DroppedInput()
         self._max_bytes = max_event_bytes if max_line_bytes is None else max_line_bytes
         self._reading: Reading | None = None
         self._report: DropReport | None = None

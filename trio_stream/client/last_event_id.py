@@ -9,7 +9,7 @@ from ..checks import check_text
 
 __all__ = ["check_last_event_id", "to_header"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Bytes. A header line of more than 8 KiB is refused by most servers.
 MAX_BYTES = 8000

@@ -19,8 +19,10 @@ class OneReceiver:
         self._scope: trio.CancelScope | None = None
         self._gone: trio.Event | None = None
 
-    #: Raises what says so where there is no Trio run, before anything is waited for.
-    check = staticmethod(check_on_trio)
+    @staticmethod
+    def check() -> None:
+        """Raise what says so where there is no Trio run, before anything is waited for."""
+        check_on_trio()
 
     @staticmethod
     async def checkpoint() -> None:

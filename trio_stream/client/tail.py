@@ -109,7 +109,7 @@ class Notes:
     def __init__(self) -> None:
         self._paper = open_paper(sys.stderr)
         #: Whether the last attempt had opened a stream.
-        self.opened = False
+        self.opened: bool = False
 
     def request(self, sign: str, text: str) -> None:
         self._note(sign, text, "yellow" if sign == "▲" else "dim")

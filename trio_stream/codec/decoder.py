@@ -106,7 +106,7 @@ class EventStreamDecoder:
         self._behind = b""
         # Whether any of these says that bytes cannot simply be added to the unfinished line.
         self._careful = False
-        self.drops = DropCounter()
+        self.drops: DropCounter = DropCounter()
 
     @property
     def dropped(self) -> DroppedInput:

@@ -46,9 +46,11 @@ class DropCounter:
     """
 
     def __init__(self) -> None:
-        self.unknown_fields = self.stray_lines = 0
-        self.ends_astray = self.in_block = False
-        self.first_stray = ""
+        self.unknown_fields: int = 0
+        self.stray_lines: int = 0
+        self.ends_astray: bool = False
+        self.in_block: bool = False
+        self.first_stray: str = ""
         self._events_before = -1
 
     @property

@@ -84,7 +84,7 @@ class _Pieces:
         self._seen = 0
         self._skips = False
         self._error: EventTooLargeError | None = None
-        self.has_more = False
+        self.has_more: bool = False
 
     def feed(self, data: bytes) -> list[str]:
         self.has_more = False
@@ -142,7 +142,7 @@ class LineReading(_Pieces):
     """Each line a text, blank ones left out; the last needs no line end."""
 
     _what = "line"
-    unfinished = False
+    unfinished: bool = False
 
     def _find_end(self) -> int:
         end = self._buffer.find(b"\n", self._seen)

@@ -55,7 +55,7 @@ class StreamResponse(Response):
         self.headers.clear()
         self.headers.extend(own)
         self.stream = stream
-        self.timeout = None
+        self.timeout: Any = None
         self._own = frozenset(own)
 
     def added_headers(self) -> list[tuple[bytes, bytes]]:

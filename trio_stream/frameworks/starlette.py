@@ -50,10 +50,10 @@ class StreamResponse(Response):
         check_callable("background", background, "is awaited", or_none=True)
         # Without Starlette's own constructor, which would render a body and its length.
         self.stream = stream
-        self.status_code = stream.status if status_code == 200 else check_status(status_code)
+        self.status_code: int = stream.status if status_code == 200 else check_status(status_code)
         self.background = background
         self.body = b""
-        self.raw_headers = []
+        self.raw_headers: list[tuple[bytes, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = {self.stream.status: self.status_code}

@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from ..checks import check_callable
 from ..transport.hypercorn import listen_in_worker
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamApp", "stream_app"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 Callback = Callable[[Stream], Any]
 Lifespan = Callable[["StreamApp"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
@@ -44,7 +44,9 @@ class StreamApp:
             )
         what = "takes the app and returns an async context manager"
         check_callable("lifespan", lifespan, what, or_none=True)
-        self._kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)
+        kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)
+        # `Stream` takes one as well as a source, and its type says nothing of that to users.
+        self._kind = cast("Callback", kind)
         self._lifespan = lifespan
         self.__doc__ = callback.__doc__
         Stream(self._kind)  # what is wrong with event or retry is said now, not at each request

@@ -61,9 +61,9 @@ class EventChannel:
         #: What a send after the end raises; made anew for every raise, so that tracebacks
         #: of different tasks are not chained onto one object.
         self.closed_with: Callable[[], Exception] = trio.ClosedResourceError
-        self.queued_bytes = 0
+        self.queued_bytes: int = 0
         #: Whether somebody waited to send when the last events were taken: more will come.
-        self.was_full = False
+        self.was_full: bool = False
         self._taken = 0
         self._peak = 0
 

@@ -10,7 +10,7 @@ import trio
 
 __all__ = ["StreamBroken", "StreamClosed", "call_on_end", "failure_in", "log_failure"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 class StreamClosed(trio.ClosedResourceError):

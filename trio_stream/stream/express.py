@@ -20,15 +20,16 @@ class Express:
     __slots__ = ("channel", "express", "expressed", "retry_due", "transport", "written")
 
     def __init__(self, channel: EventChannel) -> None:
-        self.channel = channel
+        self.channel: EventChannel = channel
         self.transport: Transport | None = None
         #: Whether an event may go past the channel: the transport is direct, the writer rests, and
         #: nothing is queued.
-        self.express = False
+        self.express: bool = False
         #: Whether a new `retry` is to go with the next event.
-        self.retry_due = False
+        self.retry_due: bool = False
         #: Events that went past the channel, and bytes that were written any way.
-        self.expressed = self.written = 0
+        self.expressed: int = 0
+        self.written: int = 0
 
     def note_express(self, size: int, events: int) -> None:
         """This has been written past the channel."""

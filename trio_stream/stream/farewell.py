@@ -30,7 +30,7 @@ __all__ = [
     "is_proper",
 ]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 Farewell = Literal["auto", "proper", "broken"]
 FarewellEvent = ServerSentEvent | Callable[[Any], ServerSentEvent | None]

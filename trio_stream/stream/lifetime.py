@@ -37,7 +37,7 @@ class Lifetime:
     __slots__ = ("_done", "_helpers", "state")
 
     def __init__(self, state: StreamState) -> None:
-        self.state = state
+        self.state: StreamState = state
         self._helpers: trio.Nursery | None = None
         self._done: trio.Event | None = None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["produce"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 async def produce(state: StreamState) -> None:

@@ -19,7 +19,7 @@ import trio
 __all__ = ["Registry", "Watched", "current_registry"]
 
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 class Watched(Protocol):

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..codec import DroppedInput, EncodedEvent, ServerSentEvent
 from .sending import encode, event_name, flush_now, send_at_once, write_express
+from .source.contract import UpstreamOptions
 from .state import StreamState
 
 __all__ = ["StreamSink"]
@@ -41,8 +42,8 @@ class StreamSink:
         options = state.options
         self._may_be_plain = options.ids is None and options.format.has_fields
         self._slice_end = 0.0
-        self.format = state.options.format.name
-        self.upstream = options.upstream
+        self.format: str = state.options.format.name
+        self.upstream: UpstreamOptions = options.upstream
 
     def ready(self, content_type: str | None = None) -> None:
         self._state.content_type = content_type

@@ -14,7 +14,7 @@ from typing import Any, Literal, final
 
 import trio
 
-from ..codec import MAX_RETRY, DroppedInput, encode_retry
+from ..codec import MAX_RETRY, DroppedInput, Format, encode_retry
 from ..transport.base import LOOKS, ServerConnection, Transport
 from .channel import EventChannel
 from .ends import StreamBroken, StreamClosed, failure_in
@@ -86,14 +86,17 @@ class StreamState(Express):
         "writing",
     )
 
+    express: bool
+    retry_due: bool
+
     def __init__(self, source: Any, options: StreamOptions, handle: Callable[[], Any]) -> None:
         super().__init__(EventChannel(options.buffer, options.buffer_bytes))
-        self.handle = handle
+        self.handle: Callable[[], Any] = handle
 
         # What is configured: the options for good; event and retry may change at any time, and a
         # new retry is due with the next event.
-        self.options = options
-        self.format = options.format
+        self.options: StreamOptions = options
+        self.format: Format = options.format
         self.event: EventName | None = None
         self.retry: int | Literal[False] | None = None
 
@@ -101,35 +104,40 @@ class StreamState(Express):
         called = is_callback(source)
         self.callback: Callable[..., Any] | None = source if called else None
         self.source: Source | None = None if called or source is None else open_source(source)
-        self.tasks = StreamTasks()
+        self.tasks: StreamTasks = StreamTasks()
 
-        self.dropped = DroppedInput()  # by the decoder of an upstream
+        self.dropped: DroppedInput = DroppedInput()  # by the decoder of an upstream
 
         # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
         # `writing` is the running writer's; `primed` says that the first bytes have been made,
         # `no_content` makes a 204 of headers not yet out, and `answered` says that the response
         # itself has told of the failure.
-        self.used = False
+        self.used: bool = False
         self.entered: Any = None
         self.watched: Watched | None = None
         self.scope: Any = None
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
         self.headers_held: trio.Event | None = None
-        self.headers_out = self.primed = False
-        self.no_content = self.answered = False
+        self.headers_out: bool = False
+        self.primed: bool = False
+        self.no_content: bool = False
+        self.answered: bool = False
         self.content_type: str | None = None  # the source's own, for `format="bytes"`
 
         # How it ends, and when, on Trio's clock. `drained_at`: when the producer's time after the
         # server's shutdown is over.
         self.outcome: Outcome | None = None
         self.failure: BaseException | None = None
-        self.failure_told = False
-        self.delivered = False
+        self.failure_told: bool = False
+        self.delivered: bool = False
         self.draining: trio.Event | None = None
-        self.opened_at = self.deadline = self.drained_at = self.ended_at = inf
+        self.opened_at: float = inf
+        self.deadline: float = inf
+        self.drained_at: float = inf
+        self.ended_at: float = inf
         self.clock: trio.abc.Clock | None = None
-        self.stall_limit = options.stall_timeout
+        self.stall_limit: float = options.stall_timeout
 
     # How it begins.
 

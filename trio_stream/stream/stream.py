@@ -20,6 +20,7 @@ from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
+from .streamable import Streamable
 from .value import Entered, StreamValue
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Stream(NoSource, Returned):
 
     def __init__(
         self,
-        source: Any = None,
+        source: Callable[[Stream], Any] | Streamable | None = None,
         *,
         event: EventName | None = None,
         retry: int | Literal[False] | None = None,

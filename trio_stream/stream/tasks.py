@@ -22,7 +22,7 @@ class StreamTasks:
     def __init__(self) -> None:
         self.nursery: trio.Nursery | None = None
         #: Whether the log has named those that do not let themselves be cancelled.
-        self.named = False
+        self.named: bool = False
         self._queued: list[Task] | None = None
         self._had_one = False
         self._added: trio.Event | None = None

@@ -20,7 +20,7 @@ from .state import SHIELDED, StreamState
 
 __all__ = ["check", "expire", "expiry", "next_check"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds after which the wall clock is asked anew: it may have been set.
 _CLOCK_SET = 60.0

@@ -77,7 +77,7 @@ class Entered:
         self._state = state
         self._nursery_manager: Any = trio.open_nursery()
         self._helpers: trio.Nursery | None = None
-        self.value = StreamValue(state)
+        self.value: StreamValue = StreamValue(state)
 
     async def __aenter__(self) -> None:
         state = self._state

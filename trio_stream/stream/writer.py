@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_response"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 async def write_response(state: StreamState, transport: Transport) -> bool:

@@ -25,7 +25,7 @@ __all__ = [
     "pieces",
 ]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -70,6 +70,8 @@ class AsgiTransport(Progress):
         "_send",
         "_server_raises",
     )
+
+    last_write: float
 
     sees_progress = False
 

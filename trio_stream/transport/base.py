@@ -32,8 +32,8 @@ class Progress:
     __slots__ = ("direct", "last_write", "stuck_since")
 
     def __init__(self, now: float) -> None:
-        self.direct = False
-        self.last_write = now
+        self.direct: bool = False
+        self.last_write: float = now
         self.stuck_since: float | None = None
 
 

@@ -118,13 +118,13 @@ class MemoryConnection:
     ) -> None:
         self.scope = scope
         #: Set once there is a response to look at, be it the server's own 500.
-        self.responding = trio.Event()
-        self.status = 0
+        self.responding: trio.Event = trio.Event()
+        self.status: int = 0
         self.headers: list[tuple[bytes, bytes]] = []
         #: How the server ended the response, or None while it has not.
         self.ended: Literal["complete", "broken"] | None = None
         #: Set when the application's call has ended, and what it raised.
-        self.returned = trio.Event()
+        self.returned: trio.Event = trio.Event()
         self.failure: BaseException | None = None
         self._body = body
         self._shield_sends = shield_sends

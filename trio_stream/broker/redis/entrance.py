@@ -18,7 +18,7 @@ from .wire import RefusedError, Wire
 
 __all__ = ["Entrance"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds before what was refused is tried again.
 _PAUSE = 1.0
@@ -57,7 +57,7 @@ class Entrance:
         self._entered = entered
         self._opened = False
         self._refused = trio.Event()
-        self.known = 0
+        self.known: int = 0
 
     async def greet(self, wire: Wire, *, live: bool) -> str:
         """The first thing on every connection; returns the run of Redis.

@@ -14,11 +14,11 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         # What is between braces is what a cluster looks at.
         self._prefix = prefix = "{" + prefix + "}"
-        self.log = f"{prefix}:log"
-        self.live = f"{prefix}:live"
-        self.heads = f"{prefix}:heads"
-        self.cuts = f"{prefix}:cuts"
-        self.members = f"{prefix}:members"
+        self.log: str = f"{prefix}:log"
+        self.live: str = f"{prefix}:live"
+        self.heads: str = f"{prefix}:heads"
+        self.cuts: str = f"{prefix}:cuts"
+        self.members: str = f"{prefix}:members"
 
     def topic(self, name: str) -> str:
         """The stream of a topic."""

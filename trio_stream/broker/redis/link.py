@@ -18,7 +18,7 @@ from .wire import PATIENCE, RefusedError, UnreachableError, Wire
 
 __all__ = ["Link"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds before the second attempt to connect, doubled up to the third number.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
@@ -53,8 +53,8 @@ class Link:
         self._troubles = troubles
         self._wire: Wire | None = None
         self._up = trio.Event()
-        self.redis_run = ""
-        self.connects = 0
+        self.redis_run: str = ""
+        self.connects: int = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep it up, until cancelled. Raises what the first attempt fails with."""

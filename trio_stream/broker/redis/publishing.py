@@ -108,7 +108,7 @@ class Publishing:
         self._closed = False
         self._token = keys.token(uuid.uuid4().hex)
         self._number = 0
-        self.batches = 0
+        self.batches: int = 0
 
     @property
     def waiting(self) -> int:

@@ -9,7 +9,7 @@ import trio
 
 __all__ = ["WRITING", "Troubles"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: What does not work when Redis answers, and takes nothing.
 WRITING = "writing"

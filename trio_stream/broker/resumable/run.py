@@ -24,7 +24,7 @@ from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of, tr
 
 __all__ = ["Producer", "ResumableRun"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 Producer = Callable[["ResumableRun"], Any]
 
@@ -47,18 +47,18 @@ class ResumableRun:
         self._feed = feed
         self._publisher = publisher
         self.key = key
-        self.topic = topic_of(key)
+        self.topic: str = topic_of(key)
         #: Who holds its lease while it is run. Whoever finds that he does not may declare it dead,
         #: and then not even what is on its way is stored any more.
-        self.owner = uuid.uuid4().hex
+        self.owner: str = uuid.uuid4().hex
         #: For one who finds that its lease has lapsed, and takes it again, or learns that it may
         #: not.
         self._asking = trio.Lock()
         self._start: int | None = None
-        self.scope = trio.CancelScope()
-        self.ended = trio.Event()
+        self.scope: trio.CancelScope = trio.CancelScope()
+        self.ended: trio.Event = trio.Event()
         #: When somebody was last seen watching.
-        self.watched_at = 0.0
+        self.watched_at: float = 0.0
         self._reason: Ending | None = None
         #: Whether others have taken it for dead, and have said so.
         self._buried = False

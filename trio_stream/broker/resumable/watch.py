@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Resumable"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds until one looks again whether a run that has a lease has said anything, and how often.
 _AGAIN, _LOOKS = 0.05, 20

@@ -17,6 +17,8 @@ ResultT = TypeVar("ResultT")
 
 RaiseCancel = Callable[[], NoReturn]
 
+Dismiss = Callable[["Publisher", RaiseCancel], trio.lowlevel.Abort]
+
 _by_topic = attrgetter("topic")
 
 
@@ -32,10 +34,10 @@ class Batch:
 
     __slots__ = ("dismiss", "events", "publishers")
 
-    def __init__(self, dismiss: Callable[[Publisher, RaiseCancel], trio.lowlevel.Abort]) -> None:
+    def __init__(self, dismiss: Dismiss) -> None:
         self.publishers: dict[trio.lowlevel.Task, Publisher] | None = {}
-        self.events = 0
-        self.dismiss = dismiss
+        self.events: int = 0
+        self.dismiss: Dismiss = dismiss
 
     def close(self) -> list[Publisher]:
         """Who is in it. Each topic's are together, as the store puts a topic's events into one row.
@@ -66,10 +68,10 @@ class Publisher(outcome.Outcome[range]):
 
     def __init__(self, task: trio.lowlevel.Task, entries: Sequence[Entry], batch: Batch) -> None:
         self.task: trio.lowlevel.Task | None = task
-        self.entries = entries
-        self.topic = entries[0].topic
-        self.batch = batch
-        self.first = 0
+        self.entries: Sequence[Entry] = entries
+        self.topic: str = entries[0].topic
+        self.batch: Batch = batch
+        self.first: int = 0
 
     def abort(self, raise_cancel: RaiseCancel) -> trio.lowlevel.Abort:
         """It was cancelled."""

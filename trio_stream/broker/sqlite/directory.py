@@ -84,7 +84,7 @@ class Directory:
             "FROM topics ORDER BY newest"
         )
         self._by_name = OrderedDict((row[1], TopicRow(*row)) for row in rows)
-        self.by_number = {row.number: row for row in self._by_name.values()}
+        self.by_number: dict[int, TopicRow] = {row.number: row for row in self._by_name.values()}
         #: Those of which something is gone.
         self._trimmed = {row.number: row for row in self._by_name.values() if row.trimmed}
 

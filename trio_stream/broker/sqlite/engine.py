@@ -42,7 +42,7 @@ _PATIENCE = 0.1
 #: few that of a thousand publishers half are at work while the others wait, and not all or none.
 _TRANSACTION = 512
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 @final
@@ -84,7 +84,7 @@ class SqliteEngine(LocalLeases):
         super().__init__()
         check_choice("synchronous", synchronous, ("full", "normal", "off"))
         check_count("max_topics", max_topics)
-        self.path = unquote(url.removeprefix("sqlite:///"))
+        self.path: str = unquote(url.removeprefix("sqlite:///"))
         if not url.startswith("sqlite:///") or not self.path or "?" in url:
             raise ValueError(
                 f"an SQLite URL is sqlite:///path/to/file, not {shown_url(url)!r}; options are "

@@ -31,7 +31,7 @@ from .place import Place
 
 __all__ = ["SqliteStore", "Synchronous"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 Synchronous = Literal["full", "normal", "off"]
 
@@ -108,7 +108,7 @@ class SqliteStore:
             try:
                 self._claim(synchronous)
                 self._directory: Directory | None = Directory(self._db, max_topics)
-                self.place = Place(path)
+                self.place: Place = Place(path)
             except BaseException:
                 self._db.close()
                 raise
@@ -133,6 +133,7 @@ class SqliteStore:
         if not tables:
             self._create()
         # The newest event there is stands for itself; `last` is for those that were deleted.
+        self.last: int
         self.last, clean = db.execute(
             "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), clean FROM log"
         ).fetchone()

@@ -19,7 +19,7 @@ from .worker import Worker
 
 __all__ = ["Watch"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds between two looks.
 _LOOK = 1.0

@@ -22,7 +22,7 @@ from .contract import CLOSE_TIMEOUT, Sink
 
 __all__ = ["BlockingSource", "current_blocking_limiter", "thread_wait"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Values that may wait between the thread and the stream; the thread waits when they do.
 _HANDOVER = 256

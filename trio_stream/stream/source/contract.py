@@ -20,7 +20,7 @@ from ...codec.readings import ReadAs
 
 __all__ = ["CLOSE_TIMEOUT", "NoSource", "Sink", "Source", "UpstreamOptions", "close_within"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds that a source gets to close itself once its stream has ended. Long enough for a database
 #: or an upstream to answer, short enough for a server that is shutting down.

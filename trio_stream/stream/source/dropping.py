@@ -10,7 +10,7 @@ from ...privacy import log_excerpt, shown_url
 
 __all__ = ["DropReport", "incomplete"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 class DropReport:

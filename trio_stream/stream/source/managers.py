@@ -13,7 +13,7 @@ from .contract import CLOSE_TIMEOUT, Sink, Source
 
 __all__ = ["ManagerSource"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 class ManagerSource:

@@ -32,7 +32,7 @@ from .relay import Place, as_json, put_text
 
 __all__ = ["UpstreamSource", "is_response"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 def is_response(source: object) -> bool:

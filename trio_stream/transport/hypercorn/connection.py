@@ -134,16 +134,16 @@ class HypercornConnection:
         *,
         tls: bool,
     ) -> None:
-        self.http = http
-        self.protocol = protocol
-        self.server = server
-        self.socket = sock
-        self.tls = tls
+        self.http: HTTPStream = http
+        self.protocol: Any = protocol
+        self.server: TCPServer = server
+        self.socket: trio.socket.SocketType = sock
+        self.tls: bool = tls
         #: What `StreamMiddleware` is to see come out, and whether it has: see `proof.py`.
         self.proof: Any = None
         #: Whether a stream answers this request, and whether it was left unfinished.
-        self.streams = False
-        self.cut = False
+        self.streams: bool = False
+        self.cut: bool = False
 
     @property
     def has_begun(self) -> bool:

@@ -36,6 +36,9 @@ class Http1Transport(KnownTransport):
         "_to_prove",
     )
 
+    direct: bool
+    last_write: float
+
     def __init__(
         self,
         scope: Scope,

@@ -25,6 +25,8 @@ class TlsTransport(OutletTransport, Http1Transport):
 
     __slots__ = ("_outlet", "_waiting_since", "_wire")
 
+    last_write: float
+
     def __init__(
         self,
         scope: Scope,

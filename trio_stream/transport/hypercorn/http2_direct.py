@@ -41,6 +41,9 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         "_waiting_since",
     )
 
+    direct: bool
+    last_write: float
+
     def __init__(
         self,
         scope: Scope,

@@ -41,6 +41,8 @@ class KnownTransport(AsgiTransport):
         "_silence",
     )
 
+    stuck_since: float | None
+
     sees_progress = True
 
     def __init__(

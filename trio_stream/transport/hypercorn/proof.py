@@ -37,8 +37,8 @@ class Proof:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._expected: bytes | None = None
-        self.seen = False
-        self.touched = False
+        self.seen: bool = False
+        self.touched: bool = False
         #: The code of the outermost wrapper's `send`.
         self.outermost: CodeType | None = None
 

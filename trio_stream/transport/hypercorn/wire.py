@@ -35,7 +35,7 @@ class Wire:
     def __init__(self, server: TCPServer, outlet: Outlet, tls: Any) -> None:
         self._server: Final = server
         #: Hypercorn's own: nobody writes while it is held but who holds it.
-        self.send_lock: Final = server.send_lock
+        self.send_lock: Final[trio.Lock] = server.send_lock
         self.outlet: Final = outlet
         self._inner_lock: Final[trio.StrictFIFOLock | None] = tls and tls._inner_send_lock
         self._encrypt: Final = tls and tls._ssl_object.write
