@@ -13,6 +13,8 @@ from .http1 import Http1Transport
 from .http1_tls import TlsTransport
 from .http2 import Http2Transport
 from .http2_direct import DirectHttp2Transport
+from .http3 import Http3Transport, warn_of_http3
+from .http3_connection import Http3Connection, find_http3
 from .mending import mend
 from .middleware import CONNECTION, StreamMiddleware
 from .serve import serve
@@ -36,14 +38,21 @@ def choose_transport(
 ) -> tuple[AsgiTransport, HypercornConnection | None]:
     """The best transport for a request, and Hypercorn's connection where it was found."""
     listen_in_worker()
-    connection = find_connection(send) or scope.get("extensions", {}).get(CONNECTION)
-    if not isinstance(connection, HypercornConnection):
+    connection = (
+        find_connection(send) or find_http3(send) or scope.get("extensions", {}).get(CONNECTION)
+    )
+    is_known = isinstance(connection, HypercornConnection)
+    if scope.get("http_version") == "3":
+        warn_of_http3(is_known=is_known)
+    if not is_known:
         return AsgiTransport(scope, receive, send, stall_timeout), None
     mend(connection)
     return _transport(connection)(scope, receive, send, connection, stall_timeout), connection
 
 
 def _transport(connection: HypercornConnection) -> Callable[..., AsgiTransport]:
+    if isinstance(connection, Http3Connection):
+        return Http3Transport
     wire = find_wire(connection.server) if connection.tls or connection.is_http2 else None
     if not connection.is_http2:
         return Http1Transport if wire is None else partial(TlsTransport, wire=wire)

@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 __all__ = [
     "KERNEL_MARGIN",
     "HypercornConnection",
+    "bound_to",
     "find_connection",
+    "find_http_stream",
+    "has",
 ]
 
 #: Seconds of a stuck client's silence that the kernel is asked to bear on top of the stream's own
@@ -72,11 +75,11 @@ def find_connection(send: Send) -> HypercornConnection | None:
     ``send`` is `HTTPStream.app_send`; its ``send`` is `stream_send` of the protocol, whose ``send``
     is `TCPServer.protocol_send`.
     """
-    if not _is_known:
+    http: Any = find_http_stream(send)
+    if http is None:
         return None
-    http = _bound_to(send, "app_send", HTTPStream)
-    protocol = _bound_to(getattr(http, "send", None), "stream_send", H11Protocol, H2Protocol)
-    server = _bound_to(getattr(protocol, "send", None), "protocol_send", TCPServer)
+    protocol = bound_to(getattr(http, "send", None), "stream_send", H11Protocol, H2Protocol)
+    server = bound_to(getattr(protocol, "send", None), "protocol_send", TCPServer)
     if server is None or not _has_what_we_use(http, protocol, server):
         return None
     stream = server.stream
@@ -87,7 +90,16 @@ def find_connection(send: Send) -> HypercornConnection | None:
     return HypercornConnection(http, protocol, server, transport.socket, tls=tls)
 
 
-def _bound_to(method: Any, name: str, *kinds: type) -> Any:
+def find_http_stream(send: Send) -> HTTPStream | None:
+    """Hypercorn's own stream, of whatever protocol, whose `app_send` this is."""
+    if not _is_known:
+        return None
+    http = bound_to(send, "app_send", HTTPStream)
+    known = has(http, stream_id=int, scope=dict, closed=bool, state=ASGIHTTPState)
+    return http if known else None
+
+
+def bound_to(method: Any, name: str, *kinds: type) -> Any:
     """The object whose method this is, if it is of one of these very types and not wrapped."""
     owner = getattr(method, "__self__", None)
     code = getattr(method, "__code__", None)
@@ -98,25 +110,25 @@ def _bound_to(method: Any, name: str, *kinds: type) -> Any:
 
 def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
     if not (
-        _has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
-        and _has(server, _close=MethodType)
-        and _has(protocol, task_group=TaskGroup)
-        and _has(http, stream_id=int, scope=dict, closed=bool, state=ASGIHTTPState)
+        has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
+        and has(server, _close=MethodType)
+        and has(protocol, task_group=TaskGroup)
     ):
         return False
     if type(protocol) is H11Protocol:
-        return _has(protocol, connection=h11.Connection, can_read=EventWrapper) and _has(
+        return has(protocol, connection=h11.Connection, can_read=EventWrapper) and has(
             protocol.can_read, _event=trio.Event
         )
     methods = {"_flush": MethodType, "_window_updated": MethodType}
     return (
-        _has(protocol, connection=H2Connection, closed=bool, streams=dict, **methods)
-        and _has(protocol, stream_buffers=dict)
+        has(protocol, connection=H2Connection, closed=bool, streams=dict, **methods)
+        and has(protocol, stream_buffers=dict)
         and type(protocol.stream_buffers.get(http.stream_id)) is StreamBuffer
     )
 
 
-def _has(owner: object, **attributes: type) -> bool:
+def has(owner: object, **attributes: type) -> bool:
+    """Whether it has these attributes, of these types."""
     return all(isinstance(getattr(owner, name, None), kind) for name, kind in attributes.items())
 
 
@@ -165,6 +177,9 @@ class HypercornConnection:
         """All of the response is out, but Hypercorn was cancelled before it could go on."""
         closed = StreamClosed(stream_id=self.http.stream_id)
         self.protocol.task_group.spawn(self.protocol.stream_send, closed)
+
+    def release(self) -> None:
+        """The response is over, on this side."""
 
     @property
     def is_http2(self) -> bool:

@@ -17,6 +17,7 @@ from h2.stream import StreamState
 
 from ..asgi import body_message
 from .breaking import break_off, buffer_of
+from .http3_connection import Http3Connection
 
 if TYPE_CHECKING:
     from ..asgi import Message, Send
@@ -27,7 +28,9 @@ __all__ = ["pass_on", "request_is_open"]
 
 async def pass_on(connection: HypercornConnection, send: Send, message: Message) -> None:
     """Give Hypercorn's ``send`` a message of the response to this connection's request."""
-    if message["type"] == "http.response.start":
+    if isinstance(connection, Http3Connection):
+        await connection.pass_on(send, message)
+    elif message["type"] == "http.response.start":
         with _whole(connection):
             await send(message)
     elif not connection.streams or message.get("more_body", False):

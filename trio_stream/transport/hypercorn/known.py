@@ -118,12 +118,15 @@ class KnownTransport(AsgiTransport):
         if self._finished or connection.has_ended:
             return
         if connection.http.closed:  # the client has left: what is kept for it is let go of
-            break_off(connection)
+            self._break_off()
         elif self._begun or connection.has_begun:
             connection.cut = True
             if connection.has_begun:  # else it is still on its way there
-                break_off(connection)
+                self._break_off()
         # Else Hypercorn, or what is around the stream, answers with an error.
+
+    def _break_off(self) -> None:
+        break_off(self._connection)
 
 
 class OutletTransport(KnownTransport):

@@ -1,12 +1,13 @@
-"""Three defects of Hypercorn 0.18 by which one client can do harm to others, or to itself.
+"""Defects of Hypercorn 0.18 by which one client can do harm to others, or to itself.
 
-By two of them a connection can end the worker: what its task raises goes through the nursery of all
-connections. By the third one request can end those beside it. They are mended for a connection that
-has carried a stream: nothing of Hypercorn is changed for others.
+By most of them a connection can end the worker: what its task raises goes through the nursery of
+all connections. By another one request can end those beside it. They are mended for a connection
+that has carried a stream: nothing of Hypercorn is changed for others.
 """
 
 from __future__ import annotations
 
+import logging
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,22 @@ try:
 except ImportError:  # then no connection is found that could be mended
     pass
 
+from .http3_connection import INTERNAL_ERROR, Http3Connection
+
 if TYPE_CHECKING:
     from .connection import HypercornConnection
 
 __all__ = ["mend"]
 
+log = logging.getLogger("trio_stream")
+
 
 def mend(connection: HypercornConnection) -> None:
     """Let nothing that this connection's client does end the whole worker."""
+    if isinstance(connection, Http3Connection):
+        connection.watch()
+        _survive(connection.protocol)
+        return
     protocol, server = connection.protocol, connection.server  # type: Any, Any
     if connection.is_http2:
         _take_late_frames(protocol)
@@ -105,6 +114,21 @@ class _Streams(dict[int, Any]):
 
 
 def _take_late_frames(protocol: Any) -> None:
-    """Let an HTTP/2 connection's ended streams do no harm from now on."""
+    """Let an HTTP/2 or HTTP/3 connection's ended streams do no harm from now on."""
     if type(protocol.streams) is dict:
         protocol.streams = _Streams(protocol.streams)
+
+
+def _survive(protocol: Any) -> None:
+    """Let whatever an HTTP/3 connection's client says be the end of that connection alone."""
+    if protocol.handle.__func__ is type(protocol).handle:
+        protocol.handle = MethodType(_handle_or_close, protocol)
+        _take_late_frames(protocol)
+
+
+async def _handle_or_close(protocol: Any, event: object) -> None:
+    try:
+        await type(protocol).handle(protocol, event)
+    except Exception as error:  # Hypercorn's own, whatever it is: the worker would end of it
+        log.error("an HTTP/3 connection was closed, as Hypercorn failed in it", exc_info=error)
+        protocol.connection._quic.close(error_code=INTERNAL_ERROR)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...checks import check_callable, check_flag
 from .connection import find_connection
 from .door import pass_on
+from .http3_connection import find_http3
 from .mending import mend
 from .proof import Proof
 from .signals import listen_in_worker
@@ -46,7 +47,7 @@ class StreamMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, _listening(send))
             return
-        connection = find_connection(send) if scope["type"] == "http" else None
+        connection = find_connection(send) or find_http3(send) if scope["type"] == "http" else None
         if connection is None:
             await self._app(scope, receive, send)
             return
@@ -59,7 +60,10 @@ class StreamMiddleware:
             await pass_on(connection, send, message)
 
         proof.outermost = watched_send.__code__
-        await self._app(scope, receive, watched_send)
+        try:
+            await self._app(scope, receive, watched_send)
+        finally:
+            connection.release()
 
 
 def _listening(send: Send) -> Send:
