@@ -139,6 +139,7 @@ STREAM: dict[str, Kind | None] = {
     "on_end": FUNCTION.or_none(),
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
     "headers": HEADERS.or_none(),
+    "tell_id": choice("header", "event").or_none(),
     "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
     "max_event_bytes": COUNT,
     "relay_retry": FLAG,
@@ -162,6 +163,8 @@ PUBLISHED: dict[str, Kind | None] = {
     "topic": TOPIC.but("$mine"),
     "event": LINE.or_none(),
     "key": Kind(["x", ""], [*TEXT.bad, "$x", "x" * 1025]),
+    "keep": FLAG,
+    "but": NAME.or_none(),
 }
 ADDRESS = Kind(["127.0.0.1:0", ["127.0.0.1:0"], None], [True, 5, b"x", [5], {"a"}, Odd()])
 
@@ -249,6 +252,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "history_bytes": COUNT,
         "memory_bytes": COUNT_OR_ZERO,
         "presence_grace": SECONDS_OR_ZERO,
+        "once_for": SECONDS,
     },
     "SqliteEngine": {
         "url": Kind(["sqlite:///x.db"], ["", "sqlite:x", "sqlite://", "sqlite:///:memory:"]),
@@ -265,7 +269,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "live_bytes": COUNT,
         "max_topics": COUNT,
     },
-    "Broker.publish": {**PUBLISHED, "data": DATA},
+    "Broker.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
+    "Broker.find_once": {"topic": TOPIC, "once": NAME},
     "Broker.publish_many": {**PUBLISHED, "values": Kind([["x"]], [None, True, 5, "x", b"x", {}])},
     "Broker.subscribe": {
         "topics": NAME.but("$mine"),
@@ -315,7 +320,7 @@ MADE |= {"Subscription", "TopicEvent"}
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
-    *("Subscription.run", "Subscription.fall_behind"),
+    *("Subscription.run", "Subscription.fall_behind", "Subscription.pass_by"),
 }
 
 
@@ -498,6 +503,9 @@ USES: dict[str, Use] = {
         lambda broker, topic="x", values=("x",), **options: broker.publish_many(
             topic, values, **options
         )
+    ),
+    "Broker.find_once": with_broker(
+        lambda broker, **options: broker.find_once(**{"topic": "x", "once": "x", **options})
     ),
     "Broker.subscribe": with_broker(
         lambda broker, topics="x", **options: broker.subscribe(topics, **options)

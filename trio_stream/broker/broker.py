@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast, final
 
 import trio
 
 from ..checks import check_flag, check_kind, check_seconds
 from ..codec import EncodedEvent, as_event, encode_sse
-from .contract import Engine, Entry, Member
+from .contract import Engine, Entry, FullEngine, Member, Once, missing_from
 from .feed import LocalFeed
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
@@ -41,15 +41,26 @@ class Broker:
         publisher: Publisher,
         presence: Presence,
         runs: Runs,
+        once_for: float,
     ) -> None:
         self.engine = engine
+        self._missing = missing_from(engine)
+        self._once_for = once_for
         self._feed = feed
         self._publisher = publisher
         self._presence = presence
         self._runs = runs
 
     async def publish(
-        self, topic: str, data: Any, *, event: str | None = None, key: str = ""
+        self,
+        topic: str,
+        data: Any,
+        *,
+        event: str | None = None,
+        key: str = "",
+        once: str | None = None,
+        keep: bool = True,
+        but: str | None = None,
     ) -> str:
         """Append one event to a topic; returns its id.
 
@@ -64,13 +75,26 @@ class Broker:
           event: the event's name.
           key: of what this is the latest value, for subscribers with ``overflow="latest"``.
             Without, of the topic as a whole.
+          once: any text of up to 1024 bytes, such as an order's number. For ``once_for`` seconds
+            (see `open_broker`) the same one in the same topic appends nothing, whoever publishes
+            it, and gives the first one's id again: publish once more what was cancelled or failed.
+          keep: False hands the event to those who are at the head of the topic now, and to nobody
+            else: it is in no history, has no id, and leaves no gap. Returns ``""``. A client that
+            has no room for it, or is cut off, does not get it; an iterator has room for 256.
+          but: the id of a stream that does not get it, its sender's mostly: `Stream.id`.
 
         Raises:
           TypeError, ValueError: the topic or the event cannot be what they are; nothing is stored.
           trio.ClosedResourceError: the broker is closed; nothing is stored.
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
-        entry = Entry(_check(topic, key), _body(data, event), key)
+        name, body = _check(topic, key), _body(data, event)
+        if once is None and but is None and keep is True:
+            entry = Entry(name, body, key)
+        else:
+            entry = self._special(Entry(name, body, key), once, keep, but)
+            if not keep:
+                return await self._pass_on([entry])
         # As `Publisher.publish`, whose coroutine would be one more to wake up through: 0.4 of 8 us.
         self._feed.check_open()
         id = (await self.engine.append((entry,)))[0]
@@ -79,12 +103,19 @@ class Broker:
         return str(id)
 
     async def publish_many(
-        self, topic: str, values: Iterable[Any], *, event: str | None = None, key: str = ""
+        self,
+        topic: str,
+        values: Iterable[Any],
+        *,
+        event: str | None = None,
+        key: str = "",
+        keep: bool = True,
+        but: str | None = None,
     ) -> list[str]:
         """Append several events to a topic at once, all or none; returns their ids.
 
-        Much cheaper for each than `publish`. Subscribers get them in one write. Raises what
-        `publish` does.
+        Much cheaper for each than `publish`. Subscribers get them in one write. Takes and raises
+        what `publish` does, but for ``once``.
         """
         check_kind("values", values, Iterable, "several values, as in a list")
         if isinstance(values, str | bytes | Mapping):
@@ -94,10 +125,58 @@ class Broker:
             )
         name = _check(topic, key)
         entries = [Entry(name, _body(data, event), key) for data in values]
+        if but is not None or keep is not True:
+            entries = [self._special(entry, None, keep, but) for entry in entries]
         if not entries:
             await self._check_open()
             return []
+        if not keep:
+            return [await self._pass_on(entries)] * len(entries)
         return list(map(str, await self._publisher.publish(entries)))
+
+    async def find_once(self, topic: str, once: str) -> str | None:
+        """The id of what was published to a topic with this ``once``, while that is known.
+
+        None: nothing is stored under it. What is on its way still, from a process that was cut off
+        or a publish that was cancelled, may come later: who publishes it again with the same
+        ``once`` is sure.
+        """
+        check_topic(topic)
+        check_name(once, "once")
+        self._need_full("once=")
+        await self._check_open()
+        id = await self._full().find_once(topic, once)
+        return None if id is None else str(id)
+
+    def _special(self, entry: Entry, once: str | None, keep: bool, but: str | None) -> Entry:
+        """The entry with what few have; whatever is wrong is told, and what the engine has not."""
+        check_flag("keep", keep)
+        if once is not None:
+            check_name(once, "once")
+            self._need_full("once=")
+            if not keep:
+                raise ValueError("once= is for what is kept: leave it out, or keep=False")
+        if not keep:
+            self._need_full("keep=False")
+        if but is not None:
+            check_name(but, "but, a stream's id,")
+        known = None if once is None else Once(once, self._once_for)
+        return Entry(entry.topic, entry.body, entry.key, but or "", known)
+
+    async def _pass_on(self, entries: Sequence[Entry]) -> str:
+        self._feed.check_open()
+        await self._full().pass_on(entries)
+        return ""
+
+    def _full(self) -> FullEngine:
+        return cast(FullEngine, self.engine)
+
+    def _need_full(self, what: str) -> None:
+        if self._missing:
+            raise TypeError(
+                f"{what} needs more of an engine than {type(self.engine).__name__} has: "
+                f"{', '.join(self._missing)} of trio_stream.broker.contract"
+            )
 
     def subscribe(
         self,

@@ -41,23 +41,42 @@ owner holds that lease: when it has lapsed or is another's, `append` raises
 `trio_stream.LeaseLostError`, and nothing of it is stored, however long it has been on its way. So
 who claims a lease that lapsed can be sure that nothing of its last owner's follows.
 
+*Once.* An entry that names a `Once` is alone in its append. Of those with the same key, the first
+of a topic is stored, and each that follows within its seconds is not: it is answered with the first
+one's id. That is decided where events are put in order: of two at the same time, in whatever
+processes, one is stored.
+
+*Passing on.* What `FullEngine.pass_on` is given is stored nowhere and has no id. It goes to
+`Feed.passing` of every process that is there, behind what its publisher has appended before. An
+engine that was cut off meanwhile may leave it out, and tells nobody.
+
 *Idempotence.* `release` and `leave` may be called for what is not held. A publish that the engine
 retries by itself, after a lost connection, is stored once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
-from types import MappingProxyType
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import msgspec
 import trio
 
-from ..checks import check_count, check_seconds
-from ..codec import EncodedEvent
+from .records import (
+    NOTHING,
+    Entry,
+    Lease,
+    Once,
+    PackedRecords,
+    Page,
+    Record,
+    joined,
+    passing,
+    wire_form,
+    without,
+)
+from .retention import Retention
 from .topics import Selection
 
 __all__ = [
@@ -66,159 +85,26 @@ __all__ = [
     "Engine",
     "Entry",
     "Feed",
+    "FullEngine",
     "Lease",
     "Member",
+    "Once",
     "PackedRecords",
     "Page",
     "Record",
     "Retention",
     "joined",
     "lease_of",
+    "missing_from",
+    "passing",
     "wire_form",
+    "without",
 ]
 
-
-#: Of no topic: what is gone, mostly. One for all, as each subscription remembers what it was told.
-NOTHING: Mapping[str, int] = MappingProxyType({})
 
 #: Seconds after which what a dead process held is free again. Ten are a few lost seconds of a
 #: network between servers; a third of it is how often a living one says that it lives.
 LEASE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How much of each topic is kept: whichever bound is met first.
-
-    Attributes:
-      events: the newest so many events of a topic.
-      age: seconds, or None for no limit. An event that is older is gone for readers; its memory
-        is given back soon after.
-      bytes: of a topic, in wire form. The newest event is kept whatever its size.
-    """
-
-    events: int = 10_000
-    age: float | None = None
-    bytes: int = 2**20
-
-    def __post_init__(self) -> None:
-        # By the names that `open_broker` has for them.
-        check_count("history", self.events)
-        check_seconds("history_age", self.age, "None means no limit", or_none=True)
-        check_count("history_bytes", self.bytes)
-
-
-# Structs are dataclasses that are made in a fifth of the time, and the collector need not look at
-# these: what they hold cannot lead back to them. There is one of each for every event.
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """An event on its way into the log.
-
-    Attributes:
-      topic: a name, checked.
-      body: its wire form, but for the id, which it does not have yet.
-      key: what it is the latest value of, for ``overflow="latest"``; ``""`` for the topic itself.
-        Keys that begin with ``$`` are the library's own.
-    """
-
-    topic: str
-    body: bytes
-    key: str = ""
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """Whose word it is; got by `Engine.claim`.
-
-    Attributes:
-      name: of what it is the lease.
-      owner: who has to hold it.
-    """
-
-    name: str
-    owner: str
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """An event in the log.
-
-    Attributes:
-      id: its place there.
-      topic: as of its `Entry`, and so is ``key``.
-      data: its wire form, id included; see `wire_form`.
-    """
-
-    id: int
-    topic: str
-    key: str
-    data: bytes
-
-    @property
-    def event(self) -> EncodedEvent:
-        """What a stream is sent. Made when asked for: most events are sent with others, joined."""
-        return EncodedEvent(self.data, id=str(self.id))
-
-
-def wire_form(id: int, body: bytes) -> bytes:
-    """An entry's body with its id before it."""
-    return b"id: %d\n%b" % (id, body)
-
-
-class PackedRecords(Sequence[Record]):
-    """Records whose events lie one after another already, and need not be taken apart to be sent.
-
-    Args:
-      data: the events' bytes, in the order of the records.
-      last: the last one's id.
-      count: how many there are.
-      unpack: makes the records, when somebody asks for one.
-    """
-
-    __slots__ = ("_count", "_records", "_unpack", "data", "last")
-
-    def __init__(
-        self, data: bytes, last: int, count: int, unpack: Callable[[], Sequence[Record]]
-    ) -> None:
-        self.data: bytes = data
-        self.last: int = last
-        self._count = count
-        self._unpack = unpack
-        self._records: Sequence[Record] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Record]: ...
-    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
-        if self._records is None:
-            self._records = self._unpack()
-        return self._records[index]
-
-
-def joined(records: Sequence[Record]) -> EncodedEvent:
-    """All of these events as one block of bytes, with the id of the last."""
-    if isinstance(records, PackedRecords):
-        return EncodedEvent(records.data, id=str(records.last))
-    data = b"".join([record.data for record in records])
-    return EncodedEvent(data, id=str(records[-1].id))
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of a log, got by `Engine.read`.
-
-    Attributes:
-      records: the oldest of what was asked for, in the order of their ids.
-      upto: every event that was asked for and has an id up to this one is in ``records`` or gone.
-      gone: the topics of which events after the cursor are gone, or may be, and the id of the
-        newest that is: a number, at any rate, which is another when more has gone since. What is
-        not of a single topic, or not known so well, has ``""`` for a topic.
-    """
-
-    records: Sequence[Record]
-    upto: int
-    gone: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +126,20 @@ class Feed(Protocol):
     def records(self, records: Sequence[Record], /) -> None:
         """These have been appended: in order, nothing left out since the last call."""
 
+    def passing(self, records: Sequence[Record], /) -> None:
+        """These are not in the log: for who is at the head of it now. Their ids are 0."""
+
     def interrupted(self, head: int, /) -> None:
         """Events may have been left out; from ``head`` on nothing is."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Numbers events and keeps them; the module's own text is the contract."""
+    """Numbers events and keeps them; the module's own text is the contract.
+
+    This is what every engine has to have. One that has not what `FullEngine` adds can be used: what
+    would need that is refused.
+    """
 
     #: Whether `read` knows more than what was fed since `run` started.
     keeps_history: bool
@@ -312,6 +205,26 @@ class Engine(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """What the engine itself counts, for logs; the keys are its own."""
+
+
+@runtime_checkable
+class FullEngine(Engine, Protocol):
+    """An engine for all that a broker can do."""
+
+    async def pass_on(self, entries: Sequence[Entry], /) -> None:
+        """Hand these to the feeds of all processes, and store nothing. A checkpoint."""
+
+    async def find_once(self, topic: str, key: str, /) -> int | None:
+        """The id of what was stored in this topic under this key of a `Once`, while that holds."""
+
+
+def missing_from(engine: Engine) -> list[str]:
+    """What of `FullEngine` an engine has not."""
+    return [
+        name
+        for name, method in vars(FullEngine).items()
+        if not name.startswith("_") and callable(method) and not hasattr(engine, name)
+    ]
 
 
 def lease_of(engine: Engine) -> float:

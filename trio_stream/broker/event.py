@@ -18,20 +18,25 @@ class TopicEvent:
     Attributes:
       topic: the name it was published to.
       encoded: its wire form, id included: ``stream.send`` takes it as it is.
+      but: the id of the stream that it is not for, as its publisher said, or ``""``. Whoever
+        iterates looks himself.
     """
 
-    __slots__ = ("_decoded", "encoded", "topic")
+    __slots__ = ("_decoded", "but", "encoded", "topic")
 
-    def __init__(self, topic: str, encoded: EncodedEvent) -> None:
+    def __init__(self, topic: str, encoded: EncodedEvent, but: str = "") -> None:
         self.topic: str = topic
+        self.but: str = but
         self.encoded: EncodedEvent = encoded
         self._decoded: ServerSentEvent | None = None
 
     @property
     def id(self) -> str:
-        """Its place in the broker's log, and what ``subscribe(after=...)`` takes."""
-        assert self.encoded.id is not None
-        return self.encoded.id
+        """Its place in the broker's log, and what ``subscribe(after=...)`` takes.
+
+        ``""`` for one that was published with ``keep=False``, and has no place there.
+        """
+        return self.encoded.id or ""
 
     @property
     def event(self) -> str:

@@ -9,22 +9,24 @@ clients costs the same for one event as for hundreds.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
+from math import inf
 from operator import is_
 from time import perf_counter
-from typing import Protocol, final
+from typing import final
 
 import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
 from ..transport.base import LARGE, ClientGone
-from .contract import Record, joined
-from .topics import Selection, compile_patterns, is_pattern
+from .followers import Follower
+from .records import Record, joined
+from .topics import compile_patterns, is_pattern
 
-__all__ = ["NOWHERE", "FanOut", "Follower"]
+__all__ = ["FanOut"]
 
 #: Subscribers that are handed an event before other tasks run. One costs 2 to 10 us, a turn of
 #: Trio's scheduler about 15.
@@ -45,44 +47,9 @@ _FRAMED_BYTES = 2**20
 _ROUTES = 10_000
 
 
-class Taker(Protocol):
-    """What is used here of a stream's `Sink`; its documentation holds."""
-
-    def put_nowait(self, event: EncodedEvent, /) -> bool: ...
-    def add_events(self, count: int, /) -> None: ...
-    def sender(self) -> Callable[[bytes], int] | None: ...
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None: ...
-
-
-class Follower(ABC):
-    """A subscription at the head of its topics, as it is seen here.
-
-    Args:
-      seen: the id up to which it has everything, or infinity while it does not follow.
-      selection: what it wants.
-      sink: where it takes events, at once or not at all.
-    """
-
-    # First in memory, as a base's slots come before those of its heirs. Of thousands of clients
-    # none is in the processor's cache when an event comes, and each line of it that need not be
-    # fetched counts: this here, in `Express` and in `Progress` saves a twentieth of `topic-500`.
-    __slots__ = ("seen", "selection", "sink")
-
-    def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
-        self.seen: float = seen
-        self.selection: Selection = selection
-        self.sink: Taker = sink
-
-    @abstractmethod
-    def fall_behind(self, cursor: int) -> None:
-        """It could not take the event after ``cursor``, and follows no longer."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Its client has gone, and it follows no longer."""
-
-
 Group = dict[Follower, None]  # in the order in which they came
+
+_Pending = Record | int | tuple[Record]
 
 
 @final
@@ -90,8 +57,9 @@ class FanOut:
     """The followers of one broker, by topic and pattern, and the task that serves them."""
 
     def __init__(self) -> None:
-        #: Events in the order of their ids; an id is where events may have been left out.
-        self._pending: deque[Record | int] = deque()
+        #: Events in the order of their ids; an id is where events may have been left out; one that
+        #: is in no log is in a tuple.
+        self._pending: deque[_Pending] = deque()
         self._groups: dict[str, Group] = {}
         self._patterns: list[tuple[Callable[[str], bool], Group]] = []
         self._routes: dict[str, list[Group]] = {}
@@ -137,6 +105,12 @@ class FanOut:
             self._pending.extend(records)
             self._wake()
 
+    def pass_on(self, record: Record) -> None:
+        """Hand this out in its turn, to whoever has room for it then; it is in no log."""
+        if self._groups:
+            self._pending.append((record,))
+            self._wake()
+
     def interrupt(self, cursor: int) -> None:
         """Events after ``cursor`` may be missing: let everyone look for themselves."""
         self._pending.append(cursor)
@@ -173,8 +147,10 @@ class FanOut:
                     run = self._next_run(oldest, route, waiting)
                     for group in route:
                         await self._hand_out(group, run)
-                else:
+                elif isinstance(oldest, int):
                     self._all_behind(oldest)
+                else:
+                    await self._hand_over(oldest[0])
             if self._pending:
                 now = perf_counter()
                 await self._gather(now + (now - begun))
@@ -199,7 +175,7 @@ class FanOut:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _next_run(
-        self, oldest: Record, route: list[Group], waiting: deque[Record | int]
+        self, oldest: Record, route: list[Group], waiting: deque[_Pending]
     ) -> list[Record]:
         """The oldest event that waits, and what follows it as long as it is for the same groups."""
         run, size = [oldest], len(oldest.data)
@@ -209,8 +185,8 @@ class FanOut:
                 following.topic == oldest.topic or _are(self._route(following.topic), route)
             ):
                 break
-            if len(following.data) > LARGE:
-                break  # it is not copied
+            if len(following.data) > LARGE or following.but != oldest.but:
+                break  # it is not copied; it is not for the same streams
             run.append(following)
             size += len(following.data)
             waiting.popleft()
@@ -236,6 +212,8 @@ class FanOut:
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         whole = joined(run)
         followers: Sequence[Follower] = tuple(group)
+        if run[0].but:
+            followers = _but(run, followers)
         done = 0
         while done < len(followers):
             turn = followers[done : done + self._turn]
@@ -244,6 +222,20 @@ class FanOut:
             if len(whole.data) <= _FRAMED_BYTES:
                 turn = self._write_to_all(turn, run, whole)
             self._hand_one_by_one(turn, run, whole)
+            if self._turn <= 0:
+                self._turn = _TURN
+                await trio.lowlevel.checkpoint()
+
+    async def _hand_over(self, record: Record) -> None:
+        """Give it to whoever takes it now: who does not, has nothing to come back to."""
+        event, but = record.event, record.but
+        for follower in dict.fromkeys(chain.from_iterable(self._route(record.topic))):
+            if follower.seen is not inf and not (but and follower.stream == but):
+                try:
+                    self.delivered += follower.sink.put_nowait(event)
+                except (trio.ClosedResourceError, trio.BrokenResourceError):
+                    follower.end()
+            self._turn -= 1
             if self._turn <= 0:
                 self._turn = _TURN
                 await trio.lowlevel.checkpoint()
@@ -311,6 +303,17 @@ def _offer(senders: Sequence[Callable[[bytes], int]], frame: bytes) -> list[int]
     return taken
 
 
+def _but(run: list[Record], followers: Sequence[Follower]) -> Sequence[Follower]:
+    """All but the stream that the run is not for; that has nothing to read up, either."""
+    others = []
+    for follower in followers:
+        if follower.stream != run[0].but:
+            others.append(follower)
+        elif follower.seen < run[-1].id:
+            follower.seen = run[-1].id
+    return others
+
+
 def _are(groups: list[Group], others: list[Group]) -> bool:
     """Whether these are the same groups, not merely equal ones."""
     return len(groups) == len(others) and all(map(is_, groups, others))
@@ -320,22 +323,3 @@ def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
     """What is new to a follower that has read the log when some of these were in it already."""
     rest = [record for record in run if record.id > seen]
     return joined(rest), len(rest)
-
-
-class _Nowhere:
-    """An iterator's: it is told that there is something, and takes it from the log itself."""
-
-    def put_nowait(self, event: EncodedEvent) -> bool:
-        return False
-
-    def sender(self) -> None:
-        return None
-
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
-        raise AssertionError("there is no sender")
-
-    def add_events(self, count: int) -> None:
-        raise AssertionError("nothing is taken here")
-
-
-NOWHERE = _Nowhere()

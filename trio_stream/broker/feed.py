@@ -28,6 +28,16 @@ class Reader(Protocol):
         """Let its task look at what has become of it."""
 
 
+class Iterator(Reader, Protocol):
+    """One that is iterated."""
+
+    #: What it wants.
+    selection: Selection
+
+    def pass_by(self, head: int, record: Record, /) -> None:
+        """This is in no log, and comes behind what is there up to ``head``."""
+
+
 class _Opening:
     """What an engine says ``started`` to: it may feed before anybody else has a turn."""
 
@@ -57,6 +67,7 @@ class LocalFeed:
         self.acknowledged = 0
         #: Weak, as an iterator need not be closed: who drops it has left.
         self._readers: WeakSet[Reader] = WeakSet()
+        self._iterators: WeakSet[Iterator] = WeakSet()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run the engine; started once it is open."""
@@ -89,6 +100,14 @@ class LocalFeed:
         self.log.extend(records)
         self.fanout.push(records)
 
+    def passing(self, records: Sequence[Record]) -> None:
+        head = self.log.head
+        for record in records:
+            self.fanout.pass_on(record)
+            for iterator in list(self._iterators):
+                if record.topic in iterator.selection:
+                    iterator.pass_by(head, record)
+
     def interrupted(self, head: int) -> None:
         last = self.log.head
         self.log.restart(head)
@@ -103,6 +122,14 @@ class LocalFeed:
 
     def opened(self, reader: Reader) -> None:
         self._readers.add(reader)
+
+    def hear_passing(self, iterator: Iterator) -> None:
+        """From now on tell it of what is in no log. What is streamed hears of it by the fan-out."""
+        self._iterators.add(iterator)
+
+    def miss_passing(self, iterator: Iterator) -> None:
+        """It has left."""
+        self._iterators.discard(iterator)
 
     def left(self, reader: Reader) -> None:
         self._readers.discard(reader)

@@ -14,8 +14,9 @@ from typing import Any, final
 
 import trio
 
-from .contract import Entry, Feed, Lease, Page, Record, wire_form
+from .contract import Entry, Feed, Lease, Page, Record, passing, wire_form
 from .leases import LocalLeases
+from .once import KnownOnce
 from .topics import Selection
 
 __all__ = ["MemoryEngine", "first_id"]
@@ -42,6 +43,7 @@ class MemoryEngine(LocalLeases):
     def __init__(self) -> None:
         super().__init__()
         self._last = first_id()
+        self._known = KnownOnce()
         self._feed: Feed | None = None
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
@@ -61,13 +63,31 @@ class MemoryEngine(LocalLeases):
         if lease is not None:
             self.check_held(lease)
         assert self._feed is not None
-        records = []
+        ids, records = list[int](), list[Record]()
         for entry in entries:
+            if entry.once is not None and (known := self._known.id(entry.topic, entry.once.key)):
+                ids.append(known)
+                continue
             self._last = id = self._last + 1
-            records.append(Record(id, entry.topic, entry.key, wire_form(id, entry.body)))
-        self._feed.records(records)
+            if entry.once is not None:
+                self._known.add(entry.topic, entry.once, id)
+            ids.append(id)
+            data = wire_form(id, entry.body)
+            records.append(Record(id, entry.topic, entry.key, data, entry.but))
+        if records:
+            self._feed.records(records)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        return [record.id for record in records]
+        return ids
+
+    async def pass_on(self, entries: Sequence[Entry]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        assert self._feed is not None
+        self._feed.passing(passing(entries))
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def find_once(self, topic: str, key: str) -> int | None:
+        await trio.lowlevel.checkpoint()
+        return self._known.id(topic, key)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         raise AssertionError("a memory broker's log is read where it is")

@@ -25,7 +25,10 @@ __all__ = ["open_broker"]
 _FAREWELL = 1.0
 
 #: What every broker may be told.
-_OPTIONS = ("history", "history_age", "history_bytes", "memory_bytes", "presence_grace")
+_OPTIONS = (
+    *("history", "history_age", "history_bytes", "memory_bytes"),
+    *("presence_grace", "once_for"),
+)
 
 
 @asynccontextmanager
@@ -37,6 +40,7 @@ async def open_broker(
     history_bytes: int = 2**20,
     memory_bytes: int = 2**26,
     presence_grace: float = 5.0,
+    once_for: float = 300.0,
     **options: Any,
 ) -> AsyncGenerator[Broker]:
     """Open a broker, for an application's lifespan: ``async with open_broker(url) as broker``.
@@ -52,6 +56,7 @@ async def open_broker(
         ``memory://`` this is the history; elsewhere what subscribers that are a little behind get
         without asking the engine.
       presence_grace: seconds that somebody may be away, reloading the page, without leaving.
+      once_for: seconds for which a key that something was published ``once`` by is known.
       options: the engine's own; see `SqliteEngine` and `RedisEngine`.
 
     When the block is left, publishers get `trio.ClosedResourceError`, streams end, and iterators
@@ -67,6 +72,7 @@ async def open_broker(
     retention = Retention(history, history_age, history_bytes)
     check_count("memory_bytes", memory_bytes, least=0)
     check_seconds("presence_grace", presence_grace, zero=True)
+    check_seconds("once_for", once_for)
     if isinstance(url, str):
         engine = open_engine(url, retention, options, _OPTIONS)
     elif not isinstance(url, Engine):
@@ -89,7 +95,7 @@ async def open_broker(
             if history_age is not None:
                 nursery.start_soon(_expire, feed.log, history_age)
             try:
-                yield Broker(engine, feed, publisher, presence, runs)
+                yield Broker(engine, feed, publisher, presence, runs, once_for)
             finally:
                 with trio.move_on_after(_FAREWELL, shield=True):
                     await runs.stop_all()

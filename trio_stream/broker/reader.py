@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 from ..errors import GapError
-from .contract import NOTHING, Page, Record
+from .contract import NOTHING, Page, Record, without
 from .feed import LocalFeed
 from .topics import EARLIEST, Selection, parse_cursor
 
@@ -29,7 +30,16 @@ class LogReader:
       unknown: what the client brought back is no id, and it has to be told.
     """
 
-    __slots__ = ("_feed", "_latest", "_selection", "_told", "_unknown", "conflated", "gaps")
+    __slots__ = (
+        "_feed",
+        "_latest",
+        "_selection",
+        "_told",
+        "_unknown",
+        "conflated",
+        "gaps",
+        "stream",
+    )
 
     def __init__(
         self, feed: LocalFeed, selection: Selection, *, latest: bool, unknown: bool
@@ -43,6 +53,8 @@ class LogReader:
         self._told: Mapping[str, int] | None = None
         self.conflated: int = 0
         self.gaps: int = 0
+        #: The id of the stream that is sent it, if that has one: not all of it is for that.
+        self.stream: str | None = None
 
     def start(self, after: Cursor) -> int:
         """The cursor to begin with."""
@@ -64,12 +76,17 @@ class LogReader:
         if self._latest and page.records:
             page, more_gone = await self._read_latest(page)
             gap = gap or more_gone
+        elif self.stream is not None and page.records:
+            page = replace(page, records=self._wanted(page.records))
         if not gap:
             return page, None
         self.gaps += 1
         after, self._unknown = None if self._unknown else str(cursor), False
         following = page.records[0].event.id if page.records else None
         return page, GapError(self._selection.filters, after, following)
+
+    def _wanted(self, records: Sequence[Record]) -> Sequence[Record]:
+        return records if self.stream is None else without(records, self.stream)
 
     def caught_up(self) -> None:
         """All there is was delivered: what is gone by now need not be remembered any more."""
@@ -88,11 +105,11 @@ class LogReader:
         newest: dict[tuple[str, str], Record] = {}
         count, gap = 0, False
         while page.records:
-            for record in page.records:
+            for record in self._wanted(page.records):
                 key = (record.topic, record.key)
                 newest.pop(key, None)  # so that the newest comes last
                 newest[key] = record
-            count += len(page.records)
+                count += 1
             page, more_gone = await self._read_page(page.upto)
             gap = gap or more_gone
         self.conflated += count - len(newest)

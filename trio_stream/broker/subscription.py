@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import warnings
 from math import inf
-from typing import TYPE_CHECKING, Literal, Protocol, Self, final
+from typing import TYPE_CHECKING, Literal, Self, final
 
 import trio
 from outcome import Value
 
 from ..checks import check_choice
-from ..codec import EncodedEvent
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
-from .fanout import NOWHERE, Follower, Taker
 from .feed import LocalFeed
+from .followers import NOWHERE, Follower, Taker
 from .notices import Notice, gap_event, shaped
+from .passing import PassingEvents
 from .reader import Cursor, LogReader
+from .roles import Ending, Visit
 from .statistics import SubscriptionStatistics
 from .topics import Selection
 
@@ -34,34 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 Overflow = Literal["all", "latest"]
-
-
-class Visit(Protocol):
-    """That somebody is present while a subscription is streamed or iterated, as it is seen here."""
-
-    #: Who.
-    name: str
-    #: Whether it has begun, and has not ended.
-    begun: bool
-
-    async def begin(self) -> None:
-        """The subscription is used."""
-
-    def end(self) -> None:
-        """It is used no longer; also when it never was."""
-
-    def end_soon(self) -> None:
-        """It was dropped, by the garbage collector perhaps: in whatever thread."""
-
-
-class Ending(Protocol):
-    """How a subscription ends that is of one run, whose topic holds marks besides its events."""
-
-    def shape(self, record: Record) -> EncodedEvent | None:
-        """What a stream is sent of a record; None when that is nothing."""
-
-    def is_last(self, record: Record) -> bool:
-        """Whether nothing is to be delivered after it."""
 
 
 @final
@@ -95,6 +68,7 @@ class Subscription(Follower):
         "_gap",
         "_latest",
         "_page",
+        "_passing",
         "_reader",
         "_task",
         "_used",
@@ -127,6 +101,7 @@ class Subscription(Follower):
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
         self._page: list[Record] = []
+        self._passing: PassingEvents | None = None  # an iterator's
         self._used = self._busy = False
         self._gap = gap
         self._ending = ending
@@ -153,6 +128,8 @@ class Subscription(Follower):
                 f"{sink.format!r}: iterate the subscription and send what you make of each event"
             )
         self._use()
+        # By name, as what others stream into need not have one.
+        self.stream = self._reader.stream = getattr(sink, "stream_id", None)
         if self._ending is None:  # else each event has to be looked at
             self.sink = sink
         try:
@@ -213,7 +190,7 @@ class Subscription(Follower):
 
     async def __anext__(self) -> TopicEvent:
         record = await self.next_record()
-        return TopicEvent(record.topic, record.event)
+        return TopicEvent(record.topic, record.event, record.but)
 
     async def next_record(self) -> Record:
         """`__anext__`, with what only the log knows."""
@@ -228,23 +205,28 @@ class Subscription(Follower):
         finally:
             self._busy = False
         record = self._page.pop()
-        self._cursor = record.id
-        if self._latest:  # what is newer by then may replace the rest of the page
-            self._page.clear()
+        if record.id:
+            self._cursor = record.id
+        if self._latest:  # what is newer by then may replace what is kept of the rest of the page
+            self._page = [record for record in self._page if not record.id]
         return record
 
     async def _fill(self) -> None:
         if not self._used:
             self._use()
+            self._passing = PassingEvents()
+            self._feed.hear_passing(self)
             await self._appear()
+        assert self._passing is not None
         while not self._page:
             self._feed.check_open()
             page, gap = await self._reader.read(self._cursor)
-            self._page = list(reversed(page.records))
+            self._page = self._passing.merged(page.records, page.upto)
+            self._page.reverse()
             self._cursor = page.upto
             if gap is not None:
                 raise gap
-            if not page.records and self._go_to_head():
+            if not self._page and self._go_to_head():
                 try:
                     await self._follow()
                 finally:
@@ -303,6 +285,15 @@ class Subscription(Follower):
         self._feed.fanout.discard(self)
         self.wake()
 
+    def pass_by(self, head: int, record: Record) -> None:
+        """Called by the feed, of an iterator: this is in no log, and comes behind ``head``."""
+        assert self._passing is not None
+        self._passing.add(head, record)
+        if self.seen is not inf:
+            self.seen = inf
+            self._feed.fanout.discard(self)
+            self.wake()
+
     def end(self) -> None:
         """Called by the fan-out: its stream has ended, and will cancel its task."""
         self.seen = inf
@@ -323,6 +314,7 @@ class Subscription(Follower):
 
     def _disappear(self) -> None:
         self._feed.left(self)
+        self._feed.miss_passing(self)
         if self._visit is not None:
             self._visit.end()
 

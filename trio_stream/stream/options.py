@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import Any, Literal, TypedDict
 
 from msgspec import UNSET, UnsetType
 
 from ..checks import (
     check_callable,
+    check_choice,
     check_count,
     check_flag,
     check_kind,
@@ -26,6 +28,9 @@ from .limits import StreamLimits
 from .source.contract import UpstreamOptions
 
 __all__ = ["Headers", "StreamKeywords", "StreamKind", "StreamOptions", "check_status"]
+
+#: How a stream's client learns by what id others may call the stream.
+TellId = Literal["header", "event"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -86,6 +91,7 @@ class StreamKeywords(TypedDict, total=False):
     on_end: Callable[[Any], None] | None
     status: int
     headers: Headers | None
+    tell_id: TellId | None
     read_as: ReadAs | None
     max_event_bytes: int
     relay_retry: bool
@@ -111,6 +117,7 @@ class StreamOptions:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     chose_content_type: bool
+    tell_id: TellId | None
     upstream: UpstreamOptions
 
     @classmethod
@@ -134,6 +141,7 @@ class StreamOptions:
         on_end: Callable[[Any], None] | None = None,
         status: int = 200,
         headers: Headers | None = None,
+        tell_id: TellId | None = None,
         read_as: ReadAs | None = None,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         relay_retry: bool = False,
@@ -143,9 +151,7 @@ class StreamOptions:
         _refuse_event_fields(wire, ids=ids, error_event=error_event, farewell_event=farewell_event)
         ping, ping_bytes = _pings(wire, ping)
         _check_times(ping, stall_timeout, max_duration, expires_at, drain_timeout)
-        _check_room(buffer, buffer_bytes)
-        _check_objects(ids, on_end, limits)
-        chosen = _checked_headers(headers)
+        _check_others(buffer, buffer_bytes, ids, on_end, limits)
         return cls(
             format=wire,
             ping=ping,
@@ -161,10 +167,21 @@ class StreamOptions:
             limits=limits,
             on_end=on_end,
             status=check_status(status),
-            headers=_all_headers(wire, chosen),
+            headers=_all_headers(wire, chosen := _checked_headers(headers)),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
+            tell_id=_check_tell_id(wire, tell_id),
             upstream=_upstream_options(wire, read_as, max_event_bytes, relay_retry),
         )
+
+    def headers_of(self, id: str | None) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers of the stream that has this id."""
+        if self.tell_id != "header" or id is None:
+            return self.headers
+        return (*self.headers, (b"x-stream-id", id.encode()))
+
+    def new_id(self) -> str | None:
+        """An id for one of the streams, if it has to have any; nobody can guess it."""
+        return None if self.tell_id is None else token_urlsafe(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +218,18 @@ def _refuse_event_fields(wire: Format, **given: object) -> None:
             )
 
 
-def _check_room(buffer: object, buffer_bytes: object) -> None:
+def _check_tell_id(wire: Format, tell_id: TellId | None) -> TellId | None:
+    if tell_id is not None:
+        check_choice("tell_id", tell_id, ("header", "event"))
+        _refuse_event_fields(wire, **{"tell_id='event'": tell_id == "event" or None})
+    return tell_id
+
+
+def _check_others(
+    buffer: object, buffer_bytes: object, ids: object, on_end: object, limits: object
+) -> None:
     check_count("buffer", buffer)
     check_count("buffer_bytes", buffer_bytes)
-
-
-def _check_objects(ids: object, on_end: object, limits: object) -> None:
     check_callable("ids", ids, "returns the next id", or_none=True)
     check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)

@@ -45,6 +45,10 @@ class StreamSink:
         self.format: str = state.options.format.name
         self.upstream: UpstreamOptions = options.upstream
 
+    @property
+    def stream_id(self) -> str | None:
+        return self._state.id
+
     def ready(self, content_type: str | None = None) -> None:
         self._state.content_type = content_type
         self._state.release_headers()

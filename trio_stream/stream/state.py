@@ -71,6 +71,7 @@ class StreamState(Express):
         "handle",
         "headers_held",
         "headers_out",
+        "id",
         "no_content",
         "opened_at",
         "options",
@@ -96,6 +97,7 @@ class StreamState(Express):
         # What is configured: the options for good; event and retry may change at any time, and a
         # new retry is due with the next event.
         self.options: StreamOptions = options
+        self.id: str | None = options.new_id()
         self.format: Format = options.format
         self.event: EventName | None = None
         self.retry: int | Literal[False] | None = None

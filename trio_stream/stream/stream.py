@@ -71,6 +71,9 @@ class Stream(NoSource, Returned):
       on_end: called with the stream once all of it has ended; what it raises is logged.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
+      tell_id: how the client learns the stream's id, by which a publisher leaves it out
+        (``publish(but=)``): ``"header"``, ``X-Stream-Id``, or ``"event"``, the first one, named
+        ``stream``, with ``{"id": ...}``. None: the stream has none.
       read_as: what an upstream's response is, whatever it says: ``"sse"``, ``"json"``, ``"lines"``,
         or ``"text"`` in chunks. ``"strict"`` goes by its content type alone, None, as ``"auto"``,
         by its first bytes where that does not tell. What is none of them is a 502.
@@ -111,6 +114,11 @@ class Stream(NoSource, Returned):
             text = f"{self!r} was never served, and its source cannot be closed without awaiting: "
             text += "serve it, or enter it with `async with`"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=1)
+
+    @property
+    def id(self) -> str | None:
+        """What others may call this stream by, if it tells that its client: see ``tell_id``."""
+        return self._state.id
 
     # Sending.
 
@@ -274,7 +282,7 @@ class Stream(NoSource, Returned):
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The response's headers, its format's and those that were given; names in lower case."""
-        return self._state.options.headers
+        return self._state.options.headers_of(self._state.id)
 
     @property
     def scope(self) -> Scope | None:

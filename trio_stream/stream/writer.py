@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import outcome
 import trio
 
-from ..codec import encode_retry, join_events
+from ..codec import encode, encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
 from .foreign import failure_status
@@ -110,7 +110,7 @@ async def _begin(state: StreamState, transport: Transport) -> None:
 
 def _headers(state: StreamState) -> Headers:
     """The response's headers: a source's content type for one that nobody has chosen."""
-    headers = state.options.headers
+    headers = state.options.headers_of(state.id)
     if state.content_type is None or state.options.chose_content_type:
         return headers
     others = (pair for pair in headers if pair[0] != b"content-type")
@@ -134,9 +134,12 @@ def _primer(state: StreamState) -> bytes:
     if not state.options.format.has_fields:
         return b""
     state.primed = True  # from now on a change of `retry` goes with the next event
-    if state.retry is False:
-        return b""
-    return encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
+    primer = b""
+    if state.retry is not False:
+        primer = encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
+    if state.options.tell_id == "event":
+        primer += encode({"id": state.id}, event="stream").data
+    return primer
 
 
 def _plain_headers(retry_after: str | None) -> Headers:

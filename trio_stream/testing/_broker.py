@@ -14,6 +14,7 @@ from ..checks import check_callable
 from ..codec import encode
 from ..errors import LeaseLostError
 from ._broker_gaps import GAP_CHECKS
+from ._broker_publishing import PUBLISHING_CHECKS
 from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
 __all__ = ["check_broker"]
@@ -325,6 +326,7 @@ _CHECKS: Sequence[Check] = (
     _nothing_is_lost_or_doubled_between_history_and_now,
     _a_slow_reader_delays_nobody,
     *GAP_CHECKS,
+    *PUBLISHING_CHECKS,
     _the_latest_of_each_key_is_enough,
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,

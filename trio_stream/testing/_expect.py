@@ -48,9 +48,11 @@ async def expect_gap(subscription: Subscription, **expected: Any) -> None:
         raise AssertionError(f"a hole was not told: {event!r} came as if nothing were missing")
 
 
-async def expect_raises(kind: type[Exception], function: Callable[..., Any], *args: Any) -> None:
+async def expect_raises(
+    kind: type[Exception], function: Callable[..., Any], *args: Any, **options: Any
+) -> None:
     try:
-        await function(*args)
+        await function(*args, **options)
     except kind:
         return
     raise AssertionError(f"{function.__name__}{args!r} did not raise {kind.__name__}")

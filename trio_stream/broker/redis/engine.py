@@ -19,7 +19,7 @@ from .history import History
 from .keys import Keys
 from .link import Link
 from .places import new_wires
-from .publishing import Publishing, closed
+from .publishing import Publishing, age_in_ms, closed
 from .troubles import Troubles
 from .wire import RefusedError, UnreachableError, Wire
 
@@ -99,10 +99,11 @@ class RedisEngine:
             "live_bytes": live_bytes,
             "max_topics": max_topics,
         }
-        age = 0 if retention.age is None else max(1, int(retention.age * 1000))
-        bounds = (retention.events, retention.bytes, age, live_events, live_bytes, max_topics)
+        bounds = (live_events, live_bytes, max_topics)
         #: Up to where the reader has read.
         self._read_to = 0
+        #: Whether what it reads was there before it had a connection.
+        self._late = False
         self._closing = False
         self._feed: Feed
         self._troubles = Troubles()
@@ -111,9 +112,9 @@ class RedisEngine:
         greet_live = partial(self._entrance.greet, live=True)
         self._commands = Link("commands", connect, self._greet, self._troubles)
         self._reading = Link("events", connect, greet_live, self._troubles)
-        self._history = History(self._commands, self._keys, age)
+        self._history = History(self._commands, self._keys, age_in_ms(retention))
         self._publishing = Publishing(
-            *(self._commands, self._keys, bounds, self._entrance, self._troubles),
+            *(self._commands, self._keys, retention, bounds, self._entrance, self._troubles),
             waits=outage == "wait",
         )
 
@@ -154,15 +155,29 @@ class RedisEngine:
         # Not one more coroutine to wake up through.
         return self._publishing.append(entries, lease)
 
+    async def pass_on(self, entries: Sequence[Entry]) -> None:
+        await self._publishing.pass_on(entries)
+
+    async def find_once(self, topic: str, key: str) -> int | None:
+        found = await self._commands.request(b"GET", self._keys.once(topic, key))
+        return None if found is None else int(found)
+
     # Reading.
 
     async def _read_live(self) -> None:
-        """Feed what any process appends."""
+        """Feed what any process appends.
+
+        What has only passed while there was no connection is too late for anybody: on a new one,
+        what is there already is read without waiting for more, and that is left out of it.
+        """
+        connection = self._reading.connects
         while True:
             await self._reading.wait_up()
+            connection_now = self._reading.connects
+            self._late = late = connection != connection_now
             try:
                 answer = await self._reading.request(
-                    *(b"XREAD", b"COUNT", _READ, b"BLOCK", _BLOCK),
+                    *(b"XREAD", b"COUNT", _READ, *(() if late else (b"BLOCK", _BLOCK))),
                     *(b"STREAMS", self._keys.live, f"{self._read_to}-0"),
                     timeout=_BLOCK / 1000 + 5,
                 )
@@ -173,8 +188,10 @@ class RedisEngine:
                 await trio.sleep(_PAUSE)
             else:
                 self._troubles.end(_READING)
-                if answer is not None:
-                    self._take(answer[self._keys.live.encode()])
+                found = () if answer is None else answer[self._keys.live.encode()]
+                if len(found) < _READ:
+                    connection = connection_now
+                self._take(found)
 
     def _take(self, entries: Sequence[Any]) -> None:
         records: list[Record] = []
@@ -188,7 +205,13 @@ class RedisEngine:
             self._read_to = id
             if fields[2] == b"t":
                 topic, key, body = fields[3].decode(), fields[5].decode(), fields[7]
-                records.append(Record(id, topic, key, wire_form(id, body)))
+                but = fields[9].decode() if len(fields) > 9 else ""
+                records.append(Record(id, topic, key, wire_form(id, body), but))
+            elif fields[2] == b"x" and not self._late:
+                self._feed.records(records)
+                records = []
+                names = [fields[n].decode() for n in (3, 5, 9)]
+                self._feed.passing([Record(0, names[0], names[1], fields[7], names[2])])
         self._entrance.known = max(self._entrance.known, self._read_to)
         self._feed.records(records)
 

@@ -67,7 +67,9 @@ class _Found:
                 continue
             if not kept:
                 before, kept = int(previous), True
-            self.records.append(Record(id, name, fields[1].decode(), wire_form(id, fields[3])))
+            but = fields[7].decode() if len(fields) > 7 else ""
+            data = wire_form(id, fields[3])
+            self.records.append(Record(id, name, fields[1].decode(), data, but))
         return before
 
 

@@ -28,6 +28,10 @@ class Keys:
         """What is remembered of a publish."""
         return f"{self._prefix}:a:{name}"
 
+    def once(self, topic: str, key: str) -> str:
+        """The id of what was published once."""
+        return f"{self._prefix}:o:{len(topic)}:{topic}:{key}"
+
     def lease(self, name: str) -> str:
         """A lease."""
         return f"{self._prefix}:l:{name}"

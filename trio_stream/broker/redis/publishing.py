@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, final
 
 import outcome
 import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
-from ..contract import Entry, Lease
+from ..contract import Entry, Lease, Retention
 from . import scripts
 from .entrance import Entrance
 from .keys import Keys
@@ -19,7 +20,7 @@ from .link import Link
 from .troubles import WRITING, Troubles
 from .wire import RefusedError, UnreachableError
 
-__all__ = ["Publishing", "closed"]
+__all__ = ["Publishing", "age_in_ms", "closed"]
 
 #: Events, and bytes of them, that go to Redis at once.
 _BATCH, _BATCH_BYTES = 1000, 2**20
@@ -63,16 +64,20 @@ class _Stored(NamedTuple):
     first: int
     last: int
     #: What was published under these leases is not stored.
-    lapsed: Collection[Lease]
+    lapsed: Collection[Lease] = ()
+    #: Nor what is here, by the number of its entry, with the id that is known instead.
+    known: Mapping[int, int] = MappingProxyType({})
 
     @classmethod
     def of(cls, batch: Sequence[_Waiting], answer: bytes) -> _Stored:
         """As `scripts.APPEND` has it."""
-        first, *numbers = map(int, answer.split())
+        first, *others = answer.decode().split()
         leases = [waiting.lease for waiting in batch if waiting.lease is not None]
-        lapsed = [leases[number - 1] for number in numbers]
+        lapsed = [leases[int(number) - 1] for number in others if ":" not in number]
+        pairs = [pair.partition(":") for pair in others if ":" in pair]
+        known = {int(number): int(id) for number, _, id in pairs}
         count = sum(len(waiting.entries) for waiting in batch if waiting.lease not in lapsed)
-        return cls(first, first + count - 1, lapsed)
+        return cls(int(first), int(first) + count - len(known) - 1, lapsed, known)
 
 
 @final
@@ -80,7 +85,8 @@ class Publishing:
     """The writing half of a `RedisEngine`.
 
     Args:
-      bounds: of what is kept, as `scripts.APPEND` takes them.
+      retention: of topics.
+      bounds: of what else is kept, as `scripts.APPEND` takes them.
       waits: whether an outage is waited for.
 
     Attributes:
@@ -91,6 +97,7 @@ class Publishing:
         self,
         link: Link,
         keys: Keys,
+        retention: Retention,
         bounds: Sequence[int],
         entrance: Entrance,
         troubles: Troubles,
@@ -99,6 +106,7 @@ class Publishing:
     ) -> None:
         self._link = link
         self._keys = keys
+        self._retention = retention
         self._bounds = bounds
         self._entrance = entrance
         self._troubles = troubles
@@ -186,7 +194,7 @@ class Publishing:
                 if not (self._waits and _is_outage(exc)):
                     raise
                 if all(waiting.task is None for waiting in batch):
-                    return _Stored(0, 0, ())  # nobody waits for it any more
+                    return _Stored(0, 0)  # nobody waits for it any more
                 await trio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
                 await self._link.wait_up()
@@ -196,6 +204,22 @@ class Publishing:
                 stored = _Stored.of(batch, answer)
                 self._entrance.known = max(self._entrance.known, stored.last)
                 return stored
+
+    async def pass_on(self, entries: Sequence[Entry]) -> None:
+        """As `FullEngine.pass_on`; an outage is not waited for: it is for who is there now."""
+        if self._closed:
+            raise closed()
+        args: list[Any] = list(self._bounds[:2])
+        for entry in entries:
+            args += (entry.topic, entry.key, entry.body, entry.but)
+        keys = [self._keys.log, self._keys.live]
+        try:
+            await self._link.call(scripts.PASS, keys, self._link.redis_run, *args)
+        except RefusedError as exc:
+            if exc.code != _NOT_ENTERED:
+                raise
+            await self._entrance.enter(self._link)
+            await self._link.call(scripts.PASS, keys, self._link.redis_run, *args)
 
     async def _try(self, keys: list[str], args: list[Any]) -> bytes:
         try:
@@ -217,13 +241,28 @@ class Publishing:
         topics = {topic: n for n, topic in enumerate({entry.topic: 0 for entry in entries}, 1)}
         self._number += 1
         args: list[Any] = [self._number, *self._bounds, _TOKEN, keys.topic("")]
-        args += (len(topics), *topics)
+        args.append(len(topics))
+        for topic in topics:
+            kept = self._retention
+            args += (topic, kept.events, kept.bytes, age_in_ms(kept))
         names, leases = _leases(batch)
         args += (len(names), *leases)
+        once = [(n, entry) for n, entry in enumerate(entries, 1) if entry.once is not None]
+        args.append(len(once))
+        once_keys: list[str] = []
+        for n, entry in once:
+            assert entry.once is not None
+            args += (n, max(1, int(entry.once.seconds * 1000)))
+            once_keys.append(keys.once(entry.topic, entry.once.key))
         for entry in entries:
-            args += (topics[entry.topic], entry.key, entry.body)
+            args += (topics[entry.topic], entry.key, entry.body, entry.but)
         fixed = [keys.log, keys.live, keys.heads, self._token]
-        return [*fixed, *map(keys.topic, topics), *map(keys.lease, names)], args
+        return [*fixed, *map(keys.topic, topics), *map(keys.lease, names), *once_keys], args
+
+
+def age_in_ms(retention: Retention) -> int:
+    """As the scripts take it: 0 for no limit."""
+    return 0 if retention.age is None else max(1, int(retention.age * 1000))
 
 
 def _is_outage(exc: BrokerUnavailableError) -> bool:
@@ -251,9 +290,13 @@ def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[_Stored]) -> None:
         for waiting in batch:  # one for each task that raises it: a traceback is one task's
             waiting.resolve(outcome.Error(copy.copy(result.error)))
         return
-    first = result.value.first
+    first, number = result.value.first, 1
     for waiting in batch:
-        if waiting.lease in result.value.lapsed:
+        known = result.value.known.get(number)
+        number += len(waiting.entries)
+        if known is not None:
+            waiting.resolve(outcome.Value([known]))
+        elif waiting.lease in result.value.lapsed:
             assert waiting.lease is not None
             waiting.resolve(outcome.Error(LeaseLostError(waiting.lease.name)))
         else:

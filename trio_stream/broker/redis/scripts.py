@@ -2,7 +2,8 @@
 
 The keys, all in one slot of a cluster (``P`` is the prefix):
 
-* ``{P}:log`` a hash: ``last`` and ``base``, the newest id and the one before the first; ``live``,
+* ``{P}:log`` a hash: ``last`` and ``base``, the newest id and the one before the first; ``kept``,
+  the newest that is in a topic; ``live``,
   the newest id in the stream below; ``run``, the run of Redis that wrote it; ``lost``, up to where
   events were lost; ``forgotten``, up to where topics were; ``options``, those of who opened it
   last; ``marks`` and ``bytes``, how much lies in the stream below, up to some ids and after them.
@@ -10,6 +11,7 @@ The keys, all in one slot of a cluster (``P`` is the prefix):
 * ``{P}:t:TOPIC`` a stream for each topic: its history.
 * ``{P}:heads`` a sorted set: the newest id of each topic.
 * ``{P}:cuts`` a sorted set: ranges of ids that may have been given before a restart and be lost.
+* ``{P}:o:...`` the id of what was published to a topic ``once``.
 * ``{P}:a:OWNER`` the last batch that a process published, and its first id, in case it did not hear
   of it.
 
@@ -25,13 +27,35 @@ from __future__ import annotations
 
 from .script import reading, writing
 
-__all__ = ["APPEND", "ENTER", "LOOK", "NEWER", "READ"]
+__all__ = ["APPEND", "ENTER", "LOOK", "NEWER", "PASS", "READ"]
 
 _COMMON = """
 local function text(n) return string.format('%.0f', n) end
 local function now_us()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+"""
+
+#: Of the live stream it is only known how many bytes lie up to some ids, the ``marks``, and how
+#: many are ``unmarked`` behind the last: it is cut at one of them.
+_CUT_LIVE = """
+local function cut_live(log, live, marks, unmarked, live_bytes)
+  if #marks == 0 then return end
+  local all, size = {}, unmarked
+  local before = redis.call('HGET', log, 'marks') or ''
+  for mark in string.gmatch(before .. ' ' .. table.concat(marks, ' '), '%S+') do
+    all[#all + 1] = mark
+  end
+  local old = #all
+  while old > 0 and size < live_bytes do
+    size = size + tonumber(string.match(all[old], ':(%d+)'))
+    old = old - 1
+  end
+  if old > 0 then
+    redis.call('XTRIM', live, 'MINID', text(tonumber(string.match(all[old], '%d+')) + 1))
+  end
+  redis.call('HSET', log, 'marks', table.concat(all, ' ', old + 1))
 end
 """
 
@@ -81,7 +105,7 @@ local now, last = now_us(), tonumber(state[1])
 if not last then
   last = math.max(now, floor)
   redis.call('HSET', log, 'last', text(last), 'base', text(last), 'live', text(last), 'run', run,
-             'options', ARGV[2])
+             'kept', text(last), 'options', ARGV[2])
   return {run, text(last), text(last)}
 end
 if state[2] ~= run then
@@ -101,52 +125,72 @@ return {run, text(last), redis.call('HGET', log, 'base')}
 """
 )
 
-#: KEYS log live heads token topic... lease...; ARGV floor run batch events bytes age-in-ms
-#: live-events live-bytes topics token-seconds prefix count name..., how many leases, for each its
-#: owner and the numbers of the first and the last entry that need it, then for each entry: its
-#: topic's number, key and body. Returns the first id, which the others follow, and the numbers of
-#: the leases that are not held: what needs them is not stored, and has no ids.
+#: KEYS log live heads token topic... lease... once...; ARGV floor run batch live-events live-bytes
+#: topics token-seconds prefix, how many topics, for each its name, events, bytes and age in ms; how
+#: many leases, for each its owner and the numbers of the first and the last entry that need it; how
+#: many that are to be stored once, for each its entry's number and the ms for which that is known;
+#: then for each entry: its topic's number, key, body, and the stream that it is not for. Returns
+#: the first id, which the others follow, the numbers of the leases that are not held, and ``n:id``
+#: for entries that are known already: what needs such a lease, or is known, is not stored.
 #:
 #: The token says which of its owner's batches was done last: one that comes twice, whenever that
-#: is, is not done twice. Of the live stream it is only known how many bytes lie up to some ids, the
-#: ``marks``: it is cut there.
+#: is, is not done twice.
 APPEND = writing(
     _COMMON
+    + _CUT_LIVE
     + """
 local log, live, heads, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local floor, run, batch = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local max_events, max_bytes, age = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local live_events, live_bytes, max_topics = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-local count, now = tonumber(ARGV[12]), now_us()
+local live_events, live_bytes, max_topics = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local count, now = tonumber(ARGV[9]), now_us()
 local now_ms = math.floor(now / 1000)
 local done, answer = string.match(redis.call('GET', token) or '', '(%d+):(.*)')
 if done and tonumber(done) == batch then return answer end
 if done and tonumber(done) > batch then return redis.error_reply('OUTDATED a newer one is done') end
 -- A key that is not what it should be fails one of these calls, before anything is written.
 redis.call('XLEN', live)
-local state = redis.call('HMGET', log, 'last', 'base', 'live', 'forgotten', 'run', 'bytes')
+local state =
+  redis.call('HMGET', log, 'last', 'base', 'live', 'forgotten', 'run', 'bytes', 'kept')
 if state[1] and state[5] ~= run then return redis.error_reply('NOTENTERED it has restarted') end
 local topics, known = {}, floor
 for i = 1, count do
-  local name, stream = ARGV[12 + i], KEYS[4 + i]
+  local a, stream = 6 + 4 * i, KEYS[4 + i]
+  local name = ARGV[a]
   local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local offset = entry and string.match(entry[2][6], ':(%d+):') or '0'
   local before = redis.call('ZSCORE', heads, name)
   before = before and text(tonumber(before))
   if entry then known = math.max(known, tonumber(string.match(entry[1], '%d+'))) end
-  topics[i] = {name = name, stream = stream, before = before, offset = tonumber(offset)}
+  topics[i] = {name = name, stream = stream, before = before, offset = tonumber(offset),
+               events = ARGV[a + 1], bytes = tonumber(ARGV[a + 2]), age = tonumber(ARGV[a + 3])}
 end
-local entries, refused, lapsed = 14 + count, {}, {}
-for i = 1, tonumber(ARGV[13 + count]) do
+local entries, refused, others = 11 + 4 * count, {}, {}
+local leases = tonumber(ARGV[entries - 1])
+for i = 1, leases do
   if redis.call('GET', KEYS[4 + count + i]) ~= ARGV[entries] then
-    lapsed[#lapsed + 1] = i
+    others[#others + 1] = i
     for n = tonumber(ARGV[entries + 1]), tonumber(ARGV[entries + 2]) do refused[n] = true end
   end
   entries = entries + 3
 end
+local once, by_key, ids, doubles = {}, {}, {}, {}
+entries = entries + 1
+for i = 1, tonumber(ARGV[entries - 1]) do
+  local n, key = tonumber(ARGV[entries]), KEYS[4 + count + leases + i]
+  local id = redis.call('GET', key)
+  if not refused[n] and (id or by_key[key]) then
+    refused[n] = true
+    if id then ids[n] = id end
+    doubles[#doubles + 1] = {n, by_key[key] or n}
+  elseif not refused[n] then
+    by_key[key] = n
+    once[n] = {key, ARGV[entries + 1]}
+  end
+  entries = entries + 2
+end
 local stored, grown = {}, {}
-for p = entries, #ARGV, 3 do
-  if not refused[(p - entries) / 3 + 1] then
+for p = entries, #ARGV, 4 do
+  if not refused[(p - entries) / 4 + 1] then
     local topic = topics[tonumber(ARGV[p])]
     stored[#stored + 1] = p
     if not topic.grows then grown[#grown + 1], topic.grows = topic, true end
@@ -156,8 +200,8 @@ local last, base, newest = tonumber(state[1]), tonumber(state[2]), state[3]
 if not last then  -- deleted, or evicted: to every reader, all that was before is gone
   last = math.max(now, known)
   base, newest = last, text(last)
-  redis.call('HSET', log, 'base', text(base), 'run', run)
-elseif not base or redis.call('EXISTS', heads) == 0 and last > base then
+  redis.call('HSET', log, 'base', text(base), 'run', run, 'kept', text(base))
+elseif not base or redis.call('EXISTS', heads) == 0 and (tonumber(state[7]) or last) > base then
   redis.call('HSET', log, 'lost', text(last))
 end
 last = math.max(last, known)
@@ -167,11 +211,24 @@ local first, unmarked, marks = text(last + 1), tonumber(state[6]) or 0, {}
 for _, p in ipairs(stored) do
   last = last + 1
   local id, topic, key, body = text(last), topics[tonumber(ARGV[p])], ARGV[p + 1], ARGV[p + 2]
+  local but, n = ARGV[p + 3], (p - entries) / 4 + 1
   topic.offset = topic.offset + #body + 26
-  redis.call('XADD', topic.stream, 'MAXLEN', max_events, id .. '-0', 'k', key, 'e', body,
-             'm', topic.before .. ':' .. text(topic.offset) .. ':' .. text(now_ms))
-  redis.call('XADD', live, 'MAXLEN', '~', live_events, id .. '-0', 'p', newest, 't', topic.name,
-             'k', key, 'e', body)
+  local place = topic.before .. ':' .. text(topic.offset) .. ':' .. text(now_ms)
+  if but == '' then
+    redis.call('XADD', topic.stream, 'MAXLEN', topic.events, id .. '-0', 'k', key, 'e', body,
+               'm', place)
+    redis.call('XADD', live, 'MAXLEN', '~', live_events, id .. '-0', 'p', newest, 't', topic.name,
+               'k', key, 'e', body)
+  else
+    redis.call('XADD', topic.stream, 'MAXLEN', topic.events, id .. '-0', 'k', key, 'e', body,
+               'm', place, 'b', but)
+    redis.call('XADD', live, 'MAXLEN', '~', live_events, id .. '-0', 'p', newest, 't', topic.name,
+               'k', key, 'e', body, 'b', but)
+  end
+  if once[n] then
+    redis.call('SET', once[n][1], id, 'PX', once[n][2])
+    ids[n] = id
+  end
   topic.before, newest = id, id
   unmarked = unmarked + #body + #topic.name + 50
   if unmarked * 8 >= live_bytes then
@@ -188,7 +245,8 @@ for _, topic in ipairs(grown) do
       local offset, ms = string.match(entry[2][6], ':(%d+):(%d+)')
       local kept = topic.offset - tonumber(offset) + #entry[2][4] + 26
       local id = string.match(entry[1], '%d+')
-      if (kept > max_bytes and id ~= topic.before) or (age > 0 and tonumber(ms) < now_ms - age) then
+      local old = topic.age > 0 and tonumber(ms) < now_ms - topic.age
+      if old or (kept > topic.bytes and id ~= topic.before) then
         cut, dropped = id, dropped + 1
       else
         break
@@ -197,35 +255,52 @@ for _, topic in ipairs(grown) do
     if cut then redis.call('XTRIM', topic.stream, 'MINID', text(tonumber(cut) + 1)) end
     look = dropped == look and 64 or 0
   end
-  if age > 0 then redis.call('PEXPIRE', topic.stream, age + 60000)
+  if topic.age > 0 then redis.call('PEXPIRE', topic.stream, topic.age + 60000)
   else redis.call('PERSIST', topic.stream) end
 end
-if #marks > 0 then
-  local all, size = {}, unmarked
-  local before = redis.call('HGET', log, 'marks') or ''
-  for mark in string.gmatch(before .. ' ' .. table.concat(marks, ' '), '%S+') do
-    all[#all + 1] = mark
-  end
-  local old = #all
-  while old > 0 and size < live_bytes do
-    size = size + tonumber(string.match(all[old], ':(%d+)'))
-    old = old - 1
-  end
-  if old > 0 then
-    redis.call('XTRIM', live, 'MINID', text(tonumber(string.match(all[old], '%d+')) + 1))
-  end
-  redis.call('HSET', log, 'marks', table.concat(all, ' ', old + 1))
-end
+cut_live(log, live, marks, unmarked, live_bytes)
+if #stored > 0 then redis.call('HSET', log, 'kept', text(last)) end
 redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
-answer = table.concat({first, unpack(lapsed)}, ' ')
-redis.call('SET', token, ARGV[3] .. ':' .. answer, 'EX', ARGV[10])
+for _, pair in ipairs(doubles) do others[#others + 1] = pair[1] .. ':' .. ids[pair[2]] end
+answer = table.concat({first, unpack(others)}, ' ')
+redis.call('SET', token, ARGV[3] .. ':' .. answer, 'EX', ARGV[7])
 local many = redis.call('ZCARD', heads) - max_topics
 if many > 0 then
   local oldest = redis.call('ZPOPMIN', heads, many)
-  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[11] .. oldest[i]) end
+  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[8] .. oldest[i]) end
   redis.call('HSET', log, 'forgotten', text(tonumber(oldest[#oldest])))
 end
 return answer
+"""
+)
+
+#: KEYS log live; ARGV run live-events live-bytes, then for each event that is only passed on: its
+#: topic, key, body, and the stream that it is not for. It goes where everybody reads what is new,
+#: under an id that nobody is told.
+PASS = writing(
+    _COMMON
+    + _CUT_LIVE
+    + """
+local log, live, live_bytes = KEYS[1], KEYS[2], tonumber(ARGV[3])
+local state = redis.call('HMGET', log, 'last', 'live', 'run', 'bytes')
+if not state[1] then return 0 end
+if state[3] ~= ARGV[1] then return redis.error_reply('NOTENTERED it has restarted') end
+local last, newest, unmarked, marks = tonumber(state[1]), state[2], tonumber(state[4]) or 0, {}
+for p = 4, #ARGV, 4 do
+  last = last + 1
+  local id = text(last)
+  redis.call('XADD', live, 'MAXLEN', '~', ARGV[2], id .. '-0', 'p', newest, 'x', ARGV[p],
+             'k', ARGV[p + 1], 'e', ARGV[p + 2], 'b', ARGV[p + 3])
+  newest = id
+  unmarked = unmarked + #ARGV[p] + #ARGV[p + 2] + 50
+  if unmarked * 8 >= live_bytes then
+    marks[#marks + 1] = id .. ':' .. text(unmarked)
+    unmarked = 0
+  end
+end
+cut_live(log, live, marks, unmarked, live_bytes)
+redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
+return 1
 """
 )
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, chain, compress, repeat
+from functools import cache, cached_property
+from itertools import accumulate, chain, compress, groupby, repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from ..contract import PackedRecords, Record
 from ..topics import Selection
 from .directory import Directory, TopicRow
 
-__all__ = ["BLOCK_TABLES", "Block", "Parts", "pack", "read_blocks"]
+__all__ = ["BLOCK_TABLES", "Block", "Parts", "insert", "pack", "read_blocks", "runs_of"]
 
 BLOCK_TABLES = """
 CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -70,6 +71,12 @@ _FEW_TOPICS = 16
 _LOOKED_AT = 1024
 
 
+#: Rows that one statement inserts; SQLite takes 32,766 values.
+_ROWS_AT_ONCE = (256, 64, 16, 4, 1)
+
+_by_topic = attrgetter("topic")
+
+
 class Block(NamedTuple):
     """A row of the table.
 
@@ -99,12 +106,14 @@ class Parts(msgspec.Struct, frozen=True, array_like=True, gc=False):
       last, topic: as of the block.
       sizes: its events' bytes.
       keys: its events' keys, or none at all if none has one.
+      buts: likewise the streams that they are not for.
     """
 
     last: int
     topic: int
     sizes: list[int]
     keys: list[str]
+    buts: list[str] = []
 
     @classmethod
     def parse(cls, text: str) -> Parts:
@@ -126,9 +135,38 @@ def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
         half = len(records) // 2
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
     keys = [record.key for record in records]
+    buts = [record.but for record in records]
     last = records[-1].id
-    parts = _encode((last, topic, sizes, keys if any(keys) else ())).decode()
-    return [Block(last, len(data), size, topic, now, parts, b"".join(data))]
+    parts = (last, topic, sizes, keys if any(keys) else ())
+    text = _encode((*parts, buts) if any(buts) else parts).decode()
+    return [Block(last, len(data), size, topic, now, text, b"".join(data))]
+
+
+def runs_of(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """What follows one another by topic and by id."""
+    dense = records[-1].id - records[0].id == len(records) - 1
+    for name, run in groupby(records, _by_topic):
+        if dense:
+            yield name, list(run)
+        else:
+            for _, part in groupby(enumerate(run), lambda pair: pair[1].id - pair[0]):
+                yield name, [record for _, record in part]
+
+
+def insert(db: sqlite3.Connection, blocks: Sequence[Block]) -> None:
+    """Put these into the table."""
+    start = 0
+    for rows in _ROWS_AT_ONCE:
+        statement = _insert_statement(rows)
+        while len(blocks) - start >= rows:
+            db.execute(statement, list(chain.from_iterable(blocks[start : start + rows])))
+            start += rows
+
+
+@cache
+def _insert_statement(rows: int) -> str:
+    row = f"({', '.join('?' * len(Block._fields))})"
+    return "INSERT INTO blocks VALUES " + ", ".join([row] * rows)
 
 
 class _Ahead(NamedTuple):
@@ -240,7 +278,9 @@ class _Page:
             start = sum(sizes[:skip])
             data = data[start : start + sum(sizes[skip:end])]
         last = self.last - (self.total - end)  # what does not fit is of a block that is alone here
-        return PackedRecords(data, last, end - skip, lambda: self._unpack()[skip:end]), last
+        return PackedRecords(
+            *(data, last, end - skip, lambda: self._unpack()[skip:end], self.parts)
+        ), last
 
     @cached_property
     def _blocks(self) -> list[Parts]:
@@ -260,9 +300,13 @@ class _Page:
         for block in self._blocks:
             topic = self.topics[block.topic].name
             first = block.last - len(block.sizes) + 1
-            for id, size, key in zip(
-                range(first, block.last + 1), block.sizes, block.keys or repeat(""), strict=False
+            for id, size, key, but in zip(
+                range(first, block.last + 1),
+                block.sizes,
+                block.keys or repeat(""),
+                block.buts or repeat(""),
+                strict=False,
             ):
-                records.append(Record(id, topic, key, self.data[start : start + size]))
+                records.append(Record(id, topic, key, self.data[start : start + size], but))
                 start += size
         return records

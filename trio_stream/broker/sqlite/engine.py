@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, final
@@ -22,7 +22,7 @@ import trio
 from ...checks import check_choice, check_count
 from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
-from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
+from ..contract import Entry, Feed, Lease, Once, Page, Record, Retention, passing, wire_form
 from ..leases import LocalLeases
 from ..topics import Selection
 from ..unwrapped import unwrapped
@@ -200,16 +200,20 @@ class SqliteEngine(LocalLeases):
         if self._writing:
             entries = chain.from_iterable([publisher.entries for publisher in publishers])
             records = [
-                Record(id, entry.topic, entry.key, wire_form(id, entry.body))
+                Record(id, entry.topic, entry.key, wire_form(id, entry.body), entry.but)
                 for id, entry in enumerate(entries, self._last + 1)
             ]
+            once = _once(publishers, self._last + 1)
             self._last = records[-1].id
             self._under_way, self._begun = publishers, trio.current_time()
-            store = partial(self._opened.append, records)
+            store = partial(self._opened.append, records, once)
             self._worker.submit(store, partial(self._written, publishers, records))
 
     def _written(
-        self, publishers: list[Publisher], records: list[Record], result: outcome.Maybe[None]
+        self,
+        publishers: list[Publisher],
+        records: list[Record],
+        result: outcome.Maybe[Mapping[int, int]],
     ) -> None:
         self._transactions += 1
         dismissed, self._dismissed, self._under_way = self._dismissed, 0, []
@@ -218,10 +222,12 @@ class SqliteEngine(LocalLeases):
             for publisher in publishers:
                 publisher.tell(outcome.Error(_copy(result.error)))
         else:
+            reschedule, first, known = trio.lowlevel.reschedule, records[0].id, result.value
+            if known:
+                records = [record for record in records if record.id not in known]
             self._feed.records(records)
-            reschedule, first = trio.lowlevel.reschedule, records[0].id
             for publisher in publishers:
-                publisher.first = first
+                publisher.first = known.get(first, first)
                 first += len(publisher.entries)
                 if publisher.task is not None:
                     reschedule(publisher.task, publisher)
@@ -256,6 +262,18 @@ class SqliteEngine(LocalLeases):
         if publisher.task is not None and any(other is publisher for other in self._under_way):
             self._dismissed += len(publisher.entries)
             publisher.tell(outcome.capture(raise_cancel))
+
+    async def pass_on(self, entries: Sequence[Entry]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._closing:
+            raise _closed()
+        self._feed.passing(passing(entries))
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def find_once(self, topic: str, key: str) -> int | None:
+        if self._closing:
+            raise _closed()
+        return await self._worker.call(self._opened.known.find, topic, key)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         head = self._opened.last
@@ -296,6 +314,17 @@ class SqliteEngine(LocalLeases):
 
 def _closed() -> trio.ClosedResourceError:
     return trio.ClosedResourceError("the broker is closed")
+
+
+def _once(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
+    """What names a `Once`, by the ids that the events will have, from ``first`` on."""
+    found: dict[int, Once] = {}
+    for publisher in publishers:
+        once = publisher.entries[0].once
+        if once is not None:
+            found[first] = once
+        first += len(publisher.entries)
+    return found
 
 
 def _copy(error: BaseException) -> BaseException:

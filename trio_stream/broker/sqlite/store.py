@@ -12,21 +12,19 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain, groupby
-from operator import attrgetter
 from typing import Literal, final
 
 from ...errors import BrokerStorageError
-from ..contract import Page, Record, Retention
+from ..contract import Once, Page, Record, Retention
 from ..memory import first_id
 from ..topics import EARLIEST, Selection
-from .blocks import BLOCK_TABLES, Block, Parts, pack, read_blocks
+from .blocks import BLOCK_TABLES, Block, Parts, insert, pack, read_blocks, runs_of
 from .directory import TOPIC_TABLES, Directory, TopicRow
 from .faults import named_errors
+from .once import ONCE_TABLES, OnceTable
 from .place import Place
 
 __all__ = ["SqliteStore", "Synchronous"]
@@ -56,11 +54,6 @@ _TRIM_GONE = """
 UPDATE topics SET trimmed = (SELECT max(last) FROM blocks WHERE topic = number AND last < ?)
 WHERE number IN (SELECT topic FROM blocks WHERE last < ?)
 """
-
-_by_topic = attrgetter("topic")
-
-#: Rows that one statement inserts; SQLite takes 32,766 values.
-_ROWS_AT_ONCE = (256, 64, 16, 4, 1)
 
 #: Topics of which it is remembered between transactions how much they hold.
 _CACHED_TOPICS = 10_000
@@ -132,6 +125,9 @@ class SqliteStore:
         db.execute("BEGIN IMMEDIATE")
         if not tables:
             self._create()
+        for statement in ONCE_TABLES.split(";"):  # newer than the layout, which it leaves as it is
+            db.execute(statement)
+        self.known = OnceTable(db)
         # The newest event there is stands for itself; `last` is for those that were deleted.
         self.last: int
         self.last, clean = db.execute(
@@ -172,45 +168,53 @@ class SqliteStore:
 
     # Writing.
 
-    def append(self, records: Sequence[Record]) -> None:
-        """Store all of them, whose ids this process has given, in one transaction."""
+    def append(
+        self, records: Sequence[Record], once: Mapping[int, Once] | None = None
+    ) -> Mapping[int, int]:
+        """Store all of them, whose ids this process has given, in one transaction.
+
+        Args:
+          once: of those by whose ids it is here, each is stored if none is known by the same key.
+
+        Returns the ids of those that are not stored, with those that are known in their place.
+        """
         self.place.check()
         with named_errors(self._path), self._transaction():
             now = time.time()
-            directory = self._known()
-            blocks: list[Block] = []
-            touched: dict[str, _Topic] = {}
-            for name, run in groupby(records, _by_topic):
-                topic = touched.get(name)
-                if topic is None:
-                    topic = touched[name] = self._topic(name)
-                for block in pack(list(run), topic.row.number, now):
-                    topic.events += block.events
-                    topic.bytes += block.size
-                    blocks.append(block)
-            self._insert(blocks)
-            rows = directory.by_number
-            for block in blocks:
-                directory.published(rows[block.topic], block.last)
-            for topic in touched.values():
-                if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
-                    self._trim(topic)
-            self._expire(now)
-            forgotten = directory.forget(self._empty)
-            for row in forgotten:
-                self._topics.pop(row.name, None)
-            if not forgotten:
-                self._empty = 0  # there are not many of them
-        self.last = records[-1].id
+            known = self.known.enter(records, once, now) if once else {}
+            if known:
+                records = [record for record in records if record.id not in known]
+            if records:
+                self._append(records, now)
+        if records:
+            self.last = records[-1].id
+        return known
 
-    def _insert(self, blocks: Sequence[Block]) -> None:
-        start = 0
-        for rows in _ROWS_AT_ONCE:
-            statement = _insert_statement(rows)
-            while len(blocks) - start >= rows:
-                values = list(chain.from_iterable(blocks[start : start + rows]))
-                self._db.execute(statement, values)
-                start += rows
+    def _append(self, records: Sequence[Record], now: float) -> None:
+        directory = self._known()
+        blocks: list[Block] = []
+        touched: dict[str, _Topic] = {}
+        for name, run in runs_of(records):
+            topic = touched.get(name)
+            if topic is None:
+                topic = touched[name] = self._topic(name)
+            for block in pack(run, topic.row.number, now):
+                topic.events += block.events
+                topic.bytes += block.size
+                blocks.append(block)
+        insert(self._db, blocks)
+        rows = directory.by_number
+        for block in blocks:
+            directory.published(rows[block.topic], block.last)
+        for topic in touched.values():
+            if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
+                self._trim(topic)
+        self._expire(now)
+        forgotten = directory.forget(self._empty)
+        for row in forgotten:
+            self._topics.pop(row.name, None)
+        if not forgotten:
+            self._empty = 0  # there are not many of them
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -333,9 +337,3 @@ class SqliteStore:
         """Write all that is stored to a new file."""
         with named_errors(path):
             self._db.execute("VACUUM INTO ?", (path,))
-
-
-@cache
-def _insert_statement(rows: int) -> str:
-    row = f"({', '.join('?' * len(Block._fields))})"
-    return "INSERT INTO blocks VALUES " + ", ".join([row] * rows)

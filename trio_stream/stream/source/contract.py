@@ -47,6 +47,10 @@ class Sink(Protocol):
     def format(self) -> str:
         """The stream's format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``."""
 
+    @property
+    def stream_id(self) -> str | None:
+        """What others may call the stream by, if it tells that its client."""
+
     def put(self, value: Any, /) -> Awaitable[None] | None:
         """Take a value; a result other than None must be awaited before the next `put`."""
 

@@ -1,0 +1,72 @@
+"""What the fan-out sees of a subscription at the head of its topics, and of its stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from ..codec import EncodedEvent
+from .topics import Selection
+
+__all__ = ["NOWHERE", "Follower", "Taker"]
+
+
+class Taker(Protocol):
+    """What is used here of a stream's `Sink`; its documentation holds."""
+
+    def put_nowait(self, event: EncodedEvent, /) -> bool: ...
+    def add_events(self, count: int, /) -> None: ...
+    def sender(self) -> Callable[[bytes], int] | None: ...
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None: ...
+
+
+class Follower(ABC):
+    """A subscription at the head of its topics, as it is seen here.
+
+    Args:
+      seen: the id up to which it has everything, or infinity while it does not follow.
+      selection: what it wants.
+      sink: where it takes events, at once or not at all.
+
+    Attributes:
+      stream: the id of its stream, if that has one.
+    """
+
+    # First in memory, as a base's slots come before those of its heirs. Of thousands of clients
+    # none is in the processor's cache when an event comes, and each line of it that need not be
+    # fetched counts: this here, in `Express` and in `Progress` saves a twentieth of `topic-500`.
+    __slots__ = ("seen", "selection", "sink", "stream")
+
+    def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
+        self.seen: float = seen
+        self.selection: Selection = selection
+        self.sink: Taker = sink
+        self.stream: str | None = None
+
+    @abstractmethod
+    def fall_behind(self, cursor: int) -> None:
+        """It could not take the event after ``cursor``, and follows no longer."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Its client has gone, and it follows no longer."""
+
+
+class _Nowhere:
+    """An iterator's: it is told that there is something, and takes it from the log itself."""
+
+    def put_nowait(self, event: EncodedEvent) -> bool:
+        return False
+
+    def sender(self) -> None:
+        return None
+
+    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
+        raise AssertionError("there is no sender")
+
+    def add_events(self, count: int) -> None:
+        raise AssertionError("nothing is taken here")
+
+
+NOWHERE = _Nowhere()
