@@ -238,7 +238,7 @@ async def over_connection(
     whole: list[bool] = []
 
     async def read() -> None:
-        whole.append(await server.read_whole(protocol))
+        whole.append((await server.read(protocol)).whole)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)

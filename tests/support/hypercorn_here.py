@@ -5,6 +5,8 @@ read in the same turn, so a clock that jumps when every task waits does not jump
 """
 
 import socket
+from collections.abc import Callable
+from typing import NamedTuple
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -13,8 +15,17 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from tests.support.raw import send_request
-from tests.transport.h2_client import speak_h2
+from tests.transport.h2_client import Response, speak_h2
 from trio_stream.transport.memory import Application
+
+
+class Answer(NamedTuple):
+    """What a client has got."""
+
+    received: bytes
+    #: With the status 200 and a proper end.
+    whole: bool
+
 
 #: The protocols that it speaks, both without TLS.
 PROTOCOLS = ("HTTP/1.1", "HTTP/2")
@@ -50,19 +61,60 @@ class HypercornHere:
         """What a server's worker does first of all when it is told to end."""
         await self._context.terminated.set()
 
-    async def read_whole(self, protocol: str) -> bool:
-        """Ask for ``/``, read all, hang up; whether it came with a proper end."""
-        if protocol == "HTTP/2":
-            async with speak_h2(self.client) as client:
-                response = client.responses[await client.request("/")]
-                await client.until_over()
-            return response.ended and response.reset is None and b"200" in response.headers.values()
-        await send_request(self.client, "/", "connection: close")
-        received = b""
+    async def read(self, protocol: str, flows: Callable[[], trio.Event] | None = None) -> Answer:
+        """Ask for ``/``, read all while this event is set, and hang up."""
+        stream = self.client if flows is None else Slow(self.client, flows)
+        ask = _ask_http2 if protocol == "HTTP/2" else _ask_http1
         try:
-            while piece := await self.client.receive_some():
-                received += piece
-        except trio.BrokenResourceError:
-            pass
-        await trio.aclose_forcefully(self.client)
-        return received.startswith(b"HTTP/1.1 200") and received.endswith(b"\r\n0\r\n\r\n")
+            return await ask(stream)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+
+#: The server has hung up, or the client has, by somebody else's hand.
+_OVER = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+async def _ask_http1(stream: trio.abc.Stream) -> Answer:
+    received = b""
+    try:
+        await send_request(stream, "/", "connection: close")
+        while piece := await stream.receive_some():
+            received += piece
+    except _OVER:
+        pass
+    good = received.startswith(b"HTTP/1.1 200 ")
+    return Answer(received, good and received.endswith(b"\r\n0\r\n\r\n"))
+
+
+async def _ask_http2(stream: trio.abc.Stream) -> Answer:
+    response = Response()
+    try:
+        async with speak_h2(stream, window=100) as client:
+            response = client.responses[await client.request("/")]
+            await client.until_over()
+    except* _OVER:
+        pass
+    good = response.headers.get(b":status") == b"200"
+    return Answer(response.body, good and response.ended and response.reset is None)
+
+
+class Slow(trio.abc.Stream):
+    """The client's side, which takes nothing while an event is not set."""
+
+    def __init__(self, stream: trio.SocketStream, flows: Callable[[], trio.Event]) -> None:
+        self._stream = stream
+        self._flows = flows
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        await self._flows().wait()
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

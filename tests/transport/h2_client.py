@@ -121,7 +121,7 @@ class H2Client:
                     del buffer[:size]
                 await self.flush()
                 self._changed.set()
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         self.closed = True
         self._changed.set()
