@@ -78,7 +78,9 @@ apt_install() (
     apt-get -qq -o DPkg::Lock::Timeout=120 update &&
         apt-get -qq -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "$@" \
             </dev/null >/dev/null || exit 1
-    case " $* " in *" redis-server "*)
-        if [ -d /run/systemd/system ]; then systemctl --quiet disable --now redis-server; fi ;;
-    esac
+    if [ -d /run/systemd/system ]; then
+        for service in redis-server nginx haproxy apache2; do
+            case " $* " in *" $service"*) systemctl --quiet disable --now $service ;; esac
+        done
+    fi
 )
