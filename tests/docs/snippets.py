@@ -97,7 +97,13 @@ PROGRAMS = {snippet.name: snippet for snippet in SNIPPETS if snippet.name}
 
 
 def write_modules(folder: Path) -> None:
-    """All of the Python as modules in a folder, each named by its page and line."""
+    """All of the Python as modules in a folder, each named by its page and line.
+
+    A program that another imports has its own name, too.
+    """
     for snippet in SNIPPETS:
         if snippet.language == "python":
             (folder / f"{snippet.id}.py").write_text(snippet.as_module())
+            module = snippet.name and snippet.name.removesuffix(".py")
+            if module and any(f"from {module} import" in other.code for other in SNIPPETS):
+                (folder / f"{module}.py").write_text(snippet.as_module())
