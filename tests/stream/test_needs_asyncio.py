@@ -140,8 +140,7 @@ class Both:
         self.closed += 1
 
 
-@pytest.mark.parametrize("needs_asyncio", [True, False])
-@pytest.mark.parametrize("count", [0, 3])
+@pytest.mark.parametrize(("count", "needs_asyncio"), [(0, False), (3, False), (3, True)])
 async def test_one_with_both_protocols_is_read_by_the_one_that_works(
     count: int, needs_asyncio: bool, no_task_left: NothingLeft, autojump_clock: Clock
 ) -> None:
@@ -150,6 +149,24 @@ async def test_one_with_both_protocols_is_read_by_the_one_that_works(
     assert both.read_in == ("thread" if needs_asyncio else "task")
     assert both.closed == 1
     await no_task_left()
+
+
+async def test_one_that_has_nothing_for_the_thread_may_have_lost_it(autojump_clock: Clock) -> None:
+    with pytest.raises(RuntimeError, match="no running event loop") as caught:
+        await read_to_the_break(Stream(Both(0)), [])
+    assert "open_asyncio" in caught.value.__notes__[0]
+
+
+async def test_of_litellm_only_the_sync_way_is_tried(autojump_clock: Clock) -> None:
+    class Spoiled(Both):
+        """As litellm's, which a failed attempt leaves empty."""
+
+        async def __anext__(self) -> int:
+            self.left = 0
+            return await super().__anext__()
+
+    Spoiled.__module__ = "litellm.litellm_core_utils.streaming_handler"
+    assert await data_of(Stream(Spoiled(2))) == ["1", "0"]
 
 
 async def test_also_where_the_loop_is_asked_for_at_once(autojump_clock: Clock) -> None:

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeGuard
 
 import trio
 import trio_asyncio  # type: ignore[import-untyped]
@@ -40,6 +40,9 @@ log = logging.getLogger("trio_stream")
 
 #: Items that may wait between the asyncio task and the stream; the task waits when they do.
 _HANDOVER = 16
+
+#: Packages whose generators, left at a `yield`, keep their connection though they are closed.
+_KEEP_THEIR_CONNECTION = ("google.genai.", "huggingface_hub.")
 
 Given = AsyncIterable[Any] | Awaitable[Any] | AbstractAsyncContextManager[Any] | Callable[[], Any]
 
@@ -182,6 +185,7 @@ class _AsyncioSource:
                 iterator = aiter(iterable)
                 if iterator is not iterable:
                     opened.push_async_callback(_close, iterator)
+                opened.push_async_callback(_cut_off, self._loop, iterator)
                 try:
                     async for item in iterator:
                         await items.put(item)
@@ -286,6 +290,29 @@ async def _close(iterable: object) -> None:
         closing = close()
         if inspect.isawaitable(closing):
             await closing
+
+
+async def _cut_off(loop: Any, iterator: object) -> None:
+    """End the connection of a generator that would keep it: by a read that is cancelled."""
+    while _keeps_its_connection(iterator):
+        read = loop.create_task(_next(iterator))
+        done = loop.create_future()
+        read.add_done_callback(lambda _, done=done: done.done() or done.set_result(None))
+        loop.call_soon(read.cancel)  # once it has begun
+        await done
+        if read.cancelled() or read.exception() is not None:
+            return
+
+
+async def _next(iterator: AsyncIterator[Any]) -> None:
+    await anext(iterator, None)
+
+
+def _keeps_its_connection(iterator: object) -> TypeGuard[AsyncIterator[Any]]:
+    """Whether it is one of those, and left at its `yield`."""
+    frame = iterator.ag_frame if inspect.isasyncgen(iterator) else None
+    module = "" if frame is None else frame.f_globals.get("__name__", "")
+    return module.startswith(_KEEP_THEIR_CONNECTION)
 
 
 def _log_failure(loop: Any, context: dict[str, Any]) -> None:

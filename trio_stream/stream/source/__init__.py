@@ -13,7 +13,7 @@ from ...codec import EncodedEvent, ServerSentEvent
 from .blocking import BlockingSource, current_blocking_limiter
 from .bytestream import ByteStreamSource
 from .contract import NoSource, Sink, Source
-from .either import EitherSource
+from .either import open_either
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
 from .managers import ManagerSource
 from .upstream import UpstreamSource, is_response
@@ -67,8 +67,7 @@ def open_source(source: Any) -> Source:
     if isinstance(source, trio.abc.ReceiveStream):
         return ByteStreamSource(source)
     if isinstance(source, AsyncIterable):
-        is_either = isinstance(source, Iterable)
-        return EitherSource(source) if is_either else AsyncSource(source)
+        return open_either(source) if isinstance(source, Iterable) else AsyncSource(source)
     # What is both is entered, because it is closed then: aiosqlite's cursors, aiohttp's responses.
     if isinstance(source, AbstractAsyncContextManager):
         return ManagerSource(source, open_source)

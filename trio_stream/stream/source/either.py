@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Self
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Self, cast
 
 from ..needs_asyncio import needs_asyncio
 from .blocking import BlockingSource
-from .contract import Sink, close_within
+from .contract import Sink, Source, close_within
 from .iterables import AsyncSource
 
-__all__ = ["EitherSource"]
+__all__ = ["open_either"]
+
+
+#: Packages whose objects need asyncio to be read asynchronously, and are spoiled by an attempt.
+_NEED_ASYNCIO = frozenset({"litellm"})
+
+
+def open_either(source: Any) -> Source:
+    """The `Source` for an iterable that is an async one, too."""
+    package = type(source).__module__.partition(".")[0]
+    return BlockingSource(source) if package in _NEED_ASYNCIO else EitherSource(source)
 
 
 class EitherSource:
-    """An iterable that is an async one, too: read so, or in a thread where that needs asyncio.
-
-    litellm's stream object is one, also of a sync call. What it can do shows at its first item.
-    """
+    """What is read asynchronously, or in a thread where its first item needs asyncio."""
 
     holds_headers = False
 
@@ -27,14 +34,30 @@ class EitherSource:
     async def run(self, sink: Sink) -> None:
         side = _AsyncSide(self._source)
         await AsyncSource(side).run(sink)
-        if side.refused:
-            await BlockingSource(self._source).run(sink)
+        if side.refused is not None:
+            counting = _Counting(sink)
+            await BlockingSource(self._source).run(cast("Sink", counting))
+            if not counting.count:
+                # Perhaps there are none. But perhaps the first attempt has taken what there was.
+                raise side.refused
 
     async def aclose(self) -> None:
         await AsyncSource(self._source).aclose()
 
     def close_unawaited(self) -> bool:
         return AsyncSource(self._source).close_unawaited()
+
+
+class _Counting:
+    """A sink that counts what it is given."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.count = 0
+
+    def put(self, value: Any) -> Awaitable[None] | None:
+        self.count += 1
+        return self._sink.put(value)
 
 
 class _AsyncSide:
@@ -44,7 +67,7 @@ class _AsyncSide:
         self._source = source
         self._iterator: AsyncIterator[Any] | None = None
         self._begun = False
-        self.refused = False
+        self.refused: Exception | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -57,13 +80,13 @@ class _AsyncSide:
         except (RuntimeError, TypeError) as error:
             if self._begun or not needs_asyncio(error):
                 raise
-            self.refused = True
+            self.refused = error
             raise StopAsyncIteration from error
         self._begun = True
         return item
 
     async def aclose(self) -> None:
-        if self.refused:
+        if self.refused is not None:
             return
         if self._iterator is not None and self._iterator is not self._source:
             await close_within(self._iterator, repr(self._iterator))

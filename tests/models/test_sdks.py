@@ -1,0 +1,121 @@
+"""The SDKs of language models themselves, each against its own dialect, as sources of a stream."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from trio_asyncio import aio_as_trio
+
+from tests.models.endpoint import RETRY_AFTER, WORDS, Endpoint, model_endpoint
+from tests.models.sdks import SDKS, Call, Sdk
+from tests.stream.helpers import data_of
+from trio_stream import Stream
+from trio_stream.frameworks.trio_asyncio import open_asyncio
+from trio_stream.testing import connect
+
+NOT_YET = {"cohere", "ollama", "google-genai", "mistralai"}
+every_sdk = pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)
+
+#: What some leave to the garbage collector, of their own; connections, too.
+OWN = "anthropic|openai|httpx|httpx2|httpcore|httpcore2|cohere|ollama|huggingface_hub|google"
+pytestmark = [
+    pytest.mark.filterwarnings(rf"ignore:Async generator '({OWN})\.:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine 'AsyncClient.aclose':RuntimeWarning"),
+]
+
+#: Seconds within which an API hears that nobody wants its answer any more.
+HEARD = 1.0
+
+
+@asynccontextmanager
+async def asked_by(sdk: Sdk) -> AsyncIterator[tuple[Endpoint, Call]]:
+    """The endpoint, and what asks it for an answer, as a source."""
+    async with model_endpoint() as endpoint:
+        if not sdk.asyncio:
+            async with sdk.open(endpoint.url) as call:
+                yield endpoint, call
+            return
+        async with open_asyncio() as loop, aio_as_trio(sdk.open(endpoint.url)) as call:
+            yield endpoint, lambda model: loop.source(lambda: call(model))
+
+
+async def collect_what_they_left() -> None:
+    """Have Trio close generators that an SDK has left to it before anybody looks."""
+    gc.collect()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def hears_of_it(endpoint: Endpoint) -> None:
+    """Wait until the last request's client has left."""
+    with trio.fail_after(HEARD):
+        await endpoint.requests[-1].left.wait()
+
+
+@every_sdk
+async def test_an_answer_arrives(sdk: Sdk) -> None:
+    async with asked_by(sdk) as (_, call):
+        for _ in range(2):  # the second over what the first has left
+            async with connect(Stream(call("words"))) as client:
+                items = [event.json() async for event in client.events()]
+            assert (client.status, client.ended) == (200, "complete")
+            assert "".join(map(sdk.text, items)) == "".join(WORDS)
+
+
+@pytest.mark.parametrize("model", ["endless", "silent"])
+@every_sdk
+async def test_the_client_leaves_and_the_api_hears_of_it(sdk: Sdk, model: str) -> None:
+    async with asked_by(sdk) as (endpoint, call):
+        stream = Stream(call(model))
+        async with connect(stream) as client:
+            async for event in client.events():
+                if sdk.text(event.json()):
+                    break
+            client.disconnect()
+            await hears_of_it(endpoint)
+        assert stream.outcome == "disconnected"
+
+
+@pytest.mark.parametrize("sdk", [s for s in SDKS if s.name != "google-genai"], ids=lambda s: s.name)
+async def test_a_client_that_stalls_and_leaves_too(sdk: Sdk) -> None:
+    """The source is left between two items, and the answer goes on."""
+    async with asked_by(sdk) as (endpoint, call):
+        stream = Stream(call("flood"), buffer_bytes=4000)
+        async with connect(stream, socket_buffer=4000) as client:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            client.disconnect()
+            await hears_of_it(endpoint)
+        assert stream.outcome == "disconnected"
+    await collect_what_they_left()
+
+
+@pytest.mark.parametrize("sdk", [s for s in SDKS if s.name not in NOT_YET], ids=lambda s: s.name)
+async def test_a_refusal_is_one(sdk: Sdk) -> None:
+    async with asked_by(sdk) as (endpoint, call):
+        async with connect(Stream(call("slow")), raise_app_exceptions=False) as client:
+            assert await client.read() == b"502 Bad Gateway\n"
+        assert (client.status, client.headers["retry-after"]) == (502, RETRY_AFTER)
+        assert len(endpoint.requests) == 1
+
+
+@every_sdk
+async def test_an_answer_that_breaks_off_breaks_off(sdk: Sdk) -> None:
+    async with asked_by(sdk) as (_, call):
+        async with connect(Stream(call("broken")), raise_app_exceptions=False) as client:
+            items = [event.json() async for event in client.events()]
+        assert client.ended == "broken"
+        assert "".join(map(sdk.text, items)) == "".join(WORDS[:2])
+
+
+NEEDS_ASYNCIO = [sdk for sdk in SDKS if sdk.asyncio]
+
+
+@pytest.mark.parametrize("sdk", NEEDS_ASYNCIO, ids=lambda sdk: sdk.name)
+async def test_what_needs_asyncio_says_what_to_do(sdk: Sdk) -> None:
+    async with model_endpoint() as endpoint, sdk.open(endpoint.url) as call:
+        with pytest.raises(RuntimeError, match="no running event loop") as caught:
+            await data_of(Stream(call("words")))
+        assert "open_asyncio" in caught.value.__notes__[0]
+        assert endpoint.requests == []
