@@ -174,7 +174,7 @@ class Taker:
     def sender(self) -> None:
         return None
 
-    def sent(self, event: Any, taken: int, count: int, now: float) -> None:
+    def sent(self, event: Any, left: int, count: int, now: float) -> None:
         pass
 
     def add_events(self, count: int) -> None:

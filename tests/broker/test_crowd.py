@@ -77,10 +77,10 @@ class Socketed(Taker):
             raise BlockingIOError
         return min(self.room, len(frame))
 
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
-        if taken < 0:
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
+        if left < 0:
             raise trio.BrokenResourceError
-        self.taken.append(event.frame[:taken])
+        self.taken.append(event.frame[: len(event.frame) - left])
         self.counted += count
 
 

@@ -18,7 +18,7 @@ class Taker(Protocol):
     def put_nowait(self, event: EncodedEvent, /) -> bool: ...
     def add_events(self, count: int, /) -> None: ...
     def sender(self) -> Callable[[bytes], int] | None: ...
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None: ...
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None: ...
 
 
 class Follower(ABC):
@@ -62,7 +62,7 @@ class _Nowhere:
     def sender(self) -> None:
         return None
 
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         raise AssertionError("there is no sender")
 
     def add_events(self, count: int) -> None:

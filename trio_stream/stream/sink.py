@@ -110,15 +110,15 @@ class StreamSink:
             return None
         return transport.sender()
 
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float) -> None:
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         state = self._state
-        if taken < 0:
+        if left < 0:
             raise state.found_gone()
         transport = state.transport
         assert transport is not None
         transport.last_write = now
-        if taken < len(event.frame):
-            transport.keep_rest(event.frame, taken)
+        if left:
+            transport.keep_rest(event.frame, left)
         state.note_express(len(event.data), count)
 
     def add_events(self, count: int) -> None:

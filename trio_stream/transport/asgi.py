@@ -126,7 +126,7 @@ class AsgiTransport(Progress):
     def sender(self) -> Callable[[bytes], int] | None:
         return None
 
-    def keep_rest(self, frame: bytes, taken: int) -> None:
+    def keep_rest(self, frame: bytes, left: int) -> None:
         raise AssertionError("there is no sender")
 
     async def finish(self) -> None:

@@ -80,8 +80,8 @@ class Transport(Protocol):
         and `keep_rest` called when not all of it was taken.
         """
 
-    def keep_rest(self, frame: bytes, taken: int) -> None:
-        """Of this, `sender` took only so many bytes: the next `write` sends the rest first.
+    def keep_rest(self, frame: bytes, left: int) -> None:
+        """Of this, `sender` left so many bytes: the next `write` sends them first.
 
         Kept as a view of ``frame``. Since `last_write` the client is stuck.
         """

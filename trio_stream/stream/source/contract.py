@@ -68,10 +68,10 @@ class Sink(Protocol):
         else happens.
         """
 
-    def sent(self, event: EncodedEvent, taken: int, count: int, now: float, /) -> None:
-        """`sender` was given an event's frame, took so many bytes, and these were ``count`` events.
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None:
+        """`sender` was given an event's frame, left so many bytes; these were ``count`` events.
 
-        ``now`` is Trio's clock: one look at it serves many clients. ``taken`` is -1 when the client
+        ``now`` is Trio's clock: one look at it serves many clients. ``left`` is -1 when the client
         has gone; then this raises what `put_nowait` does.
         """
 

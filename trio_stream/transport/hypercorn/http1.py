@@ -106,15 +106,15 @@ class Http1Transport(KnownTransport):
             return None
         return self._sender
 
-    def keep_rest(self, frame: bytes | memoryview, taken: int) -> None:
-        self._rest = (memoryview(frame)[taken:],)
+    def keep_rest(self, frame: bytes | memoryview, left: int) -> None:
+        self._rest = (memoryview(frame)[-left:],)
         self.stuck_since = self.last_write
 
     def _offer(self, frame: bytes | memoryview) -> None:
-        taken = write_nowait(self._sender, frame)
+        left = len(frame) - write_nowait(self._sender, frame)
         self.last_write = self._clock.current_time()
-        if taken < len(frame):
-            self.keep_rest(frame, taken)
+        if left:
+            self.keep_rest(frame, left)
 
     def _write_parts_nowait(self, parts: Sequence[bytes | memoryview]) -> None:
         for number, part in enumerate(parts, 1):

@@ -35,6 +35,7 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         "_frames",
         "_h2_stream",
         "_held",
+        "_may_be_held",
         "_outlet",
         "_rest",
         "_to_prove",
@@ -63,6 +64,8 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         self._rest: bytes | memoryview = b""
         self._clock = trio.lowlevel.current_clock()
         self._to_prove = chunks_to_prove(connection, send)
+        #: False when it is known that Hypercorn holds nothing of this stream.
+        self._may_be_held = True
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
@@ -80,8 +83,9 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
 
     async def _write_direct(self, data: bytes | memoryview) -> None:
         for part in (self._rest, data):
-            taken = self._write_frames(part) if self._is_unheld else 0
+            taken = 0 if self._is_held else self._write_frames(part)
             if taken < len(part):
+                self._may_be_held = True
                 await super().write(memoryview(part)[taken:])
         self._rest = b""
         self.stuck_since = None
@@ -104,17 +108,18 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         return done
 
     @property
-    def _is_unheld(self) -> bool:
-        """Whether Hypercorn holds nothing of this stream that would have to go first."""
-        held = self._held
-        return not held.buffer and not held._complete
+    def _is_held(self) -> bool:
+        """Whether Hypercorn holds something of this stream that has to go first."""
+        if self._may_be_held:
+            self._may_be_held = bool(self._held.buffer) or self._held._complete
+        return self._may_be_held
 
     @property
     def is_free(self) -> bool:
         return (
             self.direct
             and self._waiting_since is None
-            and self._is_unheld
+            and not self._is_held
             and self._frames.room(self._h2_stream) > 0
         )
 
@@ -137,8 +142,10 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
             self.stuck_since = self._clock.current_time()
 
     def sender(self) -> Write | None:
-        free = self.direct and self._waiting_since is None and self._is_unheld
-        return self._send_chunk if free else None
+        if not self.direct or self._waiting_since is not None:
+            return None
+        # Not asked for nothing: it would be another object of each client to look at.
+        return None if self._may_be_held and self._is_held else self._send_chunk
 
     def _send_chunk(self, chunk: bytes | memoryview) -> int:
         """For a topic's clients, who all get the same chunk; here it is what it holds that goes."""

@@ -63,13 +63,16 @@ class Wire:
         Raises:
           ClientGone: the connection is closed.
         """
-        taken = 0
-        if not self._tls_is_busy:
-            view = memoryview(data)
-            while taken < len(view) and self.outlet.stuck_since is None:
-                piece = view[taken : taken + PIECE] if len(view) > LARGE else data
-                self.write(piece)
-                taken += len(piece)
+        if self._tls_is_busy or self.outlet.stuck_since is not None:
+            return 0
+        if len(data) <= LARGE:
+            self.write(data)
+            return len(data)
+        taken, view = 0, memoryview(data)
+        while taken < len(view) and self.outlet.stuck_since is None:
+            piece = view[taken : taken + PIECE]
+            self.write(piece)
+            taken += len(piece)
         return taken
 
     def write(self, data: bytes | memoryview) -> None:
