@@ -12,11 +12,16 @@ __all__ = ["unwrapped"]
 def unwrapped() -> Generator[None]:
     """Raise a single failure as it is: ``with unwrapped(): async with trio.open_nursery(): ...``.
 
-    Several failures stay a group.
+    What it came of stays as it was. Several failures stay a group.
     """
     try:
         yield
     except BaseExceptionGroup as group:
         if len(group.exceptions) != 1:
             raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
+        failure = group.exceptions[0]
+        context = failure.__context__
+        try:
+            raise failure
+        finally:
+            failure.__context__ = context  # of which the raise has made the group

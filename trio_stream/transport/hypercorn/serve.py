@@ -77,6 +77,7 @@ async def serve(
         app = StreamMiddleware(app, direct=direct)
     app = lifespan = _Lifespan(app)
     told, until_served = trio.Event(), ExitStack()
+    failure: BaseException | None
 
     async def wait_for_signal() -> None:
         until_served.enter_context(stopping(told.set))
@@ -94,10 +95,13 @@ async def serve(
                 mode="asgi",
             )
     except BaseExceptionGroup as group:
-        error = _what_happened(group)
-        raise error from error.__cause__ or error.__context__
-    if lifespan.failure is not None:
-        raise lifespan.failure from lifespan.failure.__context__
+        failure = _what_happened(group)
+    else:
+        failure = lifespan.failure
+    if failure is not None:
+        if isinstance(failure, LifespanFailureError):  # the app's own is but its context
+            failure.__cause__ = failure.__cause__ or failure.__context__
+        raise failure  # out here, or its context would be lost to the group
 
 
 class _Lifespan:
