@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from math import inf
 from typing import Any
 
 import outcome
@@ -63,8 +64,16 @@ class _Handover:
         self._wake = trio.Event()
         self._asleep = False
         self._stopped = False
-        self.started = False
-        self._result: outcome.Maybe[None] | None = None
+        self._taken_up = threading.Lock()
+        self._results: deque[outcome.Maybe[None]] = deque(maxlen=1)
+        self._left = False
+
+    def take_up(self) -> bool:
+        """Whether the iterable is the caller's from now on; once, and atomic.
+
+        Of a thread, which is to run it, or of the task, if it ends before a thread has begun.
+        """
+        return self._taken_up.acquire(blocking=False)
 
     # In the thread.
 
@@ -77,10 +86,22 @@ class _Handover:
         self._notify()
         return True
 
-    def finish(self, result: outcome.Maybe[None]) -> None:
-        """The iterable has ended, with an error or without."""
-        self._result = result
+    def finish(self, result: outcome.Maybe[None]) -> outcome.Maybe[None] | None:
+        """The iterable has ended, with an error or without; that comes back if the task has left.
+
+        Exactly one of the two gets it.
+        """
+        self._results.append(result)
+        if self._left:
+            return self._take_result()
         self._notify()
+        return None
+
+    def _take_result(self) -> outcome.Maybe[None] | None:
+        try:
+            return self._results.pop()
+        except IndexError:
+            return None
 
     def _notify(self) -> None:
         # Only a sleeping task needs the (slow) call into Trio. The task sets the flag before it
@@ -101,22 +122,21 @@ class _Handover:
         """All values that are there, at least one; raises `trio.EndOfChannel` after the last."""
         while not self._values:
             self._asleep, self._wake = True, trio.Event()
-            if not self._values and self._result is None:
+            if not self._values and not self._results:
                 with thread_wait.get()():
                     await self._wake.wait()
             self._asleep = False
-            if not self._values and self._result is not None:
-                self.raise_failure()
+            if not self._values and (result := self._take_result()) is not None:
+                result.unwrap()
                 raise trio.EndOfChannel
         values = [self._values.popleft() for _ in range(len(self._values))]
         self._room.release(len(values))
         return values
 
-    def raise_failure(self) -> None:
-        """Raise what the iterable failed with, also when nobody took its last values."""
-        result, self._result = self._result, None
-        if result is not None:
-            result.unwrap()
+    def leave(self) -> outcome.Maybe[None] | None:
+        """How the iterable has ended, if it has and nobody knows yet: the last look of the task."""
+        self._left = True
+        return self._take_result()
 
     def stop(self) -> None:
         """Make the thread end at its next value."""
@@ -144,16 +164,20 @@ class BlockingSource:
                 # Captured, so that the nursery does not wrap it in a group of our making.
                 result = await outcome.acapture(_forward, handover, sink)
                 handover.stop()
-                if isinstance(result, outcome.Error) and handover.started:
+                never_ran = handover.take_up()
+                if isinstance(result, outcome.Error) and not never_ran:
                     # The thread may be waiting for an upstream that is silent.
                     hung_up = hang_up(self._iterable)
                 waiting.enter_context(thread_wait.get()())
-                if handover.started:
-                    thread.deadline = trio.current_time() + CLOSE_TIMEOUT
-                else:
+                if never_ran:
                     thread.cancel()  # it is still waiting for a free thread
-        if not hung_up:  # else it has failed because of that
-            handover.raise_failure()
+                else:
+                    thread.deadline = trio.current_time() + CLOSE_TIMEOUT
+        if never_ran:
+            self.close_unawaited()
+        ended = handover.leave()
+        if ended is not None and not hung_up:  # else it has failed because of that
+            ended.unwrap()
         result.unwrap()
 
     async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:
@@ -161,13 +185,10 @@ class BlockingSource:
             await trio.to_thread.run_sync(
                 self._work,
                 handover,
-                scope,
                 abandon_on_cancel=True,
                 limiter=current_blocking_limiter(),
             )
-        if not handover.started:
-            self.close_unawaited()
-        elif scope.cancelled_caught:
+        if scope.cancelled_caught and scope.deadline < inf:
             log.warning(
                 "the blocking iterable %r did not return within %g s of its stream's end; "
                 "its thread was abandoned",
@@ -175,11 +196,11 @@ class BlockingSource:
                 CLOSE_TIMEOUT,
             )
 
-    def _work(self, handover: _Handover, scope: trio.CancelScope) -> None:
-        handover.started = True
-        result = outcome.capture(self._iterate, handover)
-        handover.finish(result)
-        if scope.cancelled_caught and isinstance(result, outcome.Error):
+    def _work(self, handover: _Handover) -> None:
+        if not handover.take_up():
+            return
+        result = handover.finish(outcome.capture(self._iterate, handover))
+        if isinstance(result, outcome.Error):
             log.error("the abandoned thread of %r failed", self._iterable, exc_info=result.error)
 
     def _iterate(self, handover: _Handover) -> None:
