@@ -1,4 +1,4 @@
-"""A chat room: who is there, what was said, and nothing missed when the connection drops.
+"""A chat room: who is there, what was said, and nothing lost when the connection drops.
 
     hypercorn --worker-class trio examples.chat_room:app     # then open http://127.0.0.1:8000
 
@@ -41,7 +41,9 @@ async def speak(request: Request) -> Response:
     broker: Broker = request.state.broker
     message = await request.json()
     said = {"name": str(message["name"])[:40], "text": str(message["text"])[:1000]}
-    await broker.publish(request.path_params["room"], said, event="said")
+    # The page sends again what it had no answer to: by `once` it is said once all the same.
+    once = str(message.get("once") or "") or None
+    await broker.publish(request.path_params["room"], said, event="said", once=once)
     return Response(status_code=204)
 
 

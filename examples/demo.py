@@ -3,7 +3,7 @@
     hypercorn --worker-class trio examples.demo:app     # then open http://127.0.0.1:8000
 
 Known limits: over HTTP/1.1 a browser opens six connections to one server, for all its tabs, so the
-page lets go of its four while it is hidden. What is said reaches the pages that this process
+page lets go of its five while it is hidden. What is said reaches the pages that this process
 serves, and only those that are there: for more processes, or for what was missed, use a topic.
 Over TLS or a Unix socket the fourth needs an upstream of yours (UPSTREAM, see examples/proxy.py).
 """
@@ -19,26 +19,27 @@ from weakref import WeakSet
 
 import trio
 
+from examples.overview import app as server
+from examples.overview import ended
 from examples.proxy import proxied, upstream
-from trio_stream import ServerSentEvent, Stream, no_reconnect, open_streams, stream_app
+from trio_stream import ServerSentEvent, Stream, last_event_id, no_reconnect, stream_app
 
-PAGES = Path(__file__).parent / "pages"
+PROJECT = Path(__file__).parents[1]
 LINES = """A stream is a loop that happens to have a reader. It waits when the reader is slow and
 ends when the reader leaves; what it had open is closed by then, in its own task. Nothing polls,
 nothing is left running, and nobody has to clean up."""
 
 
-@stream_app(event="tick", retry=2000)
+@stream_app(event="tick", retry=2000, on_end=ended)
 async def callback(stream: Stream) -> None:
     last = int(stream.last_event_id or 0)
     for number in range(last + 1, last + 11):
-        news = {"open": len(open_streams()), "time": time()}
-        await stream.send(news, id=number)
+        await stream.send({"time": time()}, id=number)
         await stream.wait(1)
 
 
 def value(scope: Any) -> Stream:
-    stream = Stream(event="said")
+    stream = Stream(event="said", on_end=ended)
     listeners.add(stream)
     return stream
 
@@ -49,15 +50,17 @@ def say(text: str) -> None:
             stream.send_nowait(text)
 
 
-async def words() -> AsyncIterator[str | ServerSentEvent]:
-    for word in LINES.split():
-        yield word
-        await trio.sleep(0.12)
+async def words(after: int) -> AsyncIterator[ServerSentEvent]:
+    for number, word in enumerate(LINES.split(), 1):
+        if number > after:
+            yield ServerSentEvent(word, event="word", id=str(number))
+            await trio.sleep(0.12)
     yield ServerSentEvent("that was all", event="done")
 
 
 def automatic(scope: Any) -> Stream:
-    return Stream(words(), event="word")
+    seen = int(last_event_id(scope) or 0)
+    return Stream(words(seen), on_end=ended)
 
 
 listeners: WeakSet[Stream] = WeakSet()
@@ -77,9 +80,17 @@ async def hear(scope: Any, receive: Any, send: Any) -> None:
     await no_reconnect(scope, receive, send)
 
 
+def file(scope: Any) -> Stream:
+    """What the page links to: this project's pages and its examples, as they are."""
+    return Stream([(PROJECT / scope["path"][1:]).read_text()], format="text")
+
+
+PATTERNS = ("*.md", "docs/*.md", "examples/*.py")
+FILES = {f"/{path.relative_to(PROJECT)}" for like in PATTERNS for path in PROJECT.glob(like)}
 ANSWERS = {"/": page, "/value": value, "/automatic": automatic, "/proxied": proxied}
 # A path of None is the lifespan, in which `upstream` opens the HTTP client.
 APPS = {"/callback": callback, "/say": hear, "/upstream": upstream, None: upstream}
+APPS["/server"] = server
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -89,6 +100,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         answer = ANSWERS[path](scope)
     elif path in APPS:
         answer = APPS[path]
+    elif path in FILES:
+        answer = file(scope)
     else:
         answer = Stream(["There is nothing here.\n"], format="text", status=404)
     await answer(scope, receive, send)
@@ -96,7 +109,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 def with_code(text: str) -> str:
     """Put into the page what it shows beside each stream: the lines above, as they are."""
-    code = Path(__file__).read_text() + Path(__file__).with_name("proxy.py").read_text()
+    names = ("demo", "proxy", "overview")
+    code = "".join((PROJECT / f"examples/{name}.py").read_text() for name in names)
 
     def lines_of(name: re.Match[str]) -> str:
         pattern = rf"^(@.*\n)?(async )?def {name[1]}\(.*(\n(?!\n\n).*)*"
@@ -107,4 +121,4 @@ def with_code(text: str) -> str:
     return re.sub(r"{{(\w+)}}", lines_of, text)
 
 
-PAGE = with_code((PAGES / "demo.html").read_text())
+PAGE = with_code((PROJECT / "examples/pages/demo.html").read_text())

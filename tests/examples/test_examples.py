@@ -29,7 +29,7 @@ def test_it_is_short_and_says_how_to_run_it_and_what_it_cannot_do(name: str) -> 
         rf"^    hypercorn --worker-class trio examples\.{name}:app\b", docstring, re.MULTILINE
     )
     assert "Known limits: " in docstring
-    assert len(text.splitlines()) < (120 if name == "demo" else 80)
+    assert len(text.splitlines()) < (130 if name == "demo" else 80)
 
 
 @every_example
@@ -99,6 +99,17 @@ async def test_proxy_of_an_upstream_of_ones_own() -> None:
         assert (await client.get("/")).status_code == 502
 
 
+async def test_overview() -> None:
+    async with hypercorn("examples.overview:app") as server, await server.connect() as first:
+        await send_request(first, "/first")
+        await read_until(first, b'"path":"/first"')
+        async with await server.connect() as second:
+            await send_request(second, "/second")
+            await read_until(first, b'"path":"/second"')
+        # The second has left, and the first sees it.
+        await read_until(first, b'"ended":[{"path":"/second","outcome":"disconnected"')
+
+
 async def test_progress() -> None:
     async with hypercorn("examples.progress:app") as server:
         async with server.client(timeout=30) as client:
@@ -136,7 +147,7 @@ async def test_demo_page_shows_the_code_that_serves_it() -> None:
         assert "{{" not in response.text
         for line in [
             "async def callback(stream: Stream)",
-            "return Stream(words(), event=&quot;word&quot;)",
+            "return Stream(words(seen), on_end=ended)",
             "return Stream(client.send(request, stream=True), event=&quot;price&quot;)",
         ]:
             assert line in response.text
@@ -148,7 +159,7 @@ async def test_demo_streams() -> None:
         async with await server.connect() as stream:
             await send_request(stream, "/callback", "last-event-id: 10")
             received = await read_until(stream, b"}\n\n")
-            assert b'id: 11\nevent: tick\ndata: {"open":1,' in received
+            assert b'id: 11\nevent: tick\ndata: {"time":' in received
         async with await server.connect() as stream:
             await send_request(stream, "/value")
             await read_until(stream, b"retry: ")

@@ -80,14 +80,16 @@ async def hypercorn(
     workers: int = 1,
     certificate: Certificate | None = None,
     unix: bool = False,
+    port: int = 0,
     env: Mapping[str, str] | None = None,
     expect_errors: bool = False,
     **config: Any,
 ) -> AsyncIterator[Server]:
     """Serve `app` ("module:name") until the block ends, then SIGTERM.
 
-    `server` may be "anycorn". The rest of `config` are Hypercorn's own settings by name, such as
-    `graceful_timeout=1`. The server must have ended within 20 s more than that timeout, without
+    `server` may be "anycorn"; `port` is for one that comes back where another was. The rest of
+    `config` are Hypercorn's own settings by name, such as `graceful_timeout=1`. The server must
+    have ended within 20 s more than that timeout, without
     leaving a worker behind; a traceback or a ResourceWarning in its log fails the test unless
     `expect_errors` (the test then looks at the log itself).
     """
@@ -98,7 +100,7 @@ async def hypercorn(
         (folder / "config.toml").write_text(_toml({"workers": workers, **config}))
         command = [sys.executable, "-m", server, "--worker-class", "trio"]
         command += ["--config", str(folder / "config.toml")]
-        command += ["--bind", f"unix:{folder / 'socket'}" if unix else "127.0.0.1:0", app]
+        command += ["--bind", f"unix:{folder / 'socket'}" if unix else f"127.0.0.1:{port}", app]
         warnings = {"PYTHONWARNINGS": "default::ResourceWarning"}
         process = await Process.start(command, folder / "log", env={**warnings, **(env or {})})
         try:
