@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, is_dataclass
+from datetime import timedelta
 from math import inf, nan
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.tasks import NothingLeft
 from trio_stream import (
     EventSource,
     EventStreamDecoder,
+    Last,
     ReconnectPolicy,
     ServerSentEvent,
     Stream,
@@ -106,6 +108,11 @@ HEADERS = Kind(
 REQUEST_HEADERS = Kind([{"x-a": "b"}, print, None], [True, 5, "x: y", [5], {"a": 5}, {5: "a"}])
 BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
 CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
+
+PLACE = Kind(
+    [*CURSOR.good, Last(5), timedelta(minutes=2)],
+    [*CURSOR.bad, timedelta(0), timedelta(-1), timedelta.max],
+)
 
 
 def choice(*words: str) -> Kind:
@@ -272,9 +279,17 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Broker.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
     "Broker.find_once": {"topic": TOPIC, "once": NAME},
     "Broker.publish_many": {**PUBLISHED, "values": Kind([["x"]], [None, True, 5, "x", b"x", {}])},
+    "Broker.read": {
+        "topics": NAME.but("$mine"),
+        "after": PLACE,
+        "last": COUNT.or_none(),
+        "limit": COUNT,
+        "patterns": FLAG,
+    },
+    "Last": {"events": COUNT},
     "Broker.subscribe": {
         "topics": NAME.but("$mine"),
-        "after": CURSOR,
+        "after": PLACE,
         "overflow": choice("all", "latest"),
         "presence": NAME.or_none(),
         "patterns": FLAG,
@@ -337,7 +352,7 @@ def found() -> Iterator[tuple[str, set[str]]]:
         if not inspect.isclass(thing):
             yield name, parameters(thing)
         elif not issubclass(thing, BaseException):
-            is_result = is_dataclass(thing) and name != "ReconnectPolicy"
+            is_result = is_dataclass(thing) and name not in {"Last", "ReconnectPolicy"}
             if name not in MADE and not is_result:
                 yield name, parameters(thing)
             if not issubclass(thing, str) and not name.endswith("Engine"):
@@ -507,6 +522,10 @@ USES: dict[str, Use] = {
     "Broker.find_once": with_broker(
         lambda broker, **options: broker.find_once(**{"topic": "x", "once": "x", **options})
     ),
+    "Broker.read": with_broker(
+        lambda broker, topics="x", **options: broker.read(topics, **options)
+    ),
+    "Last": lambda events: Last(events),
     "Broker.subscribe": with_broker(
         lambda broker, topics="x", **options: broker.subscribe(topics, **options)
     ),
@@ -526,6 +545,7 @@ USES: dict[str, Use] = {
 
 #: By what the message calls an option, where that is not its name.
 CALLED = {
+    "Last.events": "Last",
     "topics": "topic",
     "value": "",
     "id": "an event id",

@@ -78,6 +78,14 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
     assert bool(page.gone) == gap
     assert page.upto == log.head == ids[-1]
     assert not log.read(selection, log.head, 1000).gone
+    kept, _ = model.read(selection, 0, now)
+    for count in (1, 2, cut + 1):
+        assert log.cursor_back(selection, count) == (kept[-count] - 1 if len(kept) >= count else 0)
+    made = {record.id: when for record, when in model.records}
+    for seconds in (0.5, 5, 50):
+        assert log.cursor_since(selection, seconds) == max(
+            (id for id in kept if made[id] < now - seconds), default=0
+        )
 
 
 @given(sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=40), limit=st.integers(1, 50))

@@ -178,9 +178,7 @@ async def test_a_client_without_room_does_not_get_what_passes_and_no_gap(
 @pytest.mark.parametrize("engine_has_not", [{"keep": False}, {"once": "x"}])
 async def test_an_older_engine_says_what_it_has_not(engine_has_not: dict[str, Any]) -> None:
     async with open_broker(Eager()) as broker:
-        with pytest.raises(
-            TypeError, match="needs more of an engine than Eager has: pass_on, find"
-        ):
+        with pytest.raises(TypeError, match="needs more of an engine than Eager has: pass_on, "):
             await broker.publish("t", 1, **engine_has_not)
         with pytest.raises(TypeError, match="once= needs more"):
             await broker.find_once("t", "x")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trio_stream.broker.contract import NOTHING, Page, Record, Retention, joined, wire_form
 from trio_stream.broker.sqlite import blocks as sqlite_blocks
 from trio_stream.broker.sqlite import directory as sqlite_directory
+from trio_stream.broker.sqlite import places as sqlite_places
 from trio_stream.broker.sqlite import store as sqlite_store
 from trio_stream.broker.sqlite.store import SqliteStore
 from trio_stream.broker.topics import Selection
@@ -117,6 +118,31 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
         assert cursor == store.last
         written = {record.id: record for record, _ in model.records}
         assert found == [written[id] for id in wanted]
+        kept, _ = model.read(selection, 0, 0.0)
+        for count in {1, limit, len(kept) or 1}:
+            place = kept[-count] - 1 if count <= len(kept) else None
+            assert place_of_last(store, selection, count) == place
+
+
+def place_of_last(store: SqliteStore, selection: Selection, count: int) -> int | None:
+    """The id behind which the newest are, with few blocks looked at in one go."""
+    with patch.object(sqlite_places, "_AT_ONCE", 3):
+        found = store.look_back(selection, count, store.last + 1)
+        while found.place is None and found.before:
+            found = store.look_back(selection, found.missing, found.before)
+    return found.place
+
+
+@given(times=st.lists(st.integers(0, 9), max_size=30), seconds=st.integers(0, 100))
+def test_a_place_is_found_by_time(times: list[int], seconds: int) -> None:
+    now, made = 1000.0, list[tuple[int, float]]()
+    with opened(Retention()) as store, patch.object(sqlite_store.time, "time", lambda: now):
+        for step in times:
+            now += step
+            store.append([Record(store.last + 1, "t", "", b"x")])
+            made.append((store.last, now))
+        older = [id for id, when in made if when < now - seconds]
+        assert store.place_since(seconds) == max(older, default=0)
 
 
 def test_a_transaction_is_a_row_as_long_as_it_is_one_topics() -> None:

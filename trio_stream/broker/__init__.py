@@ -15,6 +15,8 @@ from .contract import Member
 from .event import TopicEvent
 from .opening import open_broker
 from .presence import presence_topic
+from .reading import TopicPage
+from .recent import Last
 from .resumable import Resumable, ResumableRun
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
@@ -22,12 +24,14 @@ from .subscription import Subscription
 __all__ = [
     "Broker",
     "BrokerStatistics",
+    "Last",
     "Member",
     "Resumable",
     "ResumableRun",
     "Subscription",
     "SubscriptionStatistics",
     "TopicEvent",
+    "TopicPage",
     "TopicStatistics",
     "open_broker",
     "presence_topic",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, final
+from typing import Any, final
 
 import trio
 
-from ..checks import check_flag, check_kind, check_seconds
-from ..codec import EncodedEvent, as_event, encode_sse
-from .contract import Engine, Entry, FullEngine, Member, Once, missing_from
+from ..checks import check_count, check_flag, check_kind, check_seconds
+from .contract import Engine, Entry, Member, full_engine
+from .entries import body_of, check_published, special_entry
 from .feed import LocalFeed
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
-from .reader import Cursor
+from .reading import TopicPage, read_page
+from .recent import Cursor, Place, check_after
 from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import Selection, check_cursor, check_key, check_name, check_topic
+from .topics import Selection, check_cursor, check_name, check_topic
 
 __all__ = ["Broker"]
 
@@ -44,7 +45,6 @@ class Broker:
         once_for: float,
     ) -> None:
         self.engine = engine
-        self._missing = missing_from(engine)
         self._once_for = once_for
         self._feed = feed
         self._publisher = publisher
@@ -88,7 +88,7 @@ class Broker:
           trio.ClosedResourceError: the broker is closed; nothing is stored.
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
-        name, body = _check(topic, key), _body(data, event)
+        name, body = check_published(topic, key), body_of(data, event)
         if once is None and but is None and keep is True:
             entry = Entry(name, body, key)
         else:
@@ -123,8 +123,8 @@ class Broker:
                 f"publish_many takes several values, and this is one {type(values).__name__}: "
                 "`publish` it, or put it into a list"
             )
-        name = _check(topic, key)
-        entries = [Entry(name, _body(data, event), key) for data in values]
+        name = check_published(topic, key)
+        entries = [Entry(name, body_of(data, event), key) for data in values]
         if but is not None or keep is not True:
             entries = [self._special(entry, None, keep, but) for entry in entries]
         if not entries:
@@ -143,45 +143,27 @@ class Broker:
         """
         check_topic(topic)
         check_name(once, "once")
-        self._need_full("once=")
+        engine = full_engine(self.engine, "once=")
         await self._check_open()
-        id = await self._full().find_once(topic, once)
+        id = await engine.find_once(topic, once)
         return None if id is None else str(id)
 
     def _special(self, entry: Entry, once: str | None, keep: bool, but: str | None) -> Entry:
         """The entry with what few have; whatever is wrong is told, and what the engine has not."""
-        check_flag("keep", keep)
+        special = special_entry(entry, once, keep, but, self._once_for)
         if once is not None:
-            check_name(once, "once")
-            self._need_full("once=")
-            if not keep:
-                raise ValueError("once= is for what is kept: leave it out, or keep=False")
-        if not keep:
-            self._need_full("keep=False")
-        if but is not None:
-            check_name(but, "but, a stream's id,")
-        known = None if once is None else Once(once, self._once_for)
-        return Entry(entry.topic, entry.body, entry.key, but or "", known)
+            full_engine(self.engine, "once=")
+        return special
 
     async def _pass_on(self, entries: Sequence[Entry]) -> str:
         self._feed.check_open()
-        await self._full().pass_on(entries)
+        await full_engine(self.engine, "keep=False").pass_on(entries)
         return ""
-
-    def _full(self) -> FullEngine:
-        return cast(FullEngine, self.engine)
-
-    def _need_full(self, what: str) -> None:
-        if self._missing:
-            raise TypeError(
-                f"{what} needs more of an engine than {type(self.engine).__name__} has: "
-                f"{', '.join(self._missing)} of trio_stream.broker.contract"
-            )
 
     def subscribe(
         self,
         *topics: str,
-        after: Cursor = None,
+        after: Place = None,
         overflow: Overflow = "all",
         presence: str | None = None,
         patterns: bool = True,
@@ -192,7 +174,8 @@ class Broker:
         Args:
           topics: names, or patterns in which ``*`` stands for any one segment and ``**`` for one or
             more. A leading wildcard matches nothing that begins with ``$``.
-          after: None for what is published from now on; ``"earliest"`` for all that is kept; or an
+          after: None for what is published from now on; before that, ``"earliest"`` for all that is
+            kept, ``Last(20)`` or ``timedelta(minutes=2)`` for the newest of it; or an
             id, for what came after it: what a client brings back as ``Last-Event-ID``, which is
             ``last_event_id(scope)``. An id is a place in the log and nothing else: it opens no
             topic that is not named here, so choose the topics by who is asking, and the id may come
@@ -209,19 +192,37 @@ class Broker:
             when not given. An iterator is told by `GapError`.
         """
         check_notice("gap", gap)
-        check_flag("patterns", patterns)
-        check_cursor(after)
-        for name in topics:
-            check_name(name, "a topic")
-            if name.startswith("$") and not name.startswith("$presence/"):
-                raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
-            if not patterns:
-                check_topic(name)
+        check_after(after)
+        selection = _select(topics, patterns)
         if presence is not None:
             check_name(presence, "a name to be present under")
-        selection = Selection(topics)
         visit = None if presence is None else self._presence.visit(selection, presence)
         return Subscription(self._feed, selection, after, overflow, visit, gap=gap)
+
+    async def read(
+        self,
+        *topics: str,
+        after: Place = None,
+        last: int | None = None,
+        limit: int = 1000,
+        patterns: bool = True,
+    ) -> TopicPage:
+        """What is kept of these topics, once: as events, with the place to go on from.
+
+        Args:
+          topics, patterns: as for `subscribe`.
+          after: likewise, but that None is all that is kept, as ``"earliest"``.
+          last: no more than the newest so many of that, or None. The oldest of them comes first.
+          limit: events that are read at once, at most. They are in memory together.
+
+        A checkpoint. Raises what the engine does, and `trio.ClosedResourceError`.
+        """
+        check_after(after)
+        check_count("last", last, "None means no bound", or_none=True)
+        check_count("limit", limit)
+        selection = _select(topics, patterns)
+        await self._check_open()
+        return await read_page(self._feed, selection, after, last, limit)
 
     def resumable(
         self,
@@ -324,20 +325,13 @@ class Broker:
         )
 
 
-def _check(topic: str, key: str) -> str:
-    name = check_topic(topic)
-    if name[0] == "$":
-        raise ValueError(f"a topic that begins with '$' is the library's own: {name!r}")
-    if key != "":
-        check_key(key)
-    return name
-
-
-def _body(data: Any, event: str | None) -> bytes:
-    given = data if isinstance(data, EncodedEvent) else as_event(data)
-    if given is not None:
-        if given.id is not None:
-            raise ValueError("a topic gives its events ids of its own: leave out the event's")
-        if given.data is None:
-            raise ValueError("an event without data reaches nobody: give it data, if only ''")
-    return encode_sse(data, event)
+def _select(topics: Sequence[str], patterns: bool) -> Selection:
+    """What somebody may read, or `TypeError` or `ValueError`."""
+    check_flag("patterns", patterns)
+    for name in topics:
+        check_name(name, "a topic")
+        if name.startswith("$") and not name.startswith("$presence/"):
+            raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
+        if not patterns:
+            check_topic(name)
+    return Selection(topics)

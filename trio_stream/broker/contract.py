@@ -56,10 +56,11 @@ retries by itself, after a lost connection, is stored once.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import trio
 
@@ -93,9 +94,9 @@ __all__ = [
     "Page",
     "Record",
     "Retention",
+    "full_engine",
     "joined",
     "lease_of",
-    "missing_from",
     "passing",
     "wire_form",
     "without",
@@ -207,24 +208,35 @@ class Engine(Protocol):
         """What the engine itself counts, for logs; the keys are its own."""
 
 
-@runtime_checkable
 class FullEngine(Engine, Protocol):
     """An engine for all that a broker can do."""
 
     async def pass_on(self, entries: Sequence[Entry], /) -> None:
         """Hand these to the feeds of all processes, and store nothing. A checkpoint."""
 
+    async def cursor_back(self, selection: Selection, count: int, /) -> int:
+        """The id behind which are the newest ``count`` events of what is kept; 0 for all of it."""
+
+    async def cursor_since(self, selection: Selection, seconds: float, /) -> int:
+        """The id behind which is all that was appended in the last ``seconds``; 0 for all of it.
+
+        By whatever clock the engine has. Where writers' clocks differ, by so much it is wrong.
+        """
+
     async def find_once(self, topic: str, key: str, /) -> int | None:
         """The id of what was stored in this topic under this key of a `Once`, while that holds."""
 
 
-def missing_from(engine: Engine) -> list[str]:
-    """What of `FullEngine` an engine has not."""
-    return [
-        name
-        for name, method in vars(FullEngine).items()
-        if not name.startswith("_") and callable(method) and not hasattr(engine, name)
-    ]
+def full_engine(engine: Engine, what: str) -> FullEngine:
+    """The engine, if it has what ``what`` needs; else a `TypeError` that says what is missing."""
+    wanted = [name for name, made in vars(FullEngine).items() if inspect.isfunction(made)]
+    missing = [name for name in wanted if name[0] != "_" and not hasattr(engine, name)]
+    if missing:
+        raise TypeError(
+            f"{what} needs more of an engine than {type(engine).__name__} has: "
+            f"{', '.join(missing)} of trio_stream.broker.contract"
+        )
+    return cast(FullEngine, engine)
 
 
 def lease_of(engine: Engine) -> float:

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import trio
 
-from .contract import Engine, Page, Record, Retention
+from .contract import Engine, FullEngine, Page, Record, Retention, full_engine
 from .fanout import FanOut
 from .large import LargeEvents
 from .log import MemoryLog
@@ -93,6 +93,25 @@ class LocalFeed:
                 return Page((), cursor)
             page = self._large.shared(await self._engine.read(selection, cursor, limit))
         return page
+
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        """The id behind which are the newest ``count`` events of what is kept; 0 for all."""
+        cursor = self.log.cursor_back(selection, count)
+        if cursor == EARLIEST and self._engine.keeps_history:
+            self.check_open()
+            return await self._full().cursor_back(selection, count)
+        return cursor
+
+    async def cursor_since(self, selection: Selection, seconds: float) -> int:
+        """The id behind which is all that is not older than this; 0 for all."""
+        cursor = self.log.cursor_since(selection, seconds)
+        if cursor == EARLIEST and self._engine.keeps_history:
+            self.check_open()
+            return await self._full().cursor_since(selection, seconds)
+        return cursor
+
+    def _full(self) -> FullEngine:
+        return full_engine(self._engine, "a place in the log that is not an id")
 
     # The engine's side.
 

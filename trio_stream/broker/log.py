@@ -6,7 +6,7 @@ sequence of ids, so a cursor is one number whatever it is that it reads.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -91,7 +91,7 @@ class MemoryLog:
         self.events: int = 0
         self._retention = retention
         self._max_bytes = max_bytes
-        self._clock = clock if retention.age is not None else lambda: 0.0  # nobody would look
+        self._clock = clock
         self._topics: dict[str, _Topic] = {}
         #: The topics of all events, oldest first; see `_Topic.stale`.
         self._order: deque[_Topic] = deque()
@@ -163,6 +163,32 @@ class MemoryLog:
         if foreign:
             gone.setdefault("", self.base)
         return self._page(found, limit, gone)
+
+    def cursor_back(self, selection: Selection, count: int) -> int:
+        """The id behind which are the newest ``count`` events; 0 if there are not so many here."""
+        newest: list[int] = []
+        for topic in self._live(selection):
+            first = max(topic.start, len(topic.records) - count)
+            newest += [record.id for record in topic.records[first:]]
+        return sorted(newest)[-count] - 1 if len(newest) >= count else EARLIEST
+
+    def cursor_since(self, selection: Selection, seconds: float) -> int:
+        """The id behind which is all that came in the last ``seconds``; 0 if older is not here."""
+        before = self._clock() - seconds
+        older = EARLIEST
+        for topic in self._live(selection):
+            first = bisect_left(topic.times, before, topic.start)
+            if first > topic.start:
+                older = max(older, topic.records[first - 1].id)
+        return older
+
+    def _live(self, selection: Selection) -> list[_Topic]:
+        """The topics that may have something."""
+        topics = self._newer(selection, EARLIEST)
+        if self._retention.age is not None:
+            for topic in topics:
+                self._trim(topic, self._clock())
+        return topics
 
     def expire(self) -> None:
         """Give the memory of events back that are too old."""

@@ -85,6 +85,12 @@ class MemoryEngine(LocalLeases):
         self._feed.passing(passing(entries))
         await trio.lowlevel.cancel_shielded_checkpoint()
 
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        raise AssertionError("a memory broker's log is read where it is")
+
+    async def cursor_since(self, selection: Selection, seconds: float) -> int:
+        raise AssertionError("a memory broker's log is read where it is")
+
     async def find_once(self, topic: str, key: str) -> int | None:
         await trio.lowlevel.checkpoint()
         return self._known.id(topic, key)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import final
 
 from ..errors import GapError
 from .contract import NOTHING, Page, Record, without
 from .feed import LocalFeed
+from .recent import Last, Place
 from .topics import EARLIEST, Selection, parse_cursor
 
-__all__ = ["Cursor", "LogReader"]
+__all__ = ["LogReader"]
 
 #: Records that are read from the log at a time.
 PAGE = 1024
-
-Cursor = str | int | None
 
 
 @final
@@ -33,6 +33,7 @@ class LogReader:
     __slots__ = (
         "_feed",
         "_latest",
+        "_recent",
         "_selection",
         "_told",
         "_unknown",
@@ -48,6 +49,7 @@ class LogReader:
         self._selection = selection
         self._latest = latest
         self._unknown = unknown
+        self._recent: Last | timedelta | None = None
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
         #: for whatever there is.
         self._told: Mapping[str, int] | None = None
@@ -56,8 +58,11 @@ class LogReader:
         #: The id of the stream that is sent it, if that has one: not all of it is for that.
         self.stream: str | None = None
 
-    def start(self, after: Cursor) -> int:
-        """The cursor to begin with."""
+    def start(self, after: Place) -> int:
+        """The cursor to begin with, unless `find_place` knows better."""
+        if isinstance(after, Last | timedelta):
+            self._recent = after
+            return EARLIEST
         if after == "earliest":
             return EARLIEST
         self._told = NOTHING
@@ -66,6 +71,15 @@ class LogReader:
             self._unknown = True
             return EARLIEST
         return cursor
+
+    async def find_place(self) -> int:
+        """The cursor to begin with, where that is to be looked for; else 0, and no checkpoint."""
+        recent, self._recent = self._recent, None
+        if isinstance(recent, Last):
+            return await self._feed.cursor_back(self._selection, recent.events)
+        if recent is not None:
+            return await self._feed.cursor_since(self._selection, recent.total_seconds())
+        return EARLIEST
 
     async def read(self, cursor: int) -> tuple[Page, GapError | None]:
         """What comes next, and whether something is gone that the reader was not told of yet.

@@ -24,7 +24,8 @@ from .feed import LocalFeed
 from .followers import NOWHERE, Follower, Taker
 from .notices import Notice, gap_event, shaped
 from .passing import PassingEvents
-from .reader import Cursor, LogReader
+from .reader import LogReader
+from .recent import Place
 from .roles import Ending, Visit
 from .statistics import SubscriptionStatistics
 from .topics import Selection
@@ -82,7 +83,7 @@ class Subscription(Follower):
         self,
         feed: LocalFeed,
         selection: Selection,
-        after: Cursor,
+        after: Place,
         overflow: Overflow = "all",
         visit: Visit | None = None,
         *,
@@ -134,6 +135,7 @@ class Subscription(Follower):
             self.sink = sink
         try:
             await self._appear()
+            self._cursor = max(self._cursor, await self._reader.find_place())
             while await self._catch_up(sink):
                 await self._follow()
         finally:
@@ -217,6 +219,7 @@ class Subscription(Follower):
             self._passing = PassingEvents()
             self._feed.hear_passing(self)
             await self._appear()
+            self._cursor = max(self._cursor, await self._reader.find_place())
         assert self._passing is not None
         while not self._page:
             self._feed.check_open()

@@ -69,14 +69,16 @@ def is_pattern(name: str) -> bool:
     return "*" in name and not _WILDCARDS.isdisjoint(name.split("/"))
 
 
-def check_cursor(after: object) -> None:
+def check_cursor(after: object, also: str = "") -> None:
     """`TypeError` for what is neither text, whatever is in it, nor a number, nor None.
 
-    What comes from a client is text; anything else is the program's own mistake.
+    What comes from a client is text; anything else is the program's own mistake. ``also`` says what
+    else there is.
     """
+    what = f"an id, 'earliest'{also} or None"
     if isinstance(after, bool):
-        raise TypeError(f"after must be an id, 'earliest' or None, not {after}")
-    check_kind("after", after, (str, int), "an id, 'earliest' or None", or_none=True)
+        raise TypeError(f"after must be {what}, not {after}")
+    check_kind("after", after, (str, int), what, or_none=True)
 
 
 def parse_cursor(after: object) -> int | None:

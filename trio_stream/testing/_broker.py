@@ -9,12 +9,11 @@ from contextlib import aclosing
 import trio
 
 from ..broker import Subscription, presence_topic
-from ..broker.contract import Entry, Lease
 from ..checks import check_callable
-from ..codec import encode
-from ..errors import LeaseLostError
 from ._broker_gaps import GAP_CHECKS
+from ._broker_leases import LEASE_CHECKS
 from ._broker_publishing import PUBLISHING_CHECKS
+from ._broker_reading import READING_CHECKS
 from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
 __all__ = ["check_broker"]
@@ -210,98 +209,6 @@ async def _members_come_and_go(open_broker: OpenBroker) -> None:
         expect_same(await broker.presence("room"), [], "nobody")
 
 
-async def _a_lease_has_one_holder(open_broker: OpenBroker) -> None:
-    async with open_broker() as broker:
-        engine = broker.engine
-        expect_same(await engine.claim("l", "me", 60), None, "who held a new lease")
-        expect_same(await engine.claim("l", "you", 60), "me", "who holds the lease")
-        expect_same(await engine.claim("l", "me", 60), "me", "who holds the lease that he prolongs")
-        await engine.release("l", "you")
-        expect_same(await engine.holder("l"), "me", "who holds it after another's release")
-        await engine.release("l", "me")
-        await engine.release("l", "me")
-        expect_same(await engine.prolong("l", "me", 60), False, "who prolongs what he released")
-        expect_same(await engine.claim("l", "you", 0.5), None, "who held a released lease")
-        expect_same(await engine.prolong("l", "me", 60), False, "who prolongs another's lease")
-        expect_same(await engine.prolong("l", "you", 1), True, "who prolongs his own")
-        await trio.sleep(0.7)
-        expect_same(await engine.holder("l"), "you", "who holds a lease that was prolonged")
-        await trio.sleep(1)
-        expect_same(await engine.holder("l"), None, "who holds a lapsed lease")
-        expect_same(await engine.prolong("l", "you", 60), False, "who prolongs what has lapsed")
-        expect_same(await engine.holder("l"), None, "who holds it then")
-
-
-async def _what_a_lease_is_needed_for_is_stored_while_it_is_held(open_broker: OpenBroker) -> None:
-    async with open_broker() as broker:
-        engine, stored = broker.engine, list[int]()
-
-        async def append(text: str, owner: str) -> None:
-            stored.extend(await engine.append([_entry("t", text)] * 2, Lease("l", owner)))
-
-        await expect_raises(LeaseLostError, append, "nobody holds it", "me")
-        await engine.claim("l", "me", 60)
-        await append("mine", "me")
-        await expect_raises(LeaseLostError, append, "not yours", "you")
-        await engine.release("l", "me")
-        await expect_raises(LeaseLostError, append, "released", "me")
-        await engine.claim("l", "me", 0.5)
-        await append("mine again", "me")
-        await trio.sleep(1)
-        await expect_raises(LeaseLostError, append, "lapsed", "me")
-        await engine.claim("l", "you", 60)
-
-        async def refused() -> None:
-            await expect_raises(LeaseLostError, append, "given up", "me")
-
-        # Whatever shares its way with what is refused is stored, and is told its own ids.
-        ids: dict[str, str] = {}
-
-        async def publish(text: str) -> None:
-            ids[await broker.publish("t", text)] = text
-
-        async with trio.open_nursery() as nursery:
-            for n in range(30):
-                nursery.start_soon(publish, str(n))
-                nursery.start_soon(refused)
-                nursery.start_soon(append, "yours", "you")
-        last = await broker.publish("t", "last")
-        found: dict[str, str] = {}
-        subscription = broker.subscribe("t", after="earliest")
-        while last not in found:
-            event = await anext(subscription)
-            found[event.id] = event.data
-        del found[last]
-        leased = {id: text for id, text in found.items() if id not in ids}
-        expect_same(ids, {id: found.get(id) for id in ids}, "events beside those with a lease")
-        expect_same([*map(int, leased)], sorted(stored), "ids of those whose lease was held")
-        texts = ["mine"] * 2 + ["mine again"] * 2 + ["yours"] * 60
-        expect_same(list(leased.values()), texts, "events whose lease was held")
-
-
-async def _who_changes_who_is_present_is_told(open_broker: OpenBroker) -> None:
-    async with open_broker() as broker:
-        engine = broker.engine
-
-        async def join(owner: str, count: int, seconds: float = 60) -> tuple[int, int]:
-            before, now = await engine.join("r", "x", owner, count, seconds)
-            return before, now
-
-        expect_same(await join("me", 2), (0, 2), "connections before and after the first")
-        expect_same(await join("me", 2), (2, 2), "connections, said again")
-        expect_same(await join("dead", 1, 0.5), (2, 3), "connections of two owners")
-        expect_same(await join("me", 0), (3, 1), "connections when one owner has none")
-        await trio.sleep(1)
-        expect_same(await engine.members("r"), [], "who is present after it lapsed")
-        expect_same([*await engine.lapsed()], [("r", "x")], "who lapsed")
-        expect_same([*await engine.lapsed()], [], "who lapsed, told again")
-        expect_same(await join("dead", 1, 0.5), (0, 1), "connections of one who had lapsed")
-        await trio.sleep(1)
-        expect_same(await join("me", 1), (1, 2), "connections of one of whom nobody was told")
-        expect_same([*await engine.lapsed()], [], "who lapsed, while another has the name")
-        expect_same(await join("me", 0), (1, 0), "connections when the last has gone")
-
-
 async def _a_closed_broker_says_so(open_broker: OpenBroker) -> None:
     failures: list[str] = []
 
@@ -327,18 +234,13 @@ _CHECKS: Sequence[Check] = (
     _a_slow_reader_delays_nobody,
     *GAP_CHECKS,
     *PUBLISHING_CHECKS,
+    *READING_CHECKS,
     _the_latest_of_each_key_is_enough,
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,
-    _a_lease_has_one_holder,
-    _what_a_lease_is_needed_for_is_stored_while_it_is_held,
-    _who_changes_who_is_present_is_told,
+    *LEASE_CHECKS,
     _a_closed_broker_says_so,
 )
-
-
-def _entry(topic: str, text: str) -> Entry:
-    return Entry(topic, encode(text).data)
 
 
 def _selects(filters: Sequence[str], topic: str) -> bool:

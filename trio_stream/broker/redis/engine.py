@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 import trio
 
@@ -24,6 +24,8 @@ from .troubles import Troubles
 from .wire import RefusedError, UnreachableError, Wire
 
 __all__ = ["RedisEngine"]
+
+T = TypeVar("T")
 
 #: Entries that are read at once, and milliseconds that Redis waits for the first of them.
 _READ, _BLOCK = 1000, 5000
@@ -216,11 +218,21 @@ class RedisEngine:
         self._feed.records(records)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        return await self._ask(partial(self._history.read, selection, after, limit))
+
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        return await self._ask(partial(self._history.cursor_back, selection, count))
+
+    async def cursor_since(self, selection: Selection, seconds: float) -> int:
+        return await self._ask(partial(self._history.cursor_since, selection, seconds))
+
+    async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, if need be after an outage."""
         while True:
             if self._closing:
                 raise closed()
             try:
-                return await self._history.read(selection, after, limit)
+                return await read()
             except UnreachableError:
                 await trio.sleep(0.01)
                 await self._commands.wait_up()

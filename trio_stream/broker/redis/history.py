@@ -9,7 +9,7 @@ from typing import Any, final
 
 from ..contract import Page, Record, wire_form
 from ..topics import EARLIEST, Selection
-from . import scripts
+from . import read_scripts
 from .keys import Keys
 from .link import Link
 
@@ -106,9 +106,41 @@ class History:
                 return page
             after = page.upto  # all that was found is too old, and there is more
 
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        """As `FullEngine.cursor_back`."""
+        ids: list[int] = []
+        for names in await self._names(selection):
+            ages = [self._age for _ in names]
+            _, found = await self._newest(names, count, ages)
+            ids = sorted(ids + found)[-count:]
+        return ids[0] - 1 if len(ids) == count else EARLIEST
+
+    async def cursor_since(self, selection: Selection, seconds: float) -> int:
+        """As `FullEngine.cursor_since`."""
+        place = EARLIEST
+        for names in await self._names(selection):
+            older, _ = await self._newest(names, 10**9, [max(1, int(seconds * 1000))] * len(names))
+            place = max(place, older)
+        return place
+
+    async def _names(self, selection: Selection) -> list[list[str]]:
+        """The topics, some at a time."""
+        names = list(selection.names)
+        if selection.patterns:
+            _, there = await self._newer(EARLIEST)
+            names += [name for name in there if name in selection and name not in selection.names]
+        return [names[start : start + _TOPICS] for start in range(0, len(names), _TOPICS)]
+
+    async def _newest(
+        self, names: Sequence[str], count: int, ages: Sequence[int]
+    ) -> tuple[int, list[int]]:
+        keys = [self._keys.topic(name) for name in names]
+        older, found = await self._link.call(read_scripts.NEWEST, keys, count, *ages)
+        return int(older), [int(id) for id in found]
+
     async def _newer(self, after: int) -> tuple[int, list[str]]:
         keys = [self._keys.log, self._keys.heads]
-        last, names = await self._link.call(scripts.NEWER, keys, after)
+        last, names = await self._link.call(read_scripts.NEWER, keys, after)
         return int(last or 0), [name.decode() for name in names]
 
     async def _read_names(
@@ -119,7 +151,7 @@ class History:
         for start in range(0, max(len(names), 1), _TOPICS):
             some = names[start : start + _TOPICS]
             answer = await self._link.call(
-                scripts.READ,
+                read_scripts.READ,
                 [self._keys.log, self._keys.heads, self._keys.cuts, *map(self._keys.topic, some)],
                 after,
                 limit,

@@ -15,7 +15,7 @@ The keys, all in one slot of a cluster (``P`` is the prefix):
 * ``{P}:a:OWNER`` the last batch that a process published, and its first id, in case it did not hear
   of it.
 
-Leases and who is present are in `lease_scripts`.
+What only reads topics is in `read_scripts`, leases and who is present are in `lease_scripts`.
 
 Every entry of a topic's stream says which entry was before it. So a reader can tell that something
 is missing, whoever took it away: trimming, eviction, or a crash.
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from .script import reading, writing
 
-__all__ = ["APPEND", "ENTER", "LOOK", "NEWER", "PASS", "READ"]
+__all__ = ["APPEND", "ENTER", "LOOK", "PASS"]
 
 _COMMON = """
 local function text(n) return string.format('%.0f', n) end
@@ -301,29 +301,5 @@ end
 cut_live(log, live, marks, unmarked, live_bytes)
 redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
 return 1
-"""
-)
-
-#: KEYS log heads cuts topic...; ARGV after limit name...
-READ = reading(
-    """
-local state = redis.call('HMGET', KEYS[1], 'last', 'base', 'lost', 'forgotten')
-local found = {}
-for i = 3, #ARGV do
-  local head = redis.call('ZSCORE', KEYS[2], ARGV[i])
-  local entries = redis.call('XRANGE', KEYS[i + 1], '(' .. ARGV[1] .. '-0', '+', 'COUNT', ARGV[2])
-  found[#found + 1] = {head and string.format('%.0f', tonumber(head)) or '', entries}
-end
-local t = redis.call('TIME')
-local now_ms = string.format('%.0f', tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000)
-return {state, redis.call('ZRANGE', KEYS[3], 0, -1), now_ms, found}
-"""
-)
-
-#: KEYS log heads; ARGV after. The names of all topics that have something newer.
-NEWER = reading(
-    """
-return {redis.call('HGET', KEYS[1], 'last'),
-        redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf')}
 """
 )

@@ -14,7 +14,7 @@ from ...errors import BrokerError, LeaseLostError, RunFailedError
 from ..contract import Lease, Record, lease_of
 from ..event import TopicEvent
 from ..notices import Notice
-from ..reader import Cursor
+from ..recent import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
 from .ends import RunEnding

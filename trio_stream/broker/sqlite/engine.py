@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, final
+from typing import Any, TypeVar, final
 from urllib.parse import unquote
 
 import outcome
@@ -24,15 +24,18 @@ from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
 from ..contract import Entry, Feed, Lease, Once, Page, Record, Retention, passing, wire_form
 from ..leases import LocalLeases
-from ..topics import Selection
+from ..topics import EARLIEST, Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
 from .batch import Batch, Publisher, RaiseCancel
+from .places import LookedAt
 from .store import SqliteStore, Synchronous
 from .watch import Watch
 from .worker import Worker
 
 __all__ = ["SqliteEngine"]
+
+T = TypeVar("T")
 
 #: Seconds that a transaction may take until those who are cancelled do not wait for its end. Mostly
 #: it is over by then, and they learn what has become of their events.
@@ -271,9 +274,23 @@ class SqliteEngine(LocalLeases):
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def find_once(self, topic: str, key: str) -> int | None:
+        return await self._call(self._opened.known.find, topic, key)
+
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        found = LookedAt(None, count, self._opened.last + 1)
+        while found.place is None and found.before:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            look = self._opened.look_back
+            found = await self._call(look, selection, found.missing, found.before)
+        return found.place or EARLIEST
+
+    async def cursor_since(self, selection: Selection, seconds: float) -> int:
+        return await self._call(self._opened.place_since, seconds)
+
+    async def _call(self, function: Callable[..., T], *args: Any) -> T:
         if self._closing:
             raise _closed()
-        return await self._worker.call(self._opened.known.find, topic, key)
+        return await self._worker.call(function, *args)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         head = self._opened.last
@@ -287,9 +304,7 @@ class SqliteEngine(LocalLeases):
         return Page(page.records, page.upto, gone)
 
     async def _read(self, selection: Selection, after: int, limit: int) -> Page:
-        if self._closing:
-            raise _closed()
-        return await self._worker.call(self._opened.read, selection, after, limit)
+        return await self._call(self._opened.read, selection, after, limit)
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write what is stored now to a new file, which a broker can be opened with.
@@ -300,9 +315,7 @@ class SqliteEngine(LocalLeases):
         Raises:
           BrokerStorageError: there is such a file already, or it cannot be written.
         """
-        if self._closing:
-            raise _closed()
-        await self._worker.call(self._opened.backup, os.fspath(path))
+        await self._call(self._opened.backup, os.fspath(path))
 
     def statistics(self) -> dict[str, Any]:
         waiting = [*self._full, self._gathering]

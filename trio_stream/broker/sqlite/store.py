@@ -15,31 +15,22 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import final
 
 from ...errors import BrokerStorageError
 from ..contract import Once, Page, Record, Retention
-from ..memory import first_id
 from ..topics import EARLIEST, Selection
-from .blocks import BLOCK_TABLES, Block, Parts, insert, pack, read_blocks, runs_of
-from .directory import TOPIC_TABLES, Directory, TopicRow
+from .blocks import Block, Parts, insert, pack, read_blocks, runs_of
+from .directory import Directory, TopicRow
 from .faults import named_errors
-from .once import ONCE_TABLES, OnceTable
+from .once import OnceTable
+from .opening import Synchronous, claim
 from .place import Place
+from .places import LookedAt, look_back, place_since
 
 __all__ = ["SqliteStore", "Synchronous"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
-
-Synchronous = Literal["full", "normal", "off"]
-
-#: "trio" and the layout's version, by which a file is known.
-_APPLICATION, _LAYOUT = 0x7472696F, 3
-
-_TABLES = """
-CREATE TABLE log (last INTEGER NOT NULL, base INTEGER NOT NULL, clean INTEGER NOT NULL);
-CREATE TABLE cuts (kept INTEGER NOT NULL, lost INTEGER NOT NULL);
-"""
 
 #: Of each topic of which something was too old: its number, the id before that and its last id, and
 #: how many events and bytes that was.
@@ -99,56 +90,13 @@ class SqliteStore:
             # isolation_level None: transactions begin and end where this module says so.
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
-                self._claim(synchronous)
+                self.last, self._cuts = claim(self._db, path, synchronous)
+                self.known: OnceTable = OnceTable(self._db)
                 self._directory: Directory | None = Directory(self._db, max_topics)
                 self.place: Place = Place(path)
             except BaseException:
                 self._db.close()
                 raise
-
-    def _claim(self, synchronous: Synchronous) -> None:
-        db = self._db
-        # Taken with the first write and kept until the process ends, however it ends.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        [application] = db.execute("PRAGMA application_id").fetchone()
-        [layout] = db.execute("PRAGMA user_version").fetchone()
-        if tables and application != _APPLICATION:
-            raise BrokerStorageError(f"{self._path} is a database of something else")
-        if tables and layout != _LAYOUT:
-            raise BrokerStorageError(
-                f"{self._path} was written by another version of trio_stream, which laid it out "
-                "differently: go on with that one, or with a new file"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
-        db.execute("BEGIN IMMEDIATE")
-        if not tables:
-            self._create()
-        for statement in ONCE_TABLES.split(";"):  # newer than the layout, which it leaves as it is
-            db.execute(statement)
-        self.known = OnceTable(db)
-        # The newest event there is stands for itself; `last` is for those that were deleted.
-        self.last: int
-        self.last, clean = db.execute(
-            "SELECT max(last, (SELECT coalesce(max(last), 0) FROM blocks)), clean FROM log"
-        ).fetchone()
-        if not clean:
-            # The last process crashed, and so, perhaps, did the machine: ids that it gave may be
-            # lost along with their events. They are never given again.
-            kept, self.last = self.last, max(self.last, first_id())
-            db.execute("INSERT INTO cuts VALUES (?, ?)", (kept, self.last))
-        self._cuts: list[tuple[int, int]] = db.execute("SELECT kept, lost FROM cuts").fetchall()
-        db.execute("UPDATE log SET last = ?, clean = 0", (self.last,))
-        db.execute("COMMIT")
-
-    def _create(self) -> None:
-        for statement in (_TABLES + TOPIC_TABLES + BLOCK_TABLES).split(";"):
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
-        self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
-        first = first_id()
-        self._db.execute("INSERT INTO log VALUES (?, ?, 1)", (first, first))
 
     def close(self) -> None:
         """Say that nothing was lost, and let go of the file."""
@@ -318,9 +266,7 @@ class SqliteStore:
     def read(self, selection: Selection, after: int, limit: int) -> Page:
         """As `Engine.read`."""
         with named_errors(self._path):
-            if self._retention.age is not None:
-                with self._transaction():
-                    self._expire(time.time())
+            self._expire_now()
             foreign = after > self.last
             if foreign:
                 after = EARLIEST
@@ -332,6 +278,22 @@ class SqliteStore:
                 gone[""] = max(*lost, gone.get("", 0))
             records, upto = read_blocks(self._db, directory, selection, after, limit)
         return Page(records, self.last if upto is None else upto, gone)
+
+    def look_back(self, selection: Selection, count: int, before: int) -> LookedAt:
+        """As `places.look_back`."""
+        with named_errors(self._path):
+            self._expire_now()
+            return look_back(self._db, self._known(), selection, count, before)
+
+    def place_since(self, seconds: float) -> int:
+        """As `places.place_since`, so many seconds ago."""
+        with named_errors(self._path):
+            return place_since(self._db, time.time() - seconds)
+
+    def _expire_now(self) -> None:
+        if self._retention.age is not None:
+            with self._transaction():
+                self._expire(time.time())
 
     def backup(self, path: str) -> None:
         """Write all that is stored to a new file."""
