@@ -1,12 +1,12 @@
 """What the clients are pointed at: streams that end early, fail, refuse, or may be resumed."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 import trio
 
-from tests.clients.parts import ANSWER
+from tests.clients.parts import ANSWER, RUN
 from trio_stream import (
     Broker,
     ResumableRun,
@@ -49,6 +49,13 @@ async def fails(stream: Stream) -> None:
     raise RuntimeError("half way")
 
 
+async def half_a_run() -> AsyncIterator[object]:
+    for event in RUN[:3]:
+        yield event
+    await trio.sleep(0.1)
+    raise RuntimeError("half way")
+
+
 async def answer(run: ResumableRun) -> None:
     for part in ANSWER:
         await run.send(part)
@@ -83,6 +90,14 @@ def stream_for(scope: Message) -> Stream:
             return Stream(half_an_answer, max_duration=0.5, **told)  # type: ignore[arg-type]
         case "/fails":
             return Stream(fails, error_event=ERROR, error_end="proper")
+        case "/run":
+            return Stream(RUN)
+        case "/run-half":
+            return Stream(RUN[:3])
+        case "/run-done":
+            return Stream([*RUN, "[DONE]"])
+        case "/run-fails":
+            return Stream(half_a_run())
         case "/answer":
             return run_of(scope, answer)
         case "/answer-without-done":

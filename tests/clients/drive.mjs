@@ -40,6 +40,15 @@ const clients = {
     say('end');
   },
   'ai-resume': () => clients.ai(true),
+  async 'ag-ui'() {
+    const {HttpAgent} = await import('@ag-ui/client');
+    const agent = new HttpAgent({url, initialMessages: [{id: 'q', role: 'user', content: 'Hello?'}]});
+    await agent.runAgent({}, {
+      onEvent: ({event}) => say('event', {data: event}),
+      onRunErrorEvent: ({event}) => say('failed', {text: event.message}),
+    });
+    say('end', {messages: agent.messages});
+  },
   async 'graphql-sse'() {
     const {createClient} = await import('graphql-sse');
     const client = createClient({url, retryAttempts: 0});

@@ -20,7 +20,7 @@ from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.processes import Process
 
 from .npm import node
-from .parts import ANSWER
+from .parts import ANSWER, RUN
 
 every_transport = pytest.mark.parametrize("transport", ["direct", "portable"])
 pytestmark = pytest.mark.timeout(400)  # the first one may have to install the packages
@@ -135,6 +135,20 @@ async def test_half_an_answer_is_an_error_to_the_ai_sdk(transport: str) -> None:
         async with driven("ai", f"{server.url}/half-proper") as client:  # what would be
             await client.to_end()
             assert (client.data, client.said[-1]["what"]) == (parts(3), "end")
+
+
+@every_transport
+async def test_half_a_run_looks_whole_to_ag_ui_unless_it_breaks_off(transport: str) -> None:
+    async with serve(transport, expect_errors=True) as server:
+        ends = {}
+        for path in ("run", "run-half", "run-fails", "run-done"):
+            async with driven("ag-ui", f"{server.url}/{path}") as client:
+                await client.to_end()
+            ends[path] = (len(client.data), client.said[-1]["what"])
+        assert ends["run"] == (len(RUN), "end")
+        assert ends["run-half"] == (3, "end")
+        assert ends["run-fails"][1] == "error"
+        assert ends["run-done"][1] == "error"
 
 
 @every_transport
