@@ -97,13 +97,13 @@ PROGRAMS = {snippet.name: snippet for snippet in SNIPPETS if snippet.name}
 
 
 def write_modules(folder: Path) -> None:
-    """All of the Python as modules in a folder, each named by its page and line.
-
-    A program that another imports has its own name, too.
-    """
+    """All of the Python as modules: programs by their names, parts by their pages and lines."""
     for snippet in SNIPPETS:
         if snippet.language == "python":
-            (folder / f"{snippet.id}.py").write_text(snippet.as_module())
-            module = snippet.name and snippet.name.removesuffix(".py")
-            if module and any(f"from {module} import" in other.code for other in SNIPPETS):
-                (folder / f"{module}.py").write_text(snippet.as_module())
+            (folder / (snippet.name or f"{snippet.id}.py")).write_text(snippet.as_module())
+
+
+def write_programs(folder: Path) -> None:
+    """All whole programs and pages, as a reader would save them."""
+    for name, snippet in PROGRAMS.items():
+        (folder / name).write_text(snippet.code)

@@ -87,11 +87,11 @@ async def hypercorn(
 ) -> AsyncIterator[Server]:
     """Serve `app` ("module:name") until the block ends, then SIGTERM.
 
-    `server` may be "anycorn"; `port` is for one that comes back where another was. The rest of
+    `server` may be "anycorn"; `port` is for one that takes an earlier one's place. The rest of
     `config` are Hypercorn's own settings by name, such as `graceful_timeout=1`. The server must
-    have ended within 20 s more than that timeout, without
-    leaving a worker behind; a traceback or a ResourceWarning in its log fails the test unless
-    `expect_errors` (the test then looks at the log itself).
+    have ended within 20 s more than that timeout, without leaving a worker behind; a traceback or a
+    ResourceWarning in its log fails the test unless `expect_errors` (the test then looks at the log
+    itself).
     """
     if certificate:
         config |= {"certfile": str(certificate.certfile), "keyfile": str(certificate.keyfile)}

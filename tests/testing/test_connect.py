@@ -114,6 +114,14 @@ async def test_a_host_of_ones_own_replaces_ours() -> None:
         assert client.scope["headers"] == [(b"host", b"example.org")]
 
 
+@pytest.mark.parametrize(("path", "query"), [("/ü", ""), ("/", "name=ü")])
+async def test_a_path_that_is_not_quoted_is_refused_by_its_name(path: str, query: str) -> None:
+    name = "query" if query else "path"
+    with pytest.raises(ValueError, match=rf"^{name} is quoted, .*urllib\.parse\.quote"):
+        async with connect(Stream([1]), path, query=query):
+            pass
+
+
 @pytest.mark.parametrize("body", [b"one two", [b"one", b" ", b"two"]])
 async def test_the_body_arrives(body: bytes | list[bytes]) -> None:
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:

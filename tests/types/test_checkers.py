@@ -23,10 +23,10 @@ HERE = Path(__file__).parent
 Place = tuple[str, int]
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, folder: Path = PROJECT) -> str:
     result = subprocess.run(
         [sys.executable, "-m", *map(str, command)],
-        cwd=PROJECT,
+        cwd=folder,
         # Where `--verifytypes` looks for packages, whatever --pythonpath says.
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         capture_output=True,
@@ -38,9 +38,10 @@ def run(*command: str | Path) -> str:
     return result.stdout
 
 
-def pyright(*arguments: str | Path) -> dict[str, Any]:
+def pyright(*arguments: str | Path, folder: Path = PROJECT) -> dict[str, Any]:
     """What it reports. Its package gets the program itself from npm, once for each user."""
-    found = run("pyright", "--outputjson", "--pythonpath", sys.executable, *arguments)
+    options = ["--outputjson", "--pythonpath", sys.executable]
+    found = run("pyright", *options, *arguments, folder=folder)
     if not found.startswith("{"):
         unavailable(f"pyright could not be had: {found[-200:]}")
     report: dict[str, Any] = json.loads(found)
@@ -76,7 +77,8 @@ def test_mypy(tmp_path: Path) -> None:
 
 def test_pyright(tmp_path: Path) -> None:
     write_modules(tmp_path)
-    report = pyright(HERE / "accepted.py", HERE / "refused.py", PROJECT / "examples", tmp_path)
+    ours = [HERE / "accepted.py", HERE / "refused.py", PROJECT / "examples"]
+    report = pyright(*ours, tmp_path, folder=tmp_path)  # where programs find each other
     assert report["summary"]["filesAnalyzed"] > len(SNIPPETS) / 2
     judge(
         [

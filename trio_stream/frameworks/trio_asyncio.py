@@ -36,7 +36,7 @@ from ..stream.source.iterables import AsyncSource
 
 __all__ = ["AsyncioLoop", "open_asyncio"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Items that may wait between the asyncio task and the stream; the task waits when they do.
 _HANDOVER = 16

@@ -136,6 +136,9 @@ def _check_request(
     check_kind("body", body, (bytes, Iterable, AsyncIterable), "bytes, or the chunks of them")
     check_kind("body", "" if isinstance(body, str) else None, bytes, "bytes", or_none=True)
     check_text("last_event_id", last_event_id, or_none=True)
+    for name, value in (("path", path), ("query", query)):
+        if isinstance(value, str) and not value.isascii():
+            raise ValueError(f"{name} is quoted, as in a URL: urllib.parse.quote makes it so")
     check_choice("http_version", http_version, ("1.0", "1.1", "2"))
     check_kind("scope", scope, Mapping, "a mapping", or_none=True)
 
