@@ -30,8 +30,8 @@ APPS: dict[str, tuple[str, Any]] = {
     "starlette_app.py": ("/clock", {"now"}),
 }
 
-#: Programs that another test here runs.
-OTHERS = {"listen.py"}
+#: Programs that another test runs: below, and in `test_production.py`.
+OTHERS = {"listen.py", "service.py"}
 
 #: Programs and pages that are run together, by tests of their own in `test_in_chromium.py`.
 IN_CHROMIUM = {"board.html", "login.py", "login.html", "login_by_token.html"}

@@ -78,6 +78,7 @@ class Subscription(Follower):
 
     seen: float
     sink: Taker
+    stream: str | None
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Http3Transport", "warn_of_http3"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Bytes that QUIC may hold unsent: as over HTTP/2.
 _PIECE = 2**14

@@ -117,7 +117,7 @@ class Http3Connection(HypercornConnection):
         self._clock = clock
         self._quic = clock.quic
         #: The client has reset the stream, or the connection has ended.
-        self.left = False
+        self.left: bool = False
         #: Since when something waits for its acknowledgement, and how much had been acknowledged.
         self._waits: float | None = None
         self._acknowledged = 0

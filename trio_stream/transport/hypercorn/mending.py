@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mend"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 def mend(connection: HypercornConnection) -> None:

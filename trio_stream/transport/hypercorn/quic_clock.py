@@ -35,7 +35,7 @@ class QuicClock:
     def __init__(self, manager: Any, connection: Any) -> None:
         self._manager = manager
         self._connection = connection
-        self.quic = connection.quic
+        self.quic: Any = connection.quic
         #: By their ids.
         self.watched: dict[int, Watched] = {}
         self._sleep = trio.CancelScope()
