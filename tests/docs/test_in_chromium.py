@@ -33,3 +33,103 @@ async def test_the_board_misses_nothing_over_a_restart(tmp_path: Path) -> None:
             await browser.wait_until(f"{items} == 'one,two,three'")
             await browser.reload()  # which leaves the page for good, and opens it anew
             await server.process.wait_for_log("a page's stream ended: disconnected")
+
+
+#: A user who logs in whenever the page asks for it, and counts that.
+LOG_IN = """
+    window.logins = 0;
+    setInterval(() => {
+        if (form.hidden) return;
+        form.hidden = true;
+        window.logins += 1;
+        form.user.value = "ann";
+        form.querySelector("button").click();
+    }, 50);
+"""
+
+#: Send a note with whatever login there is, until there is one that holds.
+NOTE = """
+    const send = async () => {
+        const headers = window.token ? {authorization: `Bearer ${token}`} : {};
+        const answer = await fetch("/note", {method: "POST", body: arguments[0], headers});
+        if (answer.status == 204) return true;
+        await new Promise(resolve => setTimeout(resolve, 50));
+        return send();
+    };
+    return send();
+"""
+
+ITEMS = "[...document.querySelectorAll('li')].map(li => li.textContent).join()"
+
+
+def write_with_short_logins(folder: Path) -> None:
+    """The programs, with logins of four seconds, and pages that are as quick."""
+    write_programs(folder)
+    for name, old, new in [
+        ("login.py", "LIFETIME = 3600.0", "LIFETIME = 4.0"),
+        ("login_by_token.html", "60_000", "500"),
+        ("login_by_token.html", "let token", "var token"),  # for `NOTE`
+    ]:
+        text = (folder / name).read_text()
+        assert text.count(old) == 1
+        (folder / name).write_text(text.replace(old, new))
+
+
+async def test_a_login_by_cookie_ends_with_its_session(tmp_path: Path) -> None:
+    write_with_short_logins(tmp_path)
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with hypercorn("login:app", env=env) as server, chromium() as browser:
+        await browser.open(f"{server.url}/login.html")
+        status = "document.querySelector('[role=status]').textContent"
+        await browser.wait_until(f"{status} == 'logged out' && !form.hidden")
+        await browser.run(LOG_IN)
+        await browser.run(NOTE, "one")
+        await browser.wait_until(f"{ITEMS} == 'one'")
+        # The stream ends with the login, the page comes back, is refused, and says so.
+        logins = await browser.run("return logins")
+        await browser.wait_until(f"logins > {logins}", within=90)
+        await browser.run(NOTE, "two")
+        await browser.wait_until(f"{ITEMS} == 'one,two'", within=90)
+
+
+async def test_a_login_by_header_outlives_its_token(tmp_path: Path) -> None:
+    write_with_short_logins(tmp_path)
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with hypercorn("login:app", env=env) as server, chromium() as browser:
+        await browser.open(f"{server.url}/login_by_token.html")
+        token = await browser.wait_until("token")
+        await browser.run(NOTE, "a\nb")
+        await browser.wait_until(f"{ITEMS} == 'note: a\\nb'")
+        # Its stream ends with the token, and the page comes back with another one.
+        await browser.wait_until(f"token != '{token}'")
+        await browser.run(NOTE, "c")
+        await browser.wait_until(f"{ITEMS} == 'note: a\\nb,note: c'", within=90)
+
+
+async def test_another_origin_reads_what_it_may(tmp_path: Path) -> None:
+    """`localhost` and `127.0.0.1` are two origins to a browser."""
+    write_with_short_logins(tmp_path)
+    env = {"PYTHONPATH": str(tmp_path)}
+    program = tmp_path / "login.py"
+    async with hypercorn("login:app", env=env) as theirs, chromium() as browser:
+        origin = theirs.url
+        text = program.read_text()
+        assert "https://app.example.com" in text
+        program.write_text(text.replace("https://app.example.com", origin))
+        async with hypercorn("login:app", env=env) as ours:
+            url = f"http://localhost:{ours.port}/events"
+            async with ours.client() as client:
+                token = (await client.post("/login", json={"user": "ann"})).json()["token"]
+            await browser.open(f"{origin}/login.html")
+            ask = """
+                const headers = {authorization: `Bearer ${arguments[1]}`, "last-event-id": "1"};
+                return fetch(arguments[0], {headers}).then(
+                    answer => (answer.body.cancel(), answer.status), error => error.name
+                );
+            """
+            assert await browser.run(ask, url, token) in (200, 401)  # if that login still holds
+            assert await browser.run(ask, url, "nobody's") == 401  # and it may know that
+            await browser.open(f"http://localhost:{theirs.port}/login.html")
+            assert (
+                await browser.run(ask, url.replace("localhost", "127.0.0.1"), token) == "TypeError"
+            )
