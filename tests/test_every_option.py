@@ -144,6 +144,7 @@ STREAM: dict[str, Kind | None] = {
     "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
     "limits": of_type(StreamLimits()).or_none(),
     "on_end": FUNCTION.or_none(),
+    "hold_headers": FLAG.or_none(),
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
     "headers": HEADERS.or_none(),
     "tell_id": choice("header", "event").or_none(),

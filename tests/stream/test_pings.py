@@ -38,7 +38,8 @@ async def test_an_event_is_no_silence(autojump_clock: Clock) -> None:
 
 
 async def test_silence_is_counted_from_the_last_byte(autojump_clock: Clock) -> None:
-    async with connect(Stream(lambda stream: every(stream, 14, 3), ping=10)) as client:
+    stream = Stream(lambda stream: every(stream, 14, 3), ping=10, hold_headers=False)
+    async with connect(stream) as client:
         began = trio.current_time()
         seen = []
         async for chunk in client.chunks():

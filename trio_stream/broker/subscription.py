@@ -31,7 +31,7 @@ from .statistics import SubscriptionStatistics
 from .topics import Selection
 
 if TYPE_CHECKING:
-    from ..stream.source.contract import Sink
+    from ..stream.source.contract import HeadersWaitFor, Sink
 
 __all__ = ["Subscription"]
 
@@ -56,8 +56,8 @@ class Subscription(Follower):
     Memory: at most one page, of 1024 events or 64 KiB, besides what the broker's log holds anyway.
     """
 
-    #: Part of the contract of a stream's source: the response's headers need not wait for anything.
-    holds_headers = False
+    #: Part of the contract of a stream's source: a topic may be silent for hours.
+    headers_wait_for: HeadersWaitFor = "nothing"
 
     __slots__ = (
         "__weakref__",

@@ -12,7 +12,7 @@ from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs
 from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, UpstreamStatusError
 from ..privacy import log_excerpt, shown_url
-from ..stream.source import Sink
+from ..stream.source import HeadersWaitFor, Sink
 from ..stream.source.dropping import incomplete
 from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
@@ -322,7 +322,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     # As the source of a `Stream`.
 
     #: The stream's headers wait until the event source is open.
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "ready"
 
     async def run(self, sink: Sink) -> None:
         """Pass every event on, then close: what a `Stream` calls that has this as its source."""

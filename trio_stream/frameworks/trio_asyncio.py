@@ -31,7 +31,7 @@ import trio
 import trio_asyncio  # type: ignore[import-untyped]
 
 from ..checks import check_on_trio
-from ..stream.source.contract import CLOSE_TIMEOUT, Sink, Source
+from ..stream.source.contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink, Source
 from ..stream.source.iterables import AsyncSource
 
 __all__ = ["AsyncioLoop", "open_asyncio"]
@@ -94,7 +94,7 @@ class AsyncioLoop:
 class _AsyncioSource:
     """What needs asyncio: read in a task of the loop's, put into the sink in the stream's own."""
 
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "item"
 
     def __init__(self, loop: Any, source: Given) -> None:
         self._loop = loop
@@ -117,7 +117,6 @@ class _AsyncioSource:
             await self._leave(task, items)
             raise
         self._raise_failure(task)
-        sink.ready()
 
     async def _leave(self, task: Any, items: _Items) -> None:
         """The stream has ended before the task: it is cancelled, and may close what it has open."""
@@ -237,7 +236,6 @@ class _Items:
         """Put all of them into ``sink``, those before an error, too."""
         put = sink.put
         while await self._is_next():
-            sink.ready()
             while self._items:
                 if (wait := put(self._items.popleft())) is not None:
                     await wait

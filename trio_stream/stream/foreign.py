@@ -1,4 +1,4 @@
-"""The HTTP clients: which there are, how to leave their responses, what their errors mean."""
+"""The HTTP clients: which there are, and how to leave their responses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from typing import Any
 import httpx
 import trio
 
-from ..errors import (
-    ConnectionLostError,
-    InvalidRequestError,
-    RemoteProtocolError,
-    UpstreamStatusError,
-)
 from .http2_reset import reset_stream
 
-__all__ = ["close_response", "failure_status", "hang_up", "http_modules"]
+__all__ = ["close_response", "hang_up", "http_modules"]
 
 #: Seconds that a response gets to close; it has nothing to wait for but its turn.
 _CLOSE_TIMEOUT = 5.0
@@ -34,34 +28,6 @@ def http_modules() -> list[Any]:
     # httpx2 is not ours to import: only a program that has imported it can hold its responses.
     httpx2 = sys.modules.get("httpx2")
     return [httpx] if httpx2 is None else [httpx, httpx2]
-
-
-def failure_status(error: BaseException) -> tuple[int, str | None]:
-    """What to answer, before the headers, when a source fails: status and ``Retry-After``.
-
-    An upstream's fault is a 502, or a 504 when it took too long; SDKs wrap httpx's errors, so the
-    whole chain of causes is asked, and for an error status make an error of their own that holds
-    the response. Anything else is the program's own fault: 500.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UpstreamStatusError):
-            return 502, cause.retry_after
-        if isinstance(cause, RemoteProtocolError | InvalidRequestError):
-            return 502, None
-        if isinstance(cause, ConnectionLostError):
-            slow = (trio.TooSlowError, *(module.TimeoutException for module in http_modules()))
-            return (504 if isinstance(cause.__cause__, slow) else 502), None
-        for module in http_modules():
-            if isinstance(cause, module.TimeoutException):
-                return 504, None
-            answer = getattr(cause, "response", None)
-            if isinstance(answer, module.Response) and answer.status_code >= 400:
-                return 502, answer.headers.get("retry-after")
-            if isinstance(cause, module.HTTPError | module.InvalidURL):
-                return 502, None
-        cause = cause.__cause__
-    return 500, None
 
 
 async def close_response(

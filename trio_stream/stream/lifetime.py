@@ -21,6 +21,7 @@ import trio
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
 from .ends import call_on_end, log_failure
+from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
 from .producer import produce
 from .registry import current_registry
@@ -64,6 +65,7 @@ class Lifetime:
     def _begin(self, transport: Transport, connection: ServerConnection | None) -> None:
         state = self.state
         state.open(transport, connection)
+        hold_headers(state, headers_wait_for(state))
         state.watch(self, timers.next_check(state, state.opened_at))
         if connection is not None:
             shutdown.check_drain_timeout(state.options.drain_timeout, connection.graceful_timeout)

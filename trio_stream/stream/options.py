@@ -89,6 +89,7 @@ class StreamKeywords(TypedDict, total=False):
     farewell_event: FarewellEvent | None
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
+    hold_headers: bool | None
     status: int
     headers: Headers | None
     tell_id: TellId | None
@@ -114,6 +115,7 @@ class StreamOptions:
     ends: Ends
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
+    hold_headers: bool | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     chose_content_type: bool
@@ -139,19 +141,18 @@ class StreamOptions:
         farewell_event: FarewellEvent | None = None,
         limits: StreamLimits | None = None,
         on_end: Callable[[Any], None] | None = None,
+        hold_headers: bool | None = None,
         status: int = 200,
         headers: Headers | None = None,
         tell_id: TellId | None = None,
-        read_as: ReadAs | None = None,
-        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
-        relay_retry: bool = False,
+        **upstream: Any,
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
         _refuse_event_fields(wire, ids=ids, error_event=error_event, farewell_event=farewell_event)
         ping, ping_bytes = _pings(wire, ping)
         _check_times(ping, stall_timeout, max_duration, expires_at, drain_timeout)
-        _check_others(buffer, buffer_bytes, ids, on_end, limits)
+        _check_others(buffer, buffer_bytes, ids, on_end, limits, hold_headers)
         return cls(
             format=wire,
             ping=ping,
@@ -166,11 +167,12 @@ class StreamOptions:
             ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event),
             limits=limits,
             on_end=on_end,
+            hold_headers=hold_headers,
             status=check_status(status),
             headers=_all_headers(wire, chosen := _checked_headers(headers)),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             tell_id=_check_tell_id(wire, tell_id),
-            upstream=_upstream_options(wire, read_as, max_event_bytes, relay_retry),
+            upstream=_upstream_options(wire, **upstream),
         )
 
     def headers_of(self, id: str | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -198,8 +200,14 @@ class StreamKind:
 
 
 def _upstream_options(
-    wire: Format, read_as: ReadAs | None, max_event_bytes: int, relay_retry: bool
+    wire: Format,
+    read_as: ReadAs | None = None,
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+    relay_retry: bool = False,
+    **unknown: object,
 ) -> UpstreamOptions:
+    for keyword in unknown:
+        raise TypeError(f"Stream() got an unexpected keyword argument {keyword!r}")
     check_count("max_event_bytes", max_event_bytes)
     check_flag("relay_retry", relay_retry)
     if read_as is not None:
@@ -226,13 +234,14 @@ def _check_tell_id(wire: Format, tell_id: TellId | None) -> TellId | None:
 
 
 def _check_others(
-    buffer: object, buffer_bytes: object, ids: object, on_end: object, limits: object
+    buffer: object, buffer_bytes: object, ids: object, on_end: object, limits: object, hold: object
 ) -> None:
     check_count("buffer", buffer)
     check_count("buffer_bytes", buffer_bytes)
     check_callable("ids", ids, "returns the next id", or_none=True)
     check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
+    check_flag("hold_headers", hold, or_none=True)
 
 
 def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, bytes | None]:

@@ -18,7 +18,6 @@ from .state import StreamState
 
 if TYPE_CHECKING:
     from .farewell import ErrorEvent
-    from .source import Source
 
 __all__ = ["produce"]
 
@@ -41,7 +40,7 @@ async def produce(state: StreamState) -> None:
             try:
                 await _run_source(state)
             except BaseException:
-                if state.outcome is None and not state.headers_out and state.headers_held is None:
+                if state.outcome is None and not state.headers_out:
                     # Leaving the nursery is a checkpoint, and the writer must not use it to send a
                     # 200.
                     state.hold_headers()
@@ -91,14 +90,6 @@ def _encode_error_event(state: StreamState, event: ServerSentEvent) -> bytes:
         return state.format.encode(event, name, None, None)
 
 
-async def _run_result(state: StreamState, source: Source) -> None:
-    """Run what a callback has returned; the headers wait for it, if they have not gone out."""
-    begun = state.headers_out or state.headers_held is not None or state.outcome is not None
-    if source.holds_headers and state.transport is not None and not begun:
-        state.hold_headers()
-    await source.run(StreamSink(state))
-
-
 async def _run_source(state: StreamState) -> None:
     if state.source is not None:
         source, state.source = state.source, None
@@ -108,7 +99,10 @@ async def _run_source(state: StreamState) -> None:
         if is_awaited(result):
             result = await result
         if result is not None:
-            await _run_result(state, open_result(result))
+            source = open_result(result)
+            sink = StreamSink(state)
+            sink.found(source)
+            await source.run(sink)
     else:
         # Nobody else keeps a value-based stream's nursery open until there is a task in it.
         while not (state.tasks.had_one() or state.outcome is not None):

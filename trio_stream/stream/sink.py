@@ -10,7 +10,9 @@ import trio
 from msgspec.structs import replace
 
 from ..codec import DroppedInput, EncodedEvent, ServerSentEvent
+from .holding import hold_headers
 from .sending import encode, event_name, flush_now, send_at_once, write_express
+from .source import Source
 from .source.contract import UpstreamOptions
 from .state import StreamState
 
@@ -55,6 +57,9 @@ class StreamSink:
 
     def note_dropped(self, dropped: DroppedInput) -> None:
         self._state.dropped = dropped
+
+    def found(self, source: Source) -> None:
+        hold_headers(self._state, source.headers_wait_for)
 
     def no_content(self) -> None:
         self._state.no_content = True

@@ -69,8 +69,8 @@ class StreamState(Express):
         "failure_told",
         "format",
         "handle",
-        "headers_held",
         "headers_out",
+        "held_until",
         "id",
         "no_content",
         "opened_at",
@@ -111,16 +111,16 @@ class StreamState(Express):
         self.dropped: DroppedInput = DroppedInput()  # by the decoder of an upstream
 
         # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
-        # `writing` is the running writer's; `primed` says that the first bytes have been made,
-        # `no_content` makes a 204 of headers not yet out, and `answered` says that the response
-        # itself has told of the failure.
+        # `writing` is the running writer's, `held_until` not None while the headers wait; `primed`
+        # says that the first bytes have been made, `no_content` makes a 204 of headers not yet out,
+        # and `answered` says that the response itself has told of the failure.
         self.used: bool = False
         self.entered: Any = None
         self.watched: Watched | None = None
         self.scope: Any = None
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
-        self.headers_held: trio.Event | None = None
+        self.held_until: float | None = None
         self.headers_out: bool = False
         self.primed: bool = False
         self.no_content: bool = False
@@ -164,8 +164,6 @@ class StreamState(Express):
             self.deadline = self.opened_at + self.options.max_duration * random.uniform(0.9, 1.1)
         self.transport = transport
         self.connection = connection
-        if transport is not None and self.source is not None and self.source.holds_headers:
-            self.hold_headers()
 
     def watch(self, watched: Watched, when: float) -> None:
         """Have the registry look at it, at ``when`` for the first time, until `unwatch`."""
@@ -312,14 +310,17 @@ class StreamState(Express):
             self.retry_due = self.primed
         self.retry = ms
 
-    def hold_headers(self) -> None:
-        """The headers must not go out yet."""
-        self.headers_held = trio.Event()
+    def hold_headers(self, until: float = inf) -> None:
+        """The headers wait until something is sent, it ends, or this time has come."""
+        self.held_until = until
+        if until is not inf:
+            self.look_again(until)
 
     def release_headers(self) -> None:
         """The headers may go out."""
-        if self.headers_held is not None:
-            self.headers_held.set()
+        if self.held_until is not None:
+            self.held_until = None
+            self.channel.wake()
 
     def begin_writing(self) -> trio.CancelScope:
         """A writer runs, in this scope: no event goes past it. Whatever is cancelled, it is not."""

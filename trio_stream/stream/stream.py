@@ -69,6 +69,10 @@ class Stream(NoSource, Returned):
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
+      hold_headers: whether the headers wait, until something is sent or, at the latest, for `ping`
+        seconds, so that a failure before that is a status; else the response breaks off. None
+        holds them for what can refuse: what is awaited or entered and, for all clients but an
+        EventSource, what is lazy: generators, async iterables, receive streams, callbacks.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
       tell_id: how the client learns the stream's id, by which a publisher leaves it out

@@ -32,6 +32,8 @@ def check(state: StreamState, now: float) -> float:
         state.end(Outcome.SHUTDOWN)
     if now >= expiry(state, now):
         state.end(Outcome.EXPIRED)
+    if state.held_until is not None and now >= state.held_until:
+        state.release_headers()
     transport = state.transport
     assert transport is not None
     transport.look()
@@ -75,16 +77,16 @@ def next_check(state: StreamState, now: float) -> float:
         silent = transport.last_write + options.ping
         if silent <= now:  # it has just been pinged, or there is nothing to ping with
             silent = now + options.ping
-    return min(stalled, silent, state.drained_at, expiry(state, now))
+    held = inf if state.held_until is None else state.held_until
+    return min(stalled, silent, held, state.drained_at, expiry(state, now))
 
 
 def _ping(state: StreamState, silence: float) -> None:
     options = state.options
     if options.ping is None or silence < options.ping:
         return
-    state.release_headers()  # held back for a slow awaitable, but no longer than this
     ping = options.ping_bytes
-    if ping is None or not state.headers_out:
+    if ping is None or state.held_until is not None:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
         if not (state.express and write_express(state, ping, len(ping), events=0)):

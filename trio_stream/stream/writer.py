@@ -12,7 +12,7 @@ import trio
 from ..codec import encode, encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
-from .foreign import failure_status
+from .refusals import failure_status
 from .state import DEFAULT_RETRY, StreamState
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
 
 async def _answer_instead(state: StreamState, transport: Transport) -> bool:
     """Wait until the headers may go out; answer without a stream if it has ended before."""
-    if state.headers_held is None and state.tasks.had_one():
+    if state.held_until is None and state.tasks.had_one():
         # A task that fails at its first step is to be told by a status: one turn for the task, one
         # for whoever waits for it.
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
-    if state.headers_held is not None:
-        await state.headers_held.wait()
-        state.headers_held = None
+    while state.held_until is not None and not state.channel.queued_events:
+        await state.channel.wait()
+    state.held_until = None
     if state.channel.queued_events:
         return False
     if state.failure is not None:

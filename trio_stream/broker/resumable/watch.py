@@ -33,7 +33,7 @@ from .run import Producer
 from .runs import Runs
 
 if TYPE_CHECKING:
-    from ...stream.source.contract import Sink
+    from ...stream.source.contract import HeadersWaitFor, Sink
 
 __all__ = ["Resumable"]
 
@@ -59,7 +59,7 @@ class Resumable:
     """
 
     #: Part of the contract of a stream's source: they may become those of a 204.
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "ready"
 
     __slots__ = (
         "_after",

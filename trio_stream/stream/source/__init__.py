@@ -12,13 +12,14 @@ import trio
 from ...codec import EncodedEvent, ServerSentEvent
 from .blocking import BlockingSource, current_blocking_limiter
 from .bytestream import ByteStreamSource
-from .contract import NoSource, Sink, Source
+from .contract import HeadersWaitFor, NoSource, Sink, Source
 from .either import open_either
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
 from .managers import ManagerSource
 from .upstream import UpstreamSource, is_response
 
 __all__ = [
+    "HeadersWaitFor",
     "NoSource",
     "Sink",
     "Source",

@@ -19,7 +19,7 @@ import outcome
 import trio
 
 from ..foreign import hang_up
-from .contract import CLOSE_TIMEOUT, Sink
+from .contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink
 
 __all__ = ["BlockingSource", "current_blocking_limiter", "thread_wait"]
 
@@ -147,7 +147,7 @@ class _Handover:
 class BlockingSource:
     """An iterable that may block, run in one worker thread from its first value to its close."""
 
-    holds_headers = False
+    headers_wait_for: HeadersWaitFor = "item"
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterable = iterable

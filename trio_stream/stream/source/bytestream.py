@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from .contract import Sink, close_within
+from .contract import HeadersWaitFor, Sink, close_within
 from .relay import put_text
 
 __all__ = ["ByteStreamSource", "forward_bytes", "forward_text"]
@@ -36,7 +36,7 @@ async def forward_bytes(chunks: AsyncIterator[bytes] | trio.abc.ReceiveStream, s
 class ByteStreamSource:
     """A Trio receive stream: a pipe, a socket, a process's output."""
 
-    holds_headers = False
+    headers_wait_for: HeadersWaitFor = "item"
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream

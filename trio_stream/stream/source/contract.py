@@ -11,20 +11,33 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import trio
 
 from ...codec import DroppedInput, EncodedEvent, ServerSentEvent
 from ...codec.readings import ReadAs
 
-__all__ = ["CLOSE_TIMEOUT", "NoSource", "Sink", "Source", "UpstreamOptions", "close_within"]
+__all__ = [
+    "CLOSE_TIMEOUT",
+    "HeadersWaitFor",
+    "NoSource",
+    "Sink",
+    "Source",
+    "UpstreamOptions",
+    "close_within",
+]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds that a source gets to close itself once its stream has ended. Long enough for a database
 #: or an upstream to answer, short enough for a server that is shutting down.
 CLOSE_TIMEOUT = 5.0
+
+
+#: What the response's headers wait for: that the source calls `Sink.ready`; its first item, because
+#: only who asks for that hears whether it is refused; or nothing, where that cannot fail.
+HeadersWaitFor = Literal["ready", "item", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,9 @@ class Sink(Protocol):
           content_type: what it is, where neither the user nor the stream's format says.
         """
 
+    def found(self, source: Source, /) -> None:
+        """What was awaited, entered or returned is this source, which is run next."""
+
     def no_content(self) -> None:
         """There is nothing, and there never will be: the source returns without `ready` or `put`.
 
@@ -105,8 +121,7 @@ class Sink(Protocol):
 class Source(Protocol):
     """Something that delivers values, once."""
 
-    #: Whether the response's headers wait until the source calls `Sink.ready`.
-    holds_headers: bool
+    headers_wait_for: HeadersWaitFor
 
     async def run(self, sink: Sink, /) -> None:
         """Put every value into ``sink``, then close the source; also when cancelled."""

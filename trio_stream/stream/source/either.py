@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 
 from ..needs_asyncio import needs_asyncio
 from .blocking import BlockingSource
-from .contract import Sink, Source, close_within
+from .contract import HeadersWaitFor, Sink, Source, close_within
 from .iterables import AsyncSource
 
 __all__ = ["open_either"]
@@ -26,7 +26,7 @@ def open_either(source: Any) -> Source:
 class EitherSource:
     """What is read asynchronously, or in a thread where its first item needs asyncio."""
 
-    holds_headers = False
+    headers_wait_for: HeadersWaitFor = "item"
 
     def __init__(self, source: Any) -> None:
         self._source = source

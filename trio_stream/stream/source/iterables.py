@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from .contract import Sink, Source, close_within
+from .contract import HeadersWaitFor, Sink, Source, close_within
 
 __all__ = ["AsyncSource", "AwaitableSource", "ChannelSource", "InlineSource"]
 
@@ -16,7 +16,7 @@ __all__ = ["AsyncSource", "AwaitableSource", "ChannelSource", "InlineSource"]
 class InlineSource:
     """A list, tuple or range: nothing in it can block, so no thread is needed."""
 
-    holds_headers = False
+    headers_wait_for: HeadersWaitFor = "nothing"
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._values = values
@@ -37,7 +37,7 @@ class InlineSource:
 class AsyncSource:
     """An async iterable: a generator, a receive channel, an SDK's stream object."""
 
-    holds_headers = False
+    headers_wait_for: HeadersWaitFor = "item"
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
         self._iterable = iterable
@@ -82,6 +82,8 @@ class AsyncSource:
 class ChannelSource(AsyncSource):
     """A memory channel: like any async iterable, but all that waits in it is taken at once."""
 
+    headers_wait_for: HeadersWaitFor = "nothing"
+
     def __init__(self, channel: trio.MemoryReceiveChannel[Any]) -> None:
         super().__init__(channel)
         self._channel = channel
@@ -103,7 +105,7 @@ class ChannelSource(AsyncSource):
 class AwaitableSource:
     """An awaitable of any other source: awaited inside the stream, before the headers go out."""
 
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "ready"
 
     def __init__(self, awaitable: Awaitable[Any], open_source: Callable[[Any], Source]) -> None:
         self._awaitable = awaitable
@@ -115,8 +117,7 @@ class AwaitableSource:
             sink.ready()
             return
         source = self._open_source(result)
-        if not source.holds_headers:
-            sink.ready()
+        sink.found(source)
         await source.run(sink)
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from .contract import CLOSE_TIMEOUT, Sink, Source
+from .contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink, Source
 
 __all__ = ["ManagerSource"]
 
@@ -22,7 +22,7 @@ class ManagerSource:
     What it raises when it is entered is known before the headers go out.
     """
 
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "ready"
 
     def __init__(
         self, manager: AbstractAsyncContextManager[Any], open_source: Callable[[Any], Source]
@@ -63,8 +63,7 @@ class ManagerSource:
                 "iterable, an HTTP response or the like"
             )
         source = self._open_source(given)
-        if not source.holds_headers:
-            sink.ready()
+        sink.found(source)
         await source.run(sink)
 
     async def aclose(self) -> None:

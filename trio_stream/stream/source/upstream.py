@@ -26,7 +26,7 @@ from ...privacy import log_excerpt, shown_url
 from ..body import ResponseBody, read_excerpt
 from ..foreign import close_response, http_modules
 from .bytestream import forward_bytes
-from .contract import Sink, close_within
+from .contract import HeadersWaitFor, Sink, close_within
 from .dropping import DropReport, incomplete
 from .relay import Place, as_json, put_text
 
@@ -43,7 +43,7 @@ def is_response(source: object) -> bool:
 class UpstreamSource:
     """A streaming response; its head is checked before the stream's own headers go out."""
 
-    holds_headers = True
+    headers_wait_for: HeadersWaitFor = "ready"
 
     def __init__(self, response: httpx.Response) -> None:
         if not _is_async(response):
