@@ -1,8 +1,10 @@
 """The SDKs of language models themselves, each against its own dialect, as sources of a stream."""
 
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +14,8 @@ from trio_asyncio import aio_as_trio
 from tests.models.endpoint import RETRY_AFTER, WORDS, Endpoint, model_endpoint
 from tests.models.sdks import SDKS, Call, Sdk
 from tests.stream.helpers import data_of
-from trio_stream import Stream
+from trio_stream import Stream, open_broker
+from trio_stream.codec.jsonable import to_json
 from trio_stream.frameworks.trio_asyncio import open_asyncio
 from trio_stream.testing import connect
 
@@ -77,7 +80,7 @@ async def test_the_client_leaves_and_the_api_hears_of_it(sdk: Sdk, model: str) -
         assert stream.outcome == "disconnected"
 
 
-@pytest.mark.parametrize("sdk", [s for s in SDKS if s.name != "google-genai"], ids=lambda s: s.name)
+@every_sdk
 async def test_a_client_that_stalls_and_leaves_too(sdk: Sdk) -> None:
     """The source is left between two items, and the answer goes on."""
     async with asked_by(sdk) as (endpoint, call):
@@ -87,6 +90,76 @@ async def test_a_client_that_stalls_and_leaves_too(sdk: Sdk) -> None:
             client.disconnect()
             await hears_of_it(endpoint)
         assert stream.outcome == "disconnected"
+    await collect_what_they_left()
+
+
+@pytest.mark.parametrize("model", ["endless", "silent"])
+@every_sdk
+async def test_an_item_that_cannot_be_sent(sdk: Sdk, model: str) -> None:
+    """The source is left between two items, of which the second may not be there."""
+
+    def unnamed(item: Any) -> str:
+        raise KeyError("no name")
+
+    async with asked_by(sdk) as (endpoint, call):
+        stream = Stream(call(model), event=unnamed)
+        async with connect(stream, raise_app_exceptions=False) as client:
+            assert client.status == 500
+            await hears_of_it(endpoint)
+    await collect_what_they_left()
+
+
+async def text_of(sdk: Sdk, source: Any, times: int) -> AsyncGenerator[str]:
+    async for item in await source:
+        for _ in range(times):
+            yield sdk.text(json.loads(to_json(item)))
+
+
+async def closed_text_of(sdk: Sdk, source: Any, times: int) -> AsyncGenerator[str]:
+    async with aclosing(await source) as items:
+        async for item in items:
+            for _ in range(times):
+                yield sdk.text(json.loads(to_json(item)))
+
+
+async def passed_on(inner: AsyncGenerator[str]) -> AsyncIterator[str]:
+    async with aclosing(inner) as texts:
+        async for text in texts:
+            yield text
+
+
+KEEPING = [sdk for sdk in SDKS if sdk.name in ("google-genai", "huggingface_hub")]
+
+
+@pytest.mark.parametrize("generator", [text_of, closed_text_of])
+@pytest.mark.parametrize("model", ["silent", "flood"])
+@pytest.mark.parametrize("sdk", KEEPING, ids=lambda sdk: sdk.name)
+async def test_generators_around_those_that_keep_their_connection(
+    sdk: Sdk, model: str, generator: Any
+) -> None:
+    async with asked_by(sdk) as (endpoint, call):
+        # Around it twice; each item many times, so that it is left at the yield of the outer.
+        stream = Stream(passed_on(generator(sdk, call(model), 2000)), buffer_bytes=1000)
+        async with connect(stream, socket_buffer=1000) as client:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            client.disconnect()
+            await hears_of_it(endpoint)
+        assert stream.outcome == "disconnected"
+    await collect_what_they_left()
+
+
+@pytest.mark.parametrize("sdk", KEEPING, ids=lambda sdk: sdk.name)
+async def test_a_resumable_run_whose_item_cannot_be_sent(sdk: Sdk) -> None:
+    async with asked_by(sdk) as (endpoint, call), open_broker("memory://") as broker:
+
+        async def answer(run: Any) -> AsyncIterator[object]:
+            async for _ in await call("silent"):
+                yield object()
+
+        stream = Stream(broker.resumable("answer", answer))
+        async with connect(stream, raise_app_exceptions=False) as client:
+            await client.read()
+            await hears_of_it(endpoint)
     await collect_what_they_left()
 
 

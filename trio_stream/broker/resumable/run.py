@@ -15,6 +15,7 @@ import trio
 from ...codec import encode
 from ...errors import BrokerError, GapError, LeaseLostError
 from ...stream.source.contract import close_within
+from ...stream.source.leaving import leave
 from ..contract import LEASE, Engine, Entry, Lease, lease_of
 from ..feed import LocalFeed
 from ..publisher import Publisher
@@ -135,6 +136,7 @@ class ResumableRun:
                 async for value in result:
                     await self.send(value)
             finally:
+                await leave(result)
                 await close_within(result, f"the producer of {self.key}")
         self._reason = "done"
 

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from .contract import HeadersWaitFor, Sink, Source, close_within
+from .leaving import leave
 
 __all__ = ["AsyncSource", "AwaitableSource", "ChannelSource", "InlineSource"]
 
@@ -52,6 +53,7 @@ class AsyncSource:
         finally:
             # A generator left at its `yield` finishes here, in the stream's own task, and not
             # some time later in the garbage collector's.
+            await leave(iterator)
             if iterator is not self._iterable:
                 await close_within(iterator, repr(iterator))
             await self.aclose()
