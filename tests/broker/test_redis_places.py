@@ -18,6 +18,7 @@ from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import check_broker
 
 LOG = "{trio_stream}:log"
+LIVE = "{trio_stream}:live"
 
 
 def free_port() -> int:
@@ -154,6 +155,29 @@ async def test_when_sentinel_replaces_the_primary_all_go_on_with_the_new_one(
                 await all_of(found, [str(n) for n in range(20)])
                 nursery.cancel_scope.cancel()
             assert (await second.command("ROLE")).startswith(b"*3\r\n$6\r\nmaster")
+
+
+async def test_who_is_cut_off_with_the_old_primary_leaves_it(tmp_path: Path) -> None:
+    """The old one lives and takes what is written, but Sentinel cannot reach it any more."""
+    async with (
+        redis_server(repl_diskless_sync_delay="0") as first,
+        redis_server(replicaof=f"127.0.0.1 {first.port}") as second,
+    ):
+        await second.process.wait_for_log("sync: Finished with success")
+        async with sentinel(first, tmp_path) as port:
+            url = f"redis+sentinel://127.0.0.1:{port}/main"
+            async with open_broker(url) as broker:
+                await broker.publish("t", "before")
+                # What only Sentinel sends is refused, as if nothing of its came through.
+                sentinels = ("-ping", "-replicaof", "-slaveof", "-multi", "-client")
+                await first.command("ACL", "SETUSER", "default", *sentinels)
+                with trio.fail_after(60):
+                    while not (await second.command("ROLE")).startswith(b"*3\r\n$6\r\nmaster"):
+                        await trio.sleep(0.05)
+                    while b"after" not in await second.command("XRANGE", LIVE, "-", "+"):
+                        await broker.publish("t", "after")
+                        await trio.sleep(0.05)
+                assert (await first.command("ROLE")).startswith(b"*3\r\n$6\r\nmaster")
 
 
 async def test_a_service_that_sentinel_does_not_know_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from trio_stream.broker import Broker, open_broker, presence
 from trio_stream.broker.contract import Retention
 from trio_stream.broker.redis import RedisEngine, link
 from trio_stream.broker.redis.address import parse_address
-from trio_stream.broker.redis.places import new_wires
+from trio_stream.broker.redis.places import find_places
 from trio_stream.broker.redis.wire import (
     MovedError,
     RefusedError,
@@ -263,7 +263,7 @@ async def test_both_connections_are_to_one_redis(server: RedisServer) -> None:
     async with open_broker(engine) as broker, redis_server() as other:
         links: Any = (engine._commands, engine._reading)
         for link in links:
-            link._connect = new_wires(parse_address(other.url), "k")
+            link._connect = find_places(parse_address(other.url), "k").connect
         links[0].drop("as when Sentinel has named another primary")
         with trio.fail_after(20):
             while [link.connects for link in links] != [2, 2]:
@@ -346,7 +346,8 @@ async def test_a_greeting_that_is_refused_ends_nobody(server: RedisServer) -> No
 async def test_whenever_a_connection_ends_a_request_fails_by_our_error(
     server: RedisServer, how: str, steps: int
 ) -> None:
-    wire = Wire(TCPConnection(TCPLocation("127.0.0.1", server.port)))
+    there = TCPLocation("127.0.0.1", server.port)
+    wire = Wire(TCPConnection(there), there)
     scope = trio.CancelScope()
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
@@ -370,7 +371,8 @@ async def test_whenever_a_connection_ends_a_request_fails_by_our_error(
 async def test_a_connection_that_is_cut_at_any_moment_is_our_error(
     server: RedisServer, pause: float
 ) -> None:
-    wire = Wire(TCPConnection(TCPLocation("127.0.0.1", server.port)))
+    there = TCPLocation("127.0.0.1", server.port)
+    wire = Wire(TCPConnection(there), there)
 
     async def ask_on() -> None:
         while True:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, TypeVar, final
 
 import trio
+from coredis.connection import Location
 
 from ...checks import check_choice, check_count, check_text
+from ...errors import BrokerUnavailableError
 from ..contract import Entry, Feed, Lease, Member, Page, Record, Retention, wire_form
 from ..topics import Selection
 from ..unwrapped import unwrapped
@@ -18,7 +21,7 @@ from .entrance import Entrance
 from .history import History
 from .keys import Keys
 from .link import Link
-from .places import new_wires
+from .places import find_places
 from .publishing import Publishing, age_in_ms, closed
 from .troubles import Troubles
 from .wire import RefusedError, UnreachableError, Wire
@@ -33,6 +36,9 @@ _READ, _BLOCK = 1000, 5000
 #: Seconds before what was refused is tried again.
 _PAUSE = 1.0
 
+#: Seconds between two looks whether the primary is still the same, where somebody can be asked.
+_LOOK = 5.0
+
 #: What does not work when Redis answers, and what is new cannot be read: see `Troubles`.
 _READING = "reading"
 
@@ -44,7 +50,7 @@ class RedisEngine:
     Args:
       url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS, or
         ``unix:///path?db=0``. ``redis+sentinel://host[:port],host[:port]/service`` asks these
-        sentinels for each connection who the primary of this service is. With
+        sentinels for each connection, and every five seconds, who the service's primary is. With
         ``redis+cluster://host[:port],host[:port]`` these nodes are asked who has the broker's keys,
         which all lie in one slot. What is special in a login is escaped as in any URL.
         TLS: the certificate must be one for this host, by an authority that the system trusts, or
@@ -110,7 +116,8 @@ class RedisEngine:
         self._feed: Feed
         self._troubles = Troubles()
         self._entrance = Entrance(self._keys, options, self._troubles, self._entered)
-        connect = new_wires(parse_address(url), self._keys.log)
+        places = find_places(parse_address(url), self._keys.log)
+        self._find_primary, connect = places.find, places.connect
         greet_live = partial(self._entrance.greet, live=True)
         self._commands = Link("commands", connect, self._greet, self._troubles)
         self._reading = Link("events", connect, greet_live, self._troubles)
@@ -130,11 +137,25 @@ class RedisEngine:
                 nursery.start_soon(self._read_live)
                 nursery.start_soon(self._entrance.enter_when_it_may, self._commands)
                 nursery.start_soon(self._publishing.run)
+                if self._find_primary is not None:
+                    nursery.start_soon(self._follow_primary, self._find_primary)
                 try:
                     await trio.sleep_forever()
                 finally:
                     self._closing = True
                     self._publishing.close()
+
+    async def _follow_primary(self, find: Callable[[], Awaitable[Location]]) -> None:
+        """Leave a primary that was replaced, and does not know: it is cut off, and we are with it.
+
+        What is written to it is lost once it hears of that.
+        """
+        while True:
+            await trio.sleep(_LOOK)
+            with suppress(BrokerUnavailableError):  # nobody who would know better can be asked
+                primary = await find()
+                self._commands.go_to(primary)
+                self._reading.go_to(primary)
 
     async def _greet(self, wire: Wire) -> str:
         """Greet a connection for commands. What is new is read where these go, and nowhere else."""

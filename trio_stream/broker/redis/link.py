@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, final
 
 import trio
+from coredis.connection import Location
 
 from ...errors import BrokerUnavailableError
 from ..unwrapped import unwrapped
@@ -117,6 +118,11 @@ class Link:
         """Have another connection made, if there is one."""
         if self._wire is not None:
             self._wire.give_up(UnreachableError(why))
+
+    def go_to(self, location: Location) -> None:
+        """Have another connection made, if there is one to somewhere else."""
+        if self._wire is not None and self._wire.location != location:
+            self.drop("another Redis is the primary now, says Sentinel")
 
     async def request(self, command: bytes, *args: Any, timeout: float = PATIENCE) -> Any:
         """As `Wire.request`; a connection is not waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,42 +22,63 @@ from ..unwrapped import unwrapped
 from .address import Address
 from .wire import PATIENCE, MovedError, UnreachableError, Wire
 
-__all__ = ["NewWire", "new_wires"]
+__all__ = ["NewWire", "Places", "find_places"]
 
 #: What makes a connection, not run yet, to the Redis that is to be written to now.
 NewWire = Callable[[], Awaitable[Wire]]
 
 
-def new_wires(address: Address, key: str) -> NewWire:
-    """What makes connections to this address.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How to find the Redis that is to be written to now.
+
+    Attributes:
+      connect: makes a connection to it.
+      find: asks where it is, of somebody who may say something else later; None where nobody can.
+        Raises `BrokerUnavailableError` when nobody answers.
+    """
+
+    connect: NewWire
+    find: Callable[[], Awaitable[Location]] | None = None
+
+
+def find_places(address: Address, key: str) -> Places:
+    """How to find the Redis of this address.
 
     Args:
       key: one of the keys, by which a cluster knows which of its nodes has them.
     """
     if address.kind == "redis+sentinel":
-        return partial(_ask_sentinels, address)
+        find = partial(_ask_sentinels, address)
+
+        async def connect() -> Wire:
+            return _wire(await find(), address.options)
+
+        return Places(connect, find)
     if address.kind == "redis+cluster":
-        return partial(_ask_cluster, address, key)
+        # A node that has not the keys any more says so to whoever writes.
+        return Places(partial(_ask_cluster, address, key))
 
     async def make() -> Wire:
         return _wire(address.locations[0], address.options)
 
-    return make
+    return Places(make)
 
 
 def _wire(location: Location, options: dict[str, Any]) -> Wire:
     made: Callable[..., BaseConnection] = TCPConnection
     if isinstance(location, UnixDomainSocketLocation):
         made = UnixDomainSocketConnection
-    return Wire(made(location, stream_timeout=PATIENCE, connect_timeout=PATIENCE, **options))
+    connection = made(location, stream_timeout=PATIENCE, connect_timeout=PATIENCE, **options)
+    return Wire(connection, location)
 
 
-async def _ask_sentinels(address: Address) -> Wire:
+async def _ask_sentinels(address: Address) -> Location:
     # The login is Redis', not Sentinel's.
     _, found = await _ask_any(address, {}, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service)
     if found is None:
         raise UnreachableError(f"Sentinel knows of no {address.service!r}")
-    return _wire(TCPLocation(found[0].decode(), int(found[1])), address.options)
+    return TCPLocation(found[0].decode(), int(found[1]))
 
 
 async def _ask_cluster(address: Address, key: str) -> Wire:

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import coredis.exceptions
 import trio
-from coredis.connection import BaseConnection
+from coredis.connection import BaseConnection, Location
 
 from ...errors import BrokerUnavailableError
 from .script import Script
@@ -107,11 +107,13 @@ class Wire:
     """A connection, from its making to its end.
 
     Attributes:
+      location: where to.
       failure: why it was given up from this side; None when it was not.
     """
 
-    def __init__(self, connection: BaseConnection) -> None:
+    def __init__(self, connection: BaseConnection, location: Location) -> None:
         self._connection = connection
+        self.location = location
         self._reads_alone = True
         self.failure: BrokerUnavailableError | None = None
 
