@@ -8,7 +8,6 @@ Known limits: one process, no history, and who is 256 events behind misses some.
 of these limits: publish to a topic, and answer with a stream of its subscription.
 """
 
-from contextlib import suppress
 from typing import Any
 
 import trio
@@ -35,11 +34,8 @@ def listen() -> Stream:
 
 def say(text: str) -> str:
     event = encode(text, event="said")  # once, however many listen
-    heard = 0
-    for stream in listeners:
-        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            stream.send_nowait(event)
-            heard += 1
+    missed = Stream.send_to_all_nowait(listeners, event)
+    heard = len(listeners) - len(missed.full) - len(missed.ended)
     return f"said to {heard} of {len(listeners)}\n"
 
 

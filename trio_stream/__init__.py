@@ -46,6 +46,7 @@ from .errors import (
 )
 from .stream import (
     LimitStatistics,
+    NotSent,
     OpenStream,
     Outcome,
     Stream,
@@ -85,6 +86,7 @@ __all__ = [
     "LeaseLostError",
     "LimitStatistics",
     "Member",
+    "NotSent",
     "OpenStream",
     "Outcome",
     "ReadyState",

@@ -171,6 +171,10 @@ class Taker:
     def put_nowait(self, event: Any) -> bool:
         return True
 
+    @property
+    def express(self) -> Any:
+        return self
+
     def sender(self) -> None:
         return None
 

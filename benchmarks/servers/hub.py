@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import trio
-
 from benchmarks.servers.asgi import Receive, Scope, Send
 from trio_stream import Stream, encode
 
@@ -17,12 +15,7 @@ class Hub:
         self._subscribers: set[Stream] = set()
 
     def publish(self, data: object) -> None:
-        event = encode(data)
-        for stream in self._subscribers:
-            try:
-                stream.send_nowait(event)
-            except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
+        Stream.send_to_all_nowait(self._subscribers, encode(data))
 
     async def subscriber(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI app of one of them."""

@@ -3,6 +3,7 @@
 import re
 import socket
 import struct
+from collections.abc import Callable
 
 import trio
 
@@ -67,8 +68,11 @@ class Socketed(Taker):
         super().__init__()
         self.room = room
 
-    def sender(self) -> object:
+    def sender(self) -> Callable[[bytes], int]:
         return self.send
+
+    def found_gone(self) -> None:
+        assert self.room is None
 
     def send(self, frame: bytes) -> int:
         if self.room is None:
@@ -78,8 +82,6 @@ class Socketed(Taker):
         return min(self.room, len(frame))
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
-        if left < 0:
-            raise trio.BrokenResourceError
         self.taken.append(event.frame[: len(event.frame) - left])
         self.counted += count
 

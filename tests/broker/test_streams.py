@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from time import perf_counter
+from typing import Self
 
 import pytest
 import trio
@@ -296,11 +298,18 @@ class Taker:
         self.counted += 1
         return True
 
-    def sender(self) -> None:
+    @property
+    def express(self) -> Self:
+        return self
+
+    def sender(self) -> Callable[[bytes], int] | None:
         return None
 
-    def sent(self, event: EncodedEvent, taken: int, count: int) -> None:
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         raise AssertionError("it has no socket")
+
+    def found_gone(self) -> None:
+        raise AssertionError("it has no client")
 
     def add_events(self, count: int) -> None:
         self.counted += count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from ..codec import EncodedEvent
 from .topics import Selection
@@ -12,13 +12,21 @@ from .topics import Selection
 __all__ = ["NOWHERE", "Follower", "Taker"]
 
 
+class Offered(Protocol):
+    """What is used here of a stream's `Express`; its documentation holds."""
+
+    def sender(self) -> Callable[[bytes], int] | None: ...
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None: ...
+
+
 class Taker(Protocol):
     """What is used here of a stream's `Sink`; its documentation holds."""
 
     def put_nowait(self, event: EncodedEvent, /) -> bool: ...
     def add_events(self, count: int, /) -> None: ...
-    def sender(self) -> Callable[[bytes], int] | None: ...
-    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None: ...
+    def found_gone(self) -> object: ...
+    @property
+    def express(self) -> Offered: ...
 
 
 class Follower(ABC):
@@ -56,8 +64,15 @@ class Follower(ABC):
 class _Nowhere:
     """An iterator's: it is told that there is something, and takes it from the log itself."""
 
+    @property
+    def express(self) -> Self:
+        return self
+
     def put_nowait(self, event: EncodedEvent) -> bool:
         return False
+
+    def found_gone(self) -> None:
+        raise AssertionError("nobody is there")
 
     def sender(self) -> None:
         return None

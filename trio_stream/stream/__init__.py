@@ -11,9 +11,11 @@ from .serving import last_event_id
 from .source import current_blocking_limiter
 from .statistics import StreamStatistics
 from .stream import Stream
+from .together import NotSent
 
 __all__ = [
     "LimitStatistics",
+    "NotSent",
     "OpenStream",
     "Outcome",
     "Stream",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..codec import EncodedEvent
 from ..transport.base import Transport
 from .channel import EventChannel
 
@@ -30,6 +33,22 @@ class Express:
         #: Events that went past the channel, and bytes that were written any way.
         self.expressed: int = 0
         self.written: int = 0
+
+    def sender(self) -> Callable[[bytes], int] | None:
+        """See `source.contract.Offered`."""
+        transport = self.transport
+        if transport is None or not self.express or self.retry_due:
+            return None
+        return transport.sender()
+
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
+        """See `source.contract.Offered`."""
+        transport = self.transport
+        assert transport is not None
+        transport.last_write = now
+        if left:
+            transport.keep_rest(event.frame, left)
+        self.note_express(len(event.data), count)
 
     def note_express(self, size: int, events: int) -> None:
         """This has been written past the channel."""

@@ -10,7 +10,15 @@ from ..codec import EncodedEvent, as_event, check_event_name, encode_retry, join
 from ..transport.base import ClientGone
 from .state import StreamState
 
-__all__ = ["encode", "event_name", "flush_now", "send_at_once", "write_express"]
+__all__ = [
+    "check_name_or_function",
+    "encode",
+    "event_name",
+    "flush_now",
+    "refuse_to_wait_unserved",
+    "send_at_once",
+    "write_express",
+]
 
 
 def encode(
@@ -76,6 +84,17 @@ def send_at_once(state: StreamState, data: Any, chunk: bytes) -> None:
     wire = data if type(data) is EncodedEvent else chunk
     if not (state.express and write_express(state, wire, len(chunk))):
         state.channel.send_nowait(chunk)
+
+
+def refuse_to_wait_unserved(state: StreamState) -> None:
+    """Raise `RuntimeError` if to wait for room would be for ever."""
+    if not state.used:
+        raise RuntimeError(
+            f"buffer={state.options.buffer} events or "
+            f"buffer_bytes={state.options.buffer_bytes} are queued and nobody takes them: "
+            "the stream is not served yet. Make buffer= larger, or send from a task: "
+            "stream.start_soon(producer, stream)"
+        )
 
 
 def flush_now(state: StreamState) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
@@ -33,13 +33,14 @@ class StreamSink:
         "_may_be_plain",
         "_offer",
         "_slice_end",
-        "_state",
+        "express",
         "format",
         "upstream",
     )
 
     def __init__(self, state: StreamState) -> None:
-        self._state = state
+        #: Its state, for the fan-out no more than the part of it that an event touches.
+        self.express: StreamState = state
         self._offer = state.channel.offer
         options = state.options
         self._may_be_plain = options.ids is None and options.format.has_fields
@@ -49,24 +50,24 @@ class StreamSink:
 
     @property
     def stream_id(self) -> str | None:
-        return self._state.id
+        return self.express.id
 
     def ready(self, content_type: str | None = None) -> None:
-        self._state.content_type = content_type
-        self._state.release_headers()
+        self.express.content_type = content_type
+        self.express.release_headers()
 
     def note_dropped(self, dropped: DroppedInput) -> None:
-        self._state.dropped = dropped
+        self.express.dropped = dropped
 
     def found(self, source: Source) -> None:
         hold_headers(self._state, source.headers_wait_for)
 
     def no_content(self) -> None:
-        self._state.no_content = True
+        self.express.no_content = True
 
     def put(self, value: Any) -> Awaitable[None] | None:
         # The fast path of every automatic source: each call saved is a tenth of an event's cost.
-        state = self._state
+        state = self.express
         now = perf_counter()
         if now < self._slice_end:
             # Plain text is encoded by the writer, with all that has gathered: see `join_events`.
@@ -97,40 +98,25 @@ class StreamSink:
         self._slice_end = perf_counter() + _SLICE
 
     async def _wait_for_room(self, chunk: bytes | str) -> None:
-        await self._state.channel.wait_for_room(chunk)
+        await self.express.channel.wait_for_room(chunk)
         self._slice_end = perf_counter() + _SLICE
 
     def put_nowait(self, event: EncodedEvent) -> bool:
-        state = self._state
+        state = self.express
         try:
             send_at_once(state, event, encode(state, event, None, None, None))
         except trio.WouldBlock:
             return False
         return True
 
-    def sender(self) -> Callable[[bytes], int] | None:
-        state = self._state
-        transport = state.transport
-        if transport is None or not state.express or state.retry_due:
-            return None
-        return transport.sender()
-
-    def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
-        state = self._state
-        if left < 0:
-            raise state.found_gone()
-        transport = state.transport
-        assert transport is not None
-        transport.last_write = now
-        if left:
-            transport.keep_rest(event.frame, left)
-        state.note_express(len(event.data), count)
+    def found_gone(self) -> Exception:
+        return self.express.found_gone()
 
     def add_events(self, count: int) -> None:
-        self._state.channel.note_sent(count)
+        self.express.channel.note_sent(count)
 
     def relay(self, event: ServerSentEvent) -> Awaitable[None] | None:
-        state = self._state
+        state = self.express
         name = None if state.event is None else event_name(state, event.data)
         if name is None:
             name = event.event

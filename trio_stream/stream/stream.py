@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, final
 
 import trio
 
 from ..checks import check_callable, check_seconds
-from ..codec import check_retry
+from ..codec import EncodedEvent, check_retry
 from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
 from .returned import Returned
-from .sending import check_name_or_function, encode, send_at_once
+from .sending import check_name_or_function, encode, refuse_to_wait_unserved, send_at_once
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
 from .streamable import Streamable
+from .together import NotSent, send_to_all
 from .value import Entered, StreamValue
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Stream(NoSource, Returned):
         try:
             send_at_once(state, data, chunk)
         except trio.WouldBlock:
-            self._refuse_to_wait_unserved()
+            refuse_to_wait_unserved(state)
             await state.channel.wait_for_room(chunk)
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -177,15 +178,20 @@ class Stream(NoSource, Returned):
         state = self._state
         send_at_once(state, data, encode(state, data, event, id, retry))
 
-    def _refuse_to_wait_unserved(self) -> None:
-        options = self._state.options
-        if not self._state.used:
-            raise RuntimeError(
-                f"buffer={options.buffer} events or "
-                f"buffer_bytes={options.buffer_bytes} are queued and nobody takes them: "
-                "the stream is not served yet. Make buffer= larger, or send from a task: "
-                "stream.start_soon(producer, stream)"
-            )
+    @staticmethod
+    def send_to_all_nowait(streams: Iterable[Stream], event: EncodedEvent) -> NotSent:
+        """Send one event to each of these that has room: at a topic's speed, without waiting.
+
+        As `send_nowait` does, of a stream given twice once. Of 2,000 it takes some 10 ms.
+
+        Args:
+          event: what `encode` makes, once for all.
+
+        Raises:
+          TypeError: it is not encoded, or for another format than one of the streams has. No stream
+            has got it then.
+        """
+        return send_to_all((getattr(stream, "_state", stream) for stream in streams), event)
 
     @property
     def event(self) -> EventName | None:

@@ -49,6 +49,23 @@ class UpstreamOptions:
     relay_retry: bool
 
 
+class Offered(Protocol):
+    """A stream whose client may be written to with others, see `transport.offering`."""
+
+    def sender(self) -> Callable[[bytes], int] | None:
+        """The `send` of the client's socket, if an event may be written to it now; else None.
+
+        For one that goes to many: its `EncodedEvent.frame`, and `sent` is called before anything
+        else happens.
+        """
+
+    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None:
+        """`sender` was given an event's frame, left so many bytes; these were ``count`` events.
+
+        ``now`` is Trio's clock: one look at it serves many clients.
+        """
+
+
 class Sink(Protocol):
     """Where a source puts its values."""
 
@@ -74,19 +91,12 @@ class Sink(Protocol):
         raises after the stream's end. Not to be mixed with a `put` that is still awaited.
         """
 
-    def sender(self) -> Callable[[bytes], int] | None:
-        """The `send` of the client's socket, if an event may be written to it now; else None.
+    @property
+    def express(self) -> Offered:
+        """The way past what is queued, for one who writes the same to many."""
 
-        For one that goes to many: its `EncodedEvent.frame`, and `sent` is called before anything
-        else happens.
-        """
-
-    def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None:
-        """`sender` was given an event's frame, left so many bytes; these were ``count`` events.
-
-        ``now`` is Trio's clock: one look at it serves many clients. ``left`` is -1 when the client
-        has gone; then this raises what `put_nowait` does.
-        """
+    def found_gone(self) -> object:
+        """`Offered.sender` has found that the client has gone."""
 
     def add_events(self, count: int, /) -> None:
         """Count ``count`` events more than were put, because several were put as one."""
