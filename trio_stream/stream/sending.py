@@ -16,6 +16,7 @@ __all__ = [
     "event_name",
     "flush_now",
     "refuse_to_wait_unserved",
+    "refuse_without_fields",
     "send_at_once",
     "write_express",
 ]
@@ -95,6 +96,12 @@ def refuse_to_wait_unserved(state: StreamState) -> None:
             "the stream is not served yet. Make buffer= larger, or send from a task: "
             "stream.start_soon(producer, stream)"
         )
+
+
+def refuse_without_fields(state: StreamState, name: str) -> None:
+    """Raise `TypeError` if the stream's format has no such fields."""
+    if not state.format.has_fields:
+        raise TypeError(f"a {state.format.name} stream has no {name}: that needs format='sse'")
 
 
 def flush_now(state: StreamState) -> bool:

@@ -60,7 +60,7 @@ class StreamSink:
         self.express.dropped = dropped
 
     def found(self, source: Source) -> None:
-        hold_headers(self._state, source.headers_wait_for)
+        hold_headers(self.express, source.headers_wait_for)
 
     def no_content(self) -> None:
         self.express.no_content = True

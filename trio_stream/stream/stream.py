@@ -15,7 +15,13 @@ from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
 from .outcome import Outcome
 from .returned import Returned
-from .sending import check_name_or_function, encode, refuse_to_wait_unserved, send_at_once
+from .sending import (
+    check_name_or_function,
+    encode,
+    refuse_to_wait_unserved,
+    refuse_without_fields,
+    send_at_once,
+)
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
@@ -180,16 +186,12 @@ class Stream(NoSource, Returned):
 
     @staticmethod
     def send_to_all_nowait(streams: Iterable[Stream], event: EncodedEvent) -> NotSent:
-        """Send one event to each of these that has room: at a topic's speed, without waiting.
+        """Send one event to each of these that has room, at a topic's speed, and wait for none.
 
-        As `send_nowait` does, of a stream given twice once. Of 2,000 it takes some 10 ms.
-
-        Args:
-          event: what `encode` makes, once for all.
+        Returns those that have not got it. 2,000 streams take some 10 ms.
 
         Raises:
-          TypeError: it is not encoded, or for another format than one of the streams has. No stream
-            has got it then.
+          TypeError: it is no `EncodedEvent`, or not in a stream's format. Then none has got it.
         """
         return send_to_all((getattr(stream, "_state", stream) for stream in streams), event)
 
@@ -201,7 +203,7 @@ class Stream(NoSource, Returned):
     @event.setter
     def event(self, name: EventName | None) -> None:
         if name is not None:
-            self._refuse_without_fields("event")
+            refuse_without_fields(self._state, "event")
             check_name_or_function(name)
         self._state.event = name
 
@@ -216,15 +218,10 @@ class Stream(NoSource, Returned):
     @retry.setter
     def retry(self, ms: int | Literal[False] | None) -> None:
         if ms is not None:
-            self._refuse_without_fields("retry")
+            refuse_without_fields(self._state, "retry")
             if ms is not False:
                 check_retry(ms)
         self._state.set_retry(ms)
-
-    def _refuse_without_fields(self, name: str) -> None:
-        wire = self._state.format
-        if not wire.has_fields:
-            raise TypeError(f"a {wire.name} stream has no {name}: that needs format='sse'")
 
     # The nursery.
 
