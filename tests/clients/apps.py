@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -22,6 +23,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 ERROR = ServerSentEvent({"type": "error", "errorText": "the server is restarted"})
+HTML = {"content-type": "text/html"}
+
+#: Where npm has put htmx 4, and a page that has what comes in it.
+HTMX = Path(__file__).parent / "node_modules" / "htmx.org" / "dist"
+HTMX_PAGE = """<!doctype html><script src="/htmx.js"></script><script src="/ext/hx-sse.js"></script>
+<div id="last" hx-sse:connect="{url}"></div>"""
+
 LIMITS = StreamLimits(total=1, refuse="retry", retry_after=0.4)
 
 broker: Broker
@@ -106,7 +114,13 @@ def stream_for(scope: Message) -> Stream:
             return run_of(scope, words)
         case "/words-complete":
             return run_of(scope, words, done=ServerSentEvent("", event="complete"))
-    return Stream(["a page"], format="text", headers={"content-type": "text/html"})
+        case "/htmx":
+            page = HTMX_PAGE.format(url=scope["query_string"].decode())
+            return Stream([page], format="text", headers=HTML)
+        case "/htmx.js" | "/ext/hx-sse.js":
+            script = (HTMX / scope["path"][1:]).read_text()
+            return Stream([script], format="text", headers={"content-type": "text/javascript"})
+    return Stream(["a page"], format="text", headers=HTML)
 
 
 async def direct(scope: Message, receive: Receive, send: Send) -> None:

@@ -21,6 +21,12 @@ const clients = {
       onDisconnect: () => say('error'),
     });
   },
+  async 'launchdarkly-eventsource'() {
+    const {default: {EventSource}} = await import('launchdarkly-eventsource');
+    const source = new EventSource(url);
+    source.onmessage = ({data, lastEventId}) => say('event', {data, id: lastEventId});
+    source.onerror = ({message}) => say('error', {text: message});
+  },
   async undici() {
     const {EventSource} = await import('undici');
     setInterval(() => {}, 1000); // its wait alone does not keep the program alive

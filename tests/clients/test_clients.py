@@ -112,7 +112,7 @@ async def test_it_takes_a_proper_end_for_the_end() -> None:
         assert (client.said[-1]["what"], client.all("error")) == ("end", [])
 
 
-@pytest.mark.parametrize("name", ["eventsource-client", "undici"])
+@pytest.mark.parametrize("name", ["eventsource-client", "launchdarkly-eventsource", "undici"])
 @every_transport
 async def test_event_sources_come_back_after_a_proper_end(transport: str, name: str) -> None:
     async with serve(transport) as server, driven(name, f"{server.url}/short") as client:
@@ -203,11 +203,13 @@ async def full(server: Server) -> AsyncIterator[str]:
             await response.aread()
 
 
-@pytest.mark.parametrize("name", ["eventsource-client", "undici", "fetch-event-source"])
+@pytest.mark.parametrize(
+    "name", ["eventsource-client", "launchdarkly-eventsource", "undici", "fetch-event-source"]
+)
 @every_transport
 async def test_the_refused_come_back_until_there_is_room(transport: str, name: str) -> None:
     async with serve(transport) as server, full(server) as url, driven(name, url) as client:
-        if name != "undici":  # which does not say that it comes back
+        if name not in ("launchdarkly-eventsource", "undici"):  # which do not say that
             await client.until("error")
             assert client.data == []
         await client.until("event", 3)
@@ -302,3 +304,15 @@ async def test_chromiums_event_source_comes_back_and_its_fetch_is_told() -> None
             await browser.run(LISTEN, url)  # refused, in its own way: it is not closed for good
             await browser.wait_until("data.length > 3")
         assert await browser.run("source.close(); return data.slice(0, 3)") == [1, 2, 3]
+
+
+async def test_htmx_4_comes_back_after_each_end_and_shows_a_refusal() -> None:
+    await node()  # its package, too
+    async with serve("direct") as server, chromium() as browser:
+        for path in ("/short", "/short-proper"):
+            await browser.open(f"{server.url}/htmx?{path}")
+            await browser.wait_until("Number(document.getElementById('last').textContent) > 20")
+        async with full(server):
+            await browser.open(f"{server.url}/htmx?/one-at-a-time")
+            await browser.wait_until("document.getElementById('last').textContent")
+            assert "Service Unavailable" in await browser.text()
