@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from pygments.lexers.special import TextLexer
 
 from trio_stream.stream.options import StreamKeywords, StreamOptions
 
@@ -109,3 +110,4 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", link_pages_of_the_site)
     app.connect("autodoc-process-signature", name_the_keywords)
     app.add_directive("command-help", CommandHelp)
+    app.add_lexer("haproxy", TextLexer)  # of which repositories' pages know more than Pygments

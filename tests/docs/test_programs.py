@@ -26,6 +26,7 @@ APPS: dict[str, tuple[str, Any]] = {
     "litestar_app.py": ("/ticks", {"n": 1}),
     "prices.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "quart_app.py": ("/ticks", {"n": 1}),
+    "rows.py": ("/", None),
     "shop.py": ("/prices", None),
     "starlette_app.py": ("/clock", {"now"}),
 }
@@ -77,7 +78,8 @@ async def test_an_application_streams(
     path, first = APPS[name]
     async with lifespan(app) as state, connect(app, path, scope={"state": state}) as client:
         assert client.status == 200
-        assert client.headers["content-type"].startswith("text/event-stream")
+        kinds = ("text/event-stream", "application/x-ndjson")
+        assert client.headers["content-type"].startswith(kinds)
         if first is not None:
             event = await client.receive_event()
             got = event.data if isinstance(first, str) else event.json()

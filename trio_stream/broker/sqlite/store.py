@@ -90,6 +90,7 @@ class SqliteStore:
             # isolation_level None: transactions begin and end where this module says so.
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
+                self.last: int
                 self.last, self._cuts = claim(self._db, path, synchronous)
                 self.known: OnceTable = OnceTable(self._db)
                 self._directory: Directory | None = Directory(self._db, max_topics)
