@@ -184,6 +184,33 @@ async def test_a_password_is_not_repeated(scheme: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+async def test_two_tasks_cannot_iterate_one_run() -> None:
+    """Also at the start of it, where nobody watches yet."""
+
+    async def produce(run: ResumableRun) -> None:
+        for number in range(5):
+            await run.send(number)
+            await trio.lowlevel.checkpoint()
+
+    found: list[str] = []
+    refused: list[Exception] = []
+    async with open_broker() as broker:
+        run = broker.resumable("a", produce)
+
+        async def iterate() -> None:
+            try:
+                async for event in run:
+                    found.append(event.data)
+            except trio.BusyResourceError as error:
+                refused.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(iterate)
+            nursery.start_soon(iterate)
+    assert found == [str(number) for number in range(5)]
+    assert len(refused) == 1
+
+
 async def test_two_tasks_cannot_iterate_one_subscription() -> None:
     async with open_broker() as broker, trio.open_nursery() as nursery:
         events = broker.subscribe("t")

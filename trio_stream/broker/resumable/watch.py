@@ -54,6 +54,7 @@ class Resumable:
     * `GapError` where the client's place in the run is not known, or events of it are gone. The
       next ``__anext__`` goes on behind the gap.
     * `trio.ClosedResourceError` when the broker is closed.
+    * `trio.BusyResourceError` when another task is iterating it.
 
     Use it in an ``async with``: who leaves the iteration watches no longer then.
     """
@@ -63,6 +64,7 @@ class Resumable:
 
     __slots__ = (
         "_after",
+        "_busy",
         "_ending",
         "_gap",
         "_key",
@@ -87,7 +89,7 @@ class Resumable:
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
-        self._over = False
+        self._over = self._busy = False
         self._runs = runs
         self._key = key
         self._topic = topic_of(key)
@@ -237,6 +239,15 @@ class Resumable:
         return self
 
     async def __anext__(self) -> TopicEvent:
+        if self._busy:  # or each would begin to watch, and have some events of the other's
+            raise trio.BusyResourceError("another task is iterating this run")
+        self._busy = True
+        try:
+            return await self._next_event()
+        finally:
+            self._busy = False
+
+    async def _next_event(self) -> TopicEvent:
         if self._subscription is None and not self._over:
             self._subscription = await self._find_or_start()
         while (subscription := self._subscription) is not None:
