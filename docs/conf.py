@@ -85,7 +85,7 @@ def name_the_keywords(
 def stream_keywords() -> Iterator[str]:
     defaults = inspect.signature(StreamOptions.checked).parameters
     for name, kind in StreamKeywords.__annotations__.items():
-        default: Any = defaults[name].default
+        default: Any = defaults[name].default if name in defaults else ...
         # What is decided elsewhere, as the ping is by the format, the docstring tells.
         shown = repr(default) if isinstance(default, str | int | float | None) else "..."
         yield f"{name}: {kind.__forward_arg__} = {shown}"

@@ -24,11 +24,14 @@ APPS: dict[str, tuple[str, Any]] = {
     "fastapi_app.py": ("/ticks", {"n": 1}),
     "hello.py": ("/", "hello"),
     "litestar_app.py": ("/ticks", {"n": 1}),
+    "orders.py": ("/", {}),
     "prices.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "quart_app.py": ("/ticks", {"n": 1}),
     "rows.py": ("/", None),
     "shop.py": ("/prices", None),
     "starlette_app.py": ("/clock", {"now"}),
+    "topics_litestar.py": ("/prices", None),
+    "topics_quart.py": ("/prices", None),
 }
 
 #: Programs that another test runs: below, and in `test_production.py`.
@@ -84,6 +87,26 @@ async def test_an_application_streams(
             event = await client.receive_event()
             got = event.data if isinstance(first, str) else event.json()
             assert (set(got) if isinstance(first, set) else got) == first
+
+
+async def test_a_state_and_then_its_changes(folder: Path) -> None:
+    program = load(folder, "orders.py")
+    async with lifespan(program.app) as state:
+        scope = {"state": state}
+        await program.change(state["broker"], "1", "paid")
+        async with connect(program.app, scope=scope) as client:
+            event = await client.receive_event()
+            assert (event.event, event.json()) == ("state", {"1": "paid"})
+            await program.change(state["broker"], "2", "paid")
+            event = await client.receive_event()
+            assert (event.event, event.json()) == ("changed", {"2": "paid"})
+        await program.change(state["broker"], "1", "sent")
+        async with connect(program.app, last_event_id=event.id, scope=scope) as client:
+            event = await client.receive_event()
+            assert (event.event, event.json()) == ("changed", {"1": "sent"})
+        async with connect(program.app, last_event_id="of another log", scope=scope) as client:
+            event = await client.receive_event()
+            assert (event.event, event.json()) == ("state", {"1": "sent", "2": "paid"})
 
 
 def test_the_tests_pass(folder: Path) -> None:
