@@ -24,6 +24,7 @@ from trio_stream import (
     EventStreamDecoder,
     Last,
     ReconnectPolicy,
+    Retention,
     ServerSentEvent,
     Stream,
     StreamApp,
@@ -35,7 +36,6 @@ from trio_stream import (
     serve,
     stream_app,
 )
-from trio_stream.broker.contract import Retention
 from trio_stream.broker.redis import RedisEngine
 from trio_stream.broker.sqlite import SqliteEngine
 from trio_stream.stream.options import StreamKeywords
@@ -109,6 +109,7 @@ REQUEST_HEADERS = Kind([{"x-a": "b"}, print, None], [True, 5, "x: y", [5], {"a":
 BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
 CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 
+EVENT_ID = Kind(["5", 5, "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 PLACE = Kind(
     [*CURSOR.good, Last(5), timedelta(minutes=2)],
     [*CURSOR.bad, timedelta(0), timedelta(-1), timedelta.max],
@@ -260,6 +261,10 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "history_bytes": COUNT,
         "memory_bytes": COUNT_OR_ZERO,
         "presence_grace": SECONDS_OR_ZERO,
+        "retention": Kind(
+            [None, {}, {"a/*": Retention()}],
+            [True, 5, "x", [5], {"a": 5}, {5: Retention()}, {"": Retention()}, Odd(), Retention()],
+        ),
         "once_for": SECONDS,
     },
     "SqliteEngine": {
@@ -288,6 +293,9 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "patterns": FLAG,
     },
     "Last": {"events": COUNT},
+    "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
+    "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
+    "Retention.of": {"topic": DATA},
     "Broker.subscribe": {
         "topics": NAME.but("$mine"),
         "after": PLACE,
@@ -353,7 +361,7 @@ def found() -> Iterator[tuple[str, set[str]]]:
         if not inspect.isclass(thing):
             yield name, parameters(thing)
         elif not issubclass(thing, BaseException):
-            is_result = is_dataclass(thing) and name not in {"Last", "ReconnectPolicy"}
+            is_result = is_dataclass(thing) and name not in {"Last", "ReconnectPolicy", "Retention"}
             if name not in MADE and not is_result:
                 yield name, parameters(thing)
             if not issubclass(thing, str) and not name.endswith("Engine"):
@@ -527,6 +535,10 @@ USES: dict[str, Use] = {
         lambda broker, topics="x", **options: broker.read(topics, **options)
     ),
     "Last": lambda events: Last(events),
+    "Retention": Retention,
+    "Broker.forget": with_broker(
+        lambda broker, topic="x", **options: broker.forget(topic, **options)
+    ),
     "Broker.subscribe": with_broker(
         lambda broker, topics="x", **options: broker.subscribe(topics, **options)
     ),
@@ -547,6 +559,10 @@ USES: dict[str, Use] = {
 #: By what the message calls an option, where that is not its name.
 CALLED = {
     "Last.events": "Last",
+    "Broker.forget.id": "id must be",
+    "Retention.events": "history",
+    "Retention.age": "history_age",
+    "Retention.bytes": "history_bytes",
     "topics": "topic",
     "value": "",
     "id": "an event id",

@@ -18,6 +18,7 @@ from .presence import presence_topic
 from .reading import TopicPage
 from .recent import Last
 from .resumable import Resumable, ResumableRun
+from .retention import Retention
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
 
@@ -28,6 +29,7 @@ __all__ = [
     "Member",
     "Resumable",
     "ResumableRun",
+    "Retention",
     "Subscription",
     "SubscriptionStatistics",
     "TopicEvent",

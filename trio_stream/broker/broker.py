@@ -7,7 +7,7 @@ from typing import Any, final
 
 import trio
 
-from ..checks import check_count, check_flag, check_kind, check_seconds
+from ..checks import check_count, check_kind, check_seconds
 from .contract import Engine, Entry, Member, full_engine
 from .entries import body_of, check_published, special_entry
 from .feed import LocalFeed
@@ -19,7 +19,7 @@ from .recent import Cursor, Place, check_after
 from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import Selection, check_cursor, check_name, check_topic
+from .topics import check_cursor, check_name, check_topic, parse_cursor, select_topics
 
 __all__ = ["Broker"]
 
@@ -148,6 +148,28 @@ class Broker:
         id = await engine.find_once(topic, once)
         return None if id is None else str(id)
 
+    async def forget(self, topic: str, id: str | int | None = None) -> bool:
+        """Delete an event of a topic everywhere, or all that it has; whether there was any.
+
+        Who comes back with an older id, or has still to read it, is told of a gap. What is on its
+        way to a client goes out. With all of a topic, the keys of ``once`` are deleted, too.
+
+        Args:
+          id: of the event; None for all. What is no id of an event there is no error.
+
+        Raises what `publish` does.
+        """
+        check_published(topic, "")
+        if isinstance(id, bool):
+            raise TypeError(f"id must be an event's id or None, not {id}")
+        check_kind("id", id, (str, int), "an event's id or None", or_none=True)
+        engine = full_engine(self.engine, "forget")
+        number = None if id is None else parse_cursor(id)
+        await self._check_open()
+        if id is not None and not number:
+            return False
+        return await engine.forget(topic, number)
+
     def _special(self, entry: Entry, once: str | None, keep: bool, but: str | None) -> Entry:
         """The entry with what few have; whatever is wrong is told, and what the engine has not."""
         special = special_entry(entry, once, keep, but, self._once_for)
@@ -193,7 +215,7 @@ class Broker:
         """
         check_notice("gap", gap)
         check_after(after)
-        selection = _select(topics, patterns)
+        selection = select_topics(topics, patterns)
         if presence is not None:
             check_name(presence, "a name to be present under")
         visit = None if presence is None else self._presence.visit(selection, presence)
@@ -220,7 +242,7 @@ class Broker:
         check_after(after)
         check_count("last", last, "None means no bound", or_none=True)
         check_count("limit", limit)
-        selection = _select(topics, patterns)
+        selection = select_topics(topics, patterns)
         await self._check_open()
         return await read_page(self._feed, selection, after, last, limit)
 
@@ -323,15 +345,3 @@ class Broker:
             oldest=None if oldest is None else str(oldest),
             newest=None if newest is None else str(newest),
         )
-
-
-def _select(topics: Sequence[str], patterns: bool) -> Selection:
-    """What somebody may read, or `TypeError` or `ValueError`."""
-    check_flag("patterns", patterns)
-    for name in topics:
-        check_name(name, "a topic")
-        if name.startswith("$") and not name.startswith("$presence/"):
-            raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
-        if not patterns:
-            check_topic(name)
-    return Selection(topics)

@@ -130,6 +130,9 @@ class Feed(Protocol):
     def passing(self, records: Sequence[Record], /) -> None:
         """These are not in the log: for who is at the head of it now. Their ids are 0."""
 
+    def forgotten(self, topic: str, id: int | None, /) -> bool:
+        """This event is gone, or all of the topic that were fed; whether any was in memory."""
+
     def interrupted(self, head: int, /) -> None:
         """Events may have been left out; from ``head`` on nothing is."""
 
@@ -221,6 +224,13 @@ class FullEngine(Engine, Protocol):
         """The id behind which is all that was appended in the last ``seconds``; 0 for all of it.
 
         By whatever clock the engine has. Where writers' clocks differ, by so much it is wrong.
+        """
+
+    async def forget(self, topic: str, id: int | None, /) -> bool:
+        """Delete an event of a topic, or, with None, all of them and what was published once.
+
+        Returns whether there was any. All processes' feeds are told, and `read` tells from now on
+        that they are gone, as of what was trimmed. A checkpoint.
         """
 
     async def find_once(self, topic: str, key: str, /) -> int | None:

@@ -127,6 +127,10 @@ class LocalFeed:
                 if record.topic in iterator.selection:
                     iterator.pass_by(head, record)
 
+    def forgotten(self, topic: str, id: int | None) -> bool:
+        self._large.forget(topic, id)
+        return self.log.forget(topic, id)
+
     def interrupted(self, head: int) -> None:
         last = self.log.head
         self.log.restart(head)

@@ -36,6 +36,12 @@ class LargeEvents:
         record = self._known(page.records[0])
         return Page([record], page.upto, page.gone)
 
+    def forget(self, topic: str, id: int | None) -> None:
+        """Drop one event of a topic, or all."""
+        for known in [r for r in self._records.values() if r.topic == topic and id in {None, r.id}]:
+            del self._records[known.id]
+            self._bytes -= len(known.data)
+
     def _known(self, record: Record) -> Record:
         known = self._records.get(record.id)
         if known is None:

@@ -37,16 +37,31 @@ _by_id = attrgetter("id")
 class _Topic:
     """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
 
-    __slots__ = ("bytes", "last", "name", "records", "stale", "start", "times", "trimmed")
+    __slots__ = (
+        "bytes",
+        "hole",
+        "holes",
+        "last",
+        "name",
+        "records",
+        "retention",
+        "stale",
+        "start",
+        "times",
+        "trimmed",
+    )
 
-    def __init__(self, name: str, trimmed: int) -> None:
+    def __init__(self, name: str, retention: Retention, trimmed: int) -> None:
         self.name = name
+        self.retention = retention
         self.records: list[Record] = []
         self.times: list[float] = []
         self.start = 0
         self.bytes = 0
         #: The newest id that is gone, and the newest there ever was.
         self.trimmed = self.last = trimmed
+        #: The newest that was taken out from among others, and how many that were.
+        self.hole = self.holes = 0
         #: How many of its places in the order of all events are of events that are gone.
         self.stale = 0
 
@@ -66,6 +81,23 @@ class _Topic:
             del self.records[:start], self.times[:start]
             self.start = 0
         return size
+
+    def take_out(self, id: int) -> tuple[int, int] | None:
+        """Drop one that is not the oldest; returns its place among them, and its size."""
+        index = bisect_left(self.records, id, self.start, key=_by_id)
+        if index == len(self.records) or self.records[index].id != id:
+            return None
+        size = len(self.records[index].data)
+        del self.records[index], self.times[index]
+        self.bytes -= size
+        self.hole = max(self.hole, id)
+        self.holes += 1
+        return index - self.start, size
+
+    @property
+    def gone(self) -> int:
+        """The newest id that is gone."""
+        return max(self.trimmed, self.hole)
 
     def after(self, cursor: int, limit: int) -> list[Record]:
         first = bisect_right(self.records, cursor, self.start, key=_by_id)
@@ -107,11 +139,10 @@ class MemoryLog:
         topic = self._topics.get(name)
         if topic is None or not len(topic):
             return 0, 0, None, None
-        return len(topic), topic.bytes, topic.records[topic.start].id, topic.last
+        return len(topic), topic.bytes, topic.records[topic.start].id, topic.records[-1].id
 
     def extend(self, records: Sequence[Record]) -> None:
         """Add the newest records, in the order of their ids."""
-        retention = self._retention
         now = self._clock()
         for record in records:
             topic = self._topics.get(record.topic)
@@ -125,6 +156,7 @@ class MemoryLog:
             self._order.append(topic)
             self.events += 1
             self.bytes += size + RECORD_OVERHEAD
+            retention = topic.retention
             if (
                 topic.bytes > retention.bytes
                 or len(topic.records) - topic.start > retention.events
@@ -135,7 +167,8 @@ class MemoryLog:
             self._trim_all()
 
     def _add_topic(self, name: str) -> _Topic:
-        topic = self._topics[name] = _Topic(name, self._forgotten.pop(name, self.base))
+        trimmed = self._forgotten.pop(name, self.base)
+        topic = self._topics[name] = _Topic(name, self._retention.of(name), trimmed)
         return topic
 
     def restart(self, head: int) -> None:
@@ -154,7 +187,7 @@ class MemoryLog:
         topics = self._newer(selection, after)
         found: list[Record] = []
         for topic in topics:
-            if self._retention.age is not None:
+            if topic.retention.age is not None:
                 self._trim(topic, self._clock())
             found += topic.after(after, limit)
         if len(topics) > 1:
@@ -185,8 +218,8 @@ class MemoryLog:
     def _live(self, selection: Selection) -> list[_Topic]:
         """The topics that may have something."""
         topics = self._newer(selection, EARLIEST)
-        if self._retention.age is not None:
-            for topic in topics:
+        for topic in topics:
+            if topic.retention.age is not None:
                 self._trim(topic, self._clock())
         return topics
 
@@ -224,7 +257,8 @@ class MemoryLog:
 
     def _gone(self, selection: Selection, after: int, topics: Iterable[_Topic]) -> dict[str, int]:
         """As of `Page`."""
-        gone = {topic.name: topic.trimmed for topic in topics if after < topic.trimmed}
+        # Another number whenever more has gone.
+        gone = {topic.name: topic.trimmed + topic.holes for topic in topics if after < topic.gone}
         if after < self.base and not self._topics.keys() >= set(selection.filters):
             gone[""] = self.base  # of the others nothing is known that far back
         if self._forgotten:
@@ -234,13 +268,35 @@ class MemoryLog:
         return gone
 
     def _trim(self, topic: _Topic, now: float) -> None:
-        retention = self._retention
+        retention = topic.retention
         while len(topic) > retention.events or (topic.bytes > retention.bytes and len(topic) > 1):
             self._drop_oldest(topic)
         if retention.age is not None:
             oldest = now - retention.age
             while len(topic) and topic.times[topic.start] < oldest:
                 self._drop_oldest(topic)
+
+    def forget(self, name: str, id: int | None) -> bool:
+        """Drop one event of a topic, or all; whether there was any."""
+        topic = self._topics.get(name)
+        if topic is None or not len(topic):
+            return False
+        if id is None:
+            while len(topic):
+                self._drop_oldest(topic)
+            return True
+        if topic.records[topic.start].id == id:
+            self._drop_oldest(topic)
+            return True
+        taken = topic.take_out(id)
+        if taken is None:
+            return False
+        index, size = taken
+        self.bytes -= size + RECORD_OVERHEAD
+        self.events -= 1
+        places = (place for place, other in enumerate(self._order) if other is topic)
+        del self._order[next(islice(places, topic.stale + index, None))]
+        return True
 
     def _drop_oldest(self, topic: _Topic) -> None:
         self.bytes -= topic.drop_oldest() + RECORD_OVERHEAD
@@ -274,7 +330,7 @@ class MemoryLog:
 
     def _forget(self, topic: _Topic) -> None:
         del self._topics[topic.name]
-        self._forgotten[topic.name] = topic.trimmed
+        self._forgotten[topic.name] = topic.gone
         if len(self._forgotten) > _FORGOTTEN_TOPICS:
             _, gone = self._forgotten.popitem(last=False)
             self.base = max(self.base, gone)

@@ -91,6 +91,13 @@ class MemoryEngine(LocalLeases):
     async def cursor_since(self, selection: Selection, seconds: float) -> int:
         raise AssertionError("a memory broker's log is read where it is")
 
+    async def forget(self, topic: str, id: int | None) -> bool:
+        await trio.lowlevel.checkpoint()
+        assert self._feed is not None
+        if id is None:
+            self._known.forget(topic)
+        return self._feed.forgotten(topic, id)
+
     async def find_once(self, topic: str, key: str) -> int | None:
         await trio.lowlevel.checkpoint()
         return self._known.id(topic, key)

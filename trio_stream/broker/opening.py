@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from .log import MemoryLog
 from .presence import Presence
 from .publisher import Publisher
 from .resumable import Runs
+from .retention import retention_of
 from .unwrapped import unwrapped
 
 __all__ = ["open_broker"]
@@ -26,7 +27,7 @@ _FAREWELL = 1.0
 
 #: What every broker may be told.
 _OPTIONS = (
-    *("history", "history_age", "history_bytes", "memory_bytes"),
+    *("history", "history_age", "history_bytes", "retention", "memory_bytes"),
     *("presence_grace", "once_for"),
 )
 
@@ -38,6 +39,7 @@ async def open_broker(
     history: int = 10_000,
     history_age: float | None = None,
     history_bytes: int = 2**20,
+    retention: Mapping[str, Retention] | None = None,
     memory_bytes: int = 2**26,
     presence_grace: float = 5.0,
     once_for: float = 300.0,
@@ -52,6 +54,8 @@ async def open_broker(
       history: events kept of each topic.
       history_age: seconds that they are kept at most, or None.
       history_bytes: bytes kept of each topic, in wire form; the newest event always is.
+      retention: what is kept of topics that it names, or matches with patterns, instead of that:
+        ``{"chat/*": Retention(events=50, age=3600)}``. The first that matches a topic holds.
       memory_bytes: bytes of events in this process's memory, all topics together. With
         ``memory://`` this is the history; elsewhere what subscribers that are a little behind get
         without asking the engine.
@@ -69,19 +73,19 @@ async def open_broker(
       RuntimeError: there is no Trio run.
     """
     check_on_trio()
-    retention = Retention(history, history_age, history_bytes)
+    kept = retention_of(Retention(history, history_age, history_bytes), retention)
     check_count("memory_bytes", memory_bytes, least=0)
     check_seconds("presence_grace", presence_grace, zero=True)
     check_seconds("once_for", once_for)
     if isinstance(url, str):
-        engine = open_engine(url, retention, options, _OPTIONS)
+        engine = open_engine(url, kept, options, _OPTIONS)
     elif not isinstance(url, Engine):
         raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
     elif options:
         raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
     else:
         engine = url
-    feed = LocalFeed(engine, retention, memory_bytes)
+    feed = LocalFeed(engine, kept, memory_bytes)
     publisher = Publisher(engine, feed)
     presence = Presence(engine, publisher, presence_grace)
     with unwrapped():
@@ -92,8 +96,8 @@ async def open_broker(
             nursery.start_soon(presence.run)
             if engine.shared:
                 nursery.start_soon(presence.keep_alive)
-            if history_age is not None:
-                nursery.start_soon(_expire, feed.log, history_age)
+            if kept.ages:
+                nursery.start_soon(_expire, feed.log, min(kept.ages))
             try:
                 yield Broker(engine, feed, publisher, presence, runs, once_for)
             finally:

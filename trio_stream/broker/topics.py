@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Literal, final
 
-from ..checks import check_kind
+from ..checks import check_flag, check_kind
 
 __all__ = [
     "EARLIEST",
@@ -19,6 +19,7 @@ __all__ = [
     "check_topic",
     "is_pattern",
     "parse_cursor",
+    "select_topics",
 ]
 
 #: The longest topic name, in bytes of UTF-8: names are keys, in memory, in SQLite and in Redis.
@@ -117,6 +118,18 @@ class Selection:
 
     def __repr__(self) -> str:
         return f"<Selection {', '.join(self.filters)}>"
+
+
+def select_topics(names: Sequence[str], patterns: bool) -> Selection:
+    """What somebody may subscribe to or read; else `TypeError` or `ValueError`."""
+    check_flag("patterns", patterns)
+    for name in names:
+        check_name(name, "a topic")
+        if name.startswith("$") and not name.startswith("$presence/"):
+            raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
+        if not patterns:
+            check_topic(name)
+    return Selection(names)
 
 
 def compile_patterns(patterns: Iterable[str]) -> Callable[[str], bool]:

@@ -10,6 +10,7 @@ import trio
 
 from ..broker import Subscription, presence_topic
 from ..checks import check_callable
+from ._broker_forgetting import FORGETTING_CHECKS
 from ._broker_gaps import GAP_CHECKS
 from ._broker_leases import LEASE_CHECKS
 from ._broker_publishing import PUBLISHING_CHECKS
@@ -235,6 +236,7 @@ _CHECKS: Sequence[Check] = (
     *GAP_CHECKS,
     *PUBLISHING_CHECKS,
     *READING_CHECKS,
+    *FORGETTING_CHECKS,
     _the_latest_of_each_key_is_enough,
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,

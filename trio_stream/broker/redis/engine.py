@@ -99,7 +99,7 @@ class RedisEngine:
         check_count("live_bytes", live_bytes)
         check_count("max_topics", max_topics)
         self._keys = Keys(prefix)
-        options = {
+        options: dict[str, object] = {
             "history": retention.events,
             "history_bytes": retention.bytes,
             "history_age": None if retention.age is None else float(retention.age),
@@ -107,6 +107,8 @@ class RedisEngine:
             "live_bytes": live_bytes,
             "max_topics": max_topics,
         }
+        if retention.table:
+            options["retention"] = retention.table
         bounds = (live_events, live_bytes, max_topics)
         #: Up to where the reader has read.
         self._read_to = 0
@@ -121,7 +123,9 @@ class RedisEngine:
         greet_live = partial(self._entrance.greet, live=True)
         self._commands = Link("commands", connect, self._greet, self._troubles)
         self._reading = Link("events", connect, greet_live, self._troubles)
-        self._history = History(self._commands, self._keys, age_in_ms(retention))
+        self._history = History(
+            self._commands, self._keys, lambda topic: age_in_ms(retention.of(topic))
+        )
         self._publishing = Publishing(
             *(self._commands, self._keys, retention, bounds, self._entrance, self._troubles),
             waits=outage == "wait",
@@ -181,9 +185,16 @@ class RedisEngine:
     async def pass_on(self, entries: Sequence[Entry]) -> None:
         await self._publishing.pass_on(entries)
 
+    async def forget(self, topic: str, id: int | None) -> bool:
+        found = await self._publishing.forget(topic, id)
+        self._feed.forgotten(topic, id)
+        return found
+
     async def find_once(self, topic: str, key: str) -> int | None:
         found = await self._commands.request(b"GET", self._keys.once(topic, key))
-        return None if found is None else int(found)
+        holes = await self._commands.request(b"GET", self._keys.holes(topic))
+        upto = 0 if holes is None else int(holes.split(b":")[2])
+        return None if found is None or int(found) <= upto else int(found)
 
     # Reading.
 
@@ -230,6 +241,10 @@ class RedisEngine:
                 topic, key, body = fields[3].decode(), fields[5].decode(), fields[7]
                 but = fields[9].decode() if len(fields) > 9 else ""
                 records.append(Record(id, topic, key, wire_form(id, body), but))
+            elif fields[2] == b"f":
+                self._feed.records(records)
+                records = []
+                self._feed.forgotten(fields[3].decode(), int(fields[5]) if fields[5] else None)
             elif fields[2] == b"x" and not self._late:
                 self._feed.records(records)
                 records = []

@@ -123,9 +123,9 @@ class Entrance:
             dict(pair.split("=", 1) for pair in text.split()) for text in (options, self._options)
         )
         differing = [
-            f"{name}={value} (here {ours.get(name)})"
-            for name, value in theirs.items()
-            if ours.get(name) != value
+            f"{name}={theirs.get(name)} (here {ours.get(name)})"
+            for name in theirs | ours
+            if ours.get(name) != theirs.get(name)
         ]
         log.warning(
             "the broker that was opened on this prefix last has other options: %s; all of them "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, final
@@ -78,10 +78,10 @@ class History:
     """The reading half of a `RedisEngine`.
 
     Args:
-      age: milliseconds, or 0 for no limit.
+      age: of a topic, in milliseconds, or 0 for no limit.
     """
 
-    def __init__(self, link: Link, keys: Keys, age: int) -> None:
+    def __init__(self, link: Link, keys: Keys, age: Callable[[str], int]) -> None:
         self._link = link
         self._keys = keys
         self._age = age
@@ -110,8 +110,7 @@ class History:
         """As `FullEngine.cursor_back`."""
         ids: list[int] = []
         for names in await self._names(selection):
-            ages = [self._age for _ in names]
-            _, found = await self._newest(names, count, ages)
+            _, found = await self._newest(names, count, list(map(self._age, names)))
             ids = sorted(ids + found)[-count:]
         return ids[0] - 1 if len(ids) == count else EARLIEST
 
@@ -152,20 +151,27 @@ class History:
             some = names[start : start + _TOPICS]
             answer = await self._link.call(
                 read_scripts.READ,
-                [self._keys.log, self._keys.heads, self._keys.cuts, *map(self._keys.topic, some)],
+                [
+                    *(self._keys.log, self._keys.heads, self._keys.cuts),
+                    *map(self._keys.topic, some),
+                    *map(self._keys.holes, some),
+                ],
                 after,
                 limit,
                 *some,
             )
             state, cuts, now, streams = answer
             log = log or _log(state, cuts)  # what came later is left for the next page
-            oldest = int(now) - self._age if self._age else 0
-            for name, (head, entries) in zip(some, streams, strict=True):
-                before = found.add(name, entries, oldest)
+            for name, (head, entries, holes) in zip(some, streams, strict=True):
+                age = self._age(name)
+                before = found.add(name, entries, int(now) - age if age else 0)
                 if before is None:
                     before = int(head or log.base)
                 if after < before:
                     found.gone[name] = before
+                if holes:  # another number whenever more has gone
+                    newest, count, first = holes
+                    found.gone[name] = int(first or head or newest) + int(count)
                 if len(entries) == limit:
                     found.upto = min(found.upto, _id(entries[-1]))
         assert log is not None

@@ -24,6 +24,10 @@ class Keys:
         """The stream of a topic."""
         return f"{self._prefix}:t:{name}"
 
+    def holes(self, topic: str) -> str:
+        """What was deleted from a topic's stream, from among others."""
+        return f"{self._prefix}:h:{topic}"
+
     def token(self, name: str) -> str:
         """What is remembered of a publish."""
         return f"{self._prefix}:a:{name}"

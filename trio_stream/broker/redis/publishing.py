@@ -13,10 +13,11 @@ import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease, Retention
-from . import scripts
+from . import other_scripts, scripts
 from .entrance import Entrance
 from .keys import Keys
 from .link import Link
+from .script import Script
 from .troubles import WRITING, Troubles
 from .wire import RefusedError, UnreachableError
 
@@ -205,21 +206,32 @@ class Publishing:
                 self._entrance.known = max(self._entrance.known, stored.last)
                 return stored
 
+    async def forget(self, topic: str, id: int | None) -> bool:
+        """As `FullEngine.forget`; an outage is not waited for."""
+        keys = self._keys
+        names = [keys.log, keys.live, keys.topic(topic), keys.holes(topic)]
+        return bool(
+            await self._call(other_scripts.FORGET, names, [topic, "" if id is None else id])
+        )
+
     async def pass_on(self, entries: Sequence[Entry]) -> None:
         """As `FullEngine.pass_on`; an outage is not waited for: it is for who is there now."""
-        if self._closed:
-            raise closed()
         args: list[Any] = list(self._bounds[:2])
         for entry in entries:
             args += (entry.topic, entry.key, entry.body, entry.but)
-        keys = [self._keys.log, self._keys.live]
+        await self._call(other_scripts.PASS, [self._keys.log, self._keys.live], args)
+
+    async def _call(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script that has to know the run of Redis first."""
+        if self._closed:
+            raise closed()
         try:
-            await self._link.call(scripts.PASS, keys, self._link.redis_run, *args)
+            return await self._link.call(script, keys, self._link.redis_run, *args)
         except RefusedError as exc:
             if exc.code != _NOT_ENTERED:
                 raise
-            await self._entrance.enter(self._link)
-            await self._link.call(scripts.PASS, keys, self._link.redis_run, *args)
+        await self._entrance.enter(self._link)
+        return await self._link.call(script, keys, self._link.redis_run, *args)
 
     async def _try(self, keys: list[str], args: list[Any]) -> bytes:
         try:
@@ -240,10 +252,11 @@ class Publishing:
         entries = [entry for waiting in batch for entry in waiting.entries]
         topics = {topic: n for n, topic in enumerate({entry.topic: 0 for entry in entries}, 1)}
         self._number += 1
-        args: list[Any] = [self._number, *self._bounds, _TOKEN, keys.topic("")]
+        args: list[Any] = [self._number, *self._bounds, _TOKEN]
+        args += (keys.topic(""), keys.holes(""))
         args.append(len(topics))
         for topic in topics:
-            kept = self._retention
+            kept = self._retention.of(topic)
             args += (topic, kept.events, kept.bytes, age_in_ms(kept))
         names, leases = _leases(batch)
         args += (len(names), *leases)

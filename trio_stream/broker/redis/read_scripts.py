@@ -6,7 +6,9 @@ from .script import reading
 
 __all__ = ["NEWER", "NEWEST", "READ"]
 
-#: KEYS log heads cuts topic...; ARGV after limit name...
+#: KEYS log heads cuts topic... holes...; ARGV after limit name... Of each topic: its newest id,
+#: what is there, and, if something was deleted behind the cursor from among others, the newest such
+#: id, how many that were, and the id before the first that is there, if any is.
 READ = reading(
     """
 local state = redis.call('HMGET', KEYS[1], 'last', 'base', 'lost', 'forgotten')
@@ -14,7 +16,13 @@ local found = {}
 for i = 3, #ARGV do
   local head = redis.call('ZSCORE', KEYS[2], ARGV[i])
   local entries = redis.call('XRANGE', KEYS[i + 1], '(' .. ARGV[1] .. '-0', '+', 'COUNT', ARGV[2])
-  found[#found + 1] = {head and string.format('%.0f', tonumber(head)) or '', entries}
+  local hole, count = string.match(redis.call('GET', KEYS[i - 1 + #ARGV]) or '0:0', '^(%d+):(%d+)')
+  local holes = false
+  if tonumber(hole) > tonumber(ARGV[1]) then
+    local oldest = redis.call('XRANGE', KEYS[i + 1], '-', '+', 'COUNT', 1)[1]
+    holes = {hole, count, oldest and string.match(oldest[2][6], '^%d+') or ''}
+  end
+  found[#found + 1] = {head and string.format('%.0f', tonumber(head)) or '', entries, holes}
 end
 local t = redis.call('TIME')
 local now_ms = string.format('%.0f', tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000)

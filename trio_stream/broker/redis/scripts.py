@@ -9,13 +9,16 @@ The keys, all in one slot of a cluster (``P`` is the prefix):
   last; ``marks`` and ``bytes``, how much lies in the stream below, up to some ids and after them.
 * ``{P}:live`` a stream of everything, not for long: what each process reads, on one connection.
 * ``{P}:t:TOPIC`` a stream for each topic: its history.
+* ``{P}:h:TOPIC`` the newest id that was deleted there from among others, how many that were, and up
+  to where all was deleted at once.
 * ``{P}:heads`` a sorted set: the newest id of each topic.
 * ``{P}:cuts`` a sorted set: ranges of ids that may have been given before a restart and be lost.
 * ``{P}:o:...`` the id of what was published to a topic ``once``.
 * ``{P}:a:OWNER`` the last batch that a process published, and its first id, in case it did not hear
   of it.
 
-What only reads topics is in `read_scripts`, leases and who is present are in `lease_scripts`.
+What is read of topics is in `read_scripts`, what is passed on or deleted in `other_scripts`, and
+leases and who is present in `lease_scripts`.
 
 Every entry of a topic's stream says which entry was before it. So a reader can tell that something
 is missing, whoever took it away: trimming, eviction, or a crash.
@@ -25,45 +28,17 @@ Ids are numbers of microseconds at first, and below 2**53 until the year 2255: e
 
 from __future__ import annotations
 
+from .lua import COMMON, CUT_LIVE
+from .read_scripts import NEWER, READ
 from .script import reading, writing
 
-__all__ = ["APPEND", "ENTER", "LOOK", "PASS"]
-
-_COMMON = """
-local function text(n) return string.format('%.0f', n) end
-local function now_us()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000000 + tonumber(t[2])
-end
-"""
-
-#: Of the live stream it is only known how many bytes lie up to some ids, the ``marks``, and how
-#: many are ``unmarked`` behind the last: it is cut at one of them.
-_CUT_LIVE = """
-local function cut_live(log, live, marks, unmarked, live_bytes)
-  if #marks == 0 then return end
-  local all, size = {}, unmarked
-  local before = redis.call('HGET', log, 'marks') or ''
-  for mark in string.gmatch(before .. ' ' .. table.concat(marks, ' '), '%S+') do
-    all[#all + 1] = mark
-  end
-  local old = #all
-  while old > 0 and size < live_bytes do
-    size = size + tonumber(string.match(all[old], ':(%d+)'))
-    old = old - 1
-  end
-  if old > 0 then
-    redis.call('XTRIM', live, 'MINID', text(tonumber(string.match(all[old], '%d+')) + 1))
-  end
-  redis.call('HSET', log, 'marks', table.concat(all, ' ', old + 1))
-end
-"""
+__all__ = ["APPEND", "ENTER", "LOOK", "NEWER", "READ"]
 
 #: KEYS log live cuts; ARGV floor. What a new connection is greeted with: `LOOK` writes nothing, and
 #: says whether `ENTER` has to. ``floor`` is the newest id that the process knows: if it is in a
 #: range that Redis has no more, something was lost.
 _ENTRANCE = (
-    _COMMON
+    COMMON
     + """
 local log, live, cuts = KEYS[1], KEYS[2], KEYS[3]
 local floor = tonumber(ARGV[1])
@@ -126,23 +101,24 @@ return {run, text(last), redis.call('HGET', log, 'base')}
 )
 
 #: KEYS log live heads token topic... lease... once...; ARGV floor run batch live-events live-bytes
-#: topics token-seconds prefix, how many topics, for each its name, events, bytes and age in ms; how
-#: many leases, for each its owner and the numbers of the first and the last entry that need it; how
-#: many that are to be stored once, for each its entry's number and the ms for which that is known;
-#: then for each entry: its topic's number, key, body, and the stream that it is not for. Returns
-#: the first id, which the others follow, the numbers of the leases that are not held, and ``n:id``
-#: for entries that are known already: what needs such a lease, or is known, is not stored.
+#: topics token-seconds prefix prefix-of-holes, how many topics, for each its name, events, bytes
+#: and age in ms; how many leases, for each its owner and the numbers of the first and the last
+#: entry that need it; how many that are to be stored once, for each its entry's number and the ms
+#: for which that is known; then for each entry: its topic's number, key, body, and the stream that
+#: it is not for. Returns the first id, which the others follow, the numbers of the leases that are
+#: not held, and ``n:id`` for entries that are known: what needs such a lease, or is known, is not
+#: stored.
 #:
 #: The token says which of its owner's batches was done last: one that comes twice, whenever that
 #: is, is not done twice.
 APPEND = writing(
-    _COMMON
-    + _CUT_LIVE
+    COMMON
+    + CUT_LIVE
     + """
 local log, live, heads, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local floor, run, batch = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local live_events, live_bytes, max_topics = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local count, now = tonumber(ARGV[9]), now_us()
+local count, now = tonumber(ARGV[10]), now_us()
 local now_ms = math.floor(now / 1000)
 local done, answer = string.match(redis.call('GET', token) or '', '(%d+):(.*)')
 if done and tonumber(done) == batch then return answer end
@@ -154,7 +130,7 @@ local state =
 if state[1] and state[5] ~= run then return redis.error_reply('NOTENTERED it has restarted') end
 local topics, known = {}, floor
 for i = 1, count do
-  local a, stream = 6 + 4 * i, KEYS[4 + i]
+  local a, stream = 7 + 4 * i, KEYS[4 + i]
   local name = ARGV[a]
   local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local offset = entry and string.match(entry[2][6], ':(%d+):') or '0'
@@ -164,7 +140,7 @@ for i = 1, count do
   topics[i] = {name = name, stream = stream, before = before, offset = tonumber(offset),
                events = ARGV[a + 1], bytes = tonumber(ARGV[a + 2]), age = tonumber(ARGV[a + 3])}
 end
-local entries, refused, others = 11 + 4 * count, {}, {}
+local entries, refused, others = 12 + 4 * count, {}, {}
 local leases = tonumber(ARGV[entries - 1])
 for i = 1, leases do
   if redis.call('GET', KEYS[4 + count + i]) ~= ARGV[entries] then
@@ -175,9 +151,15 @@ for i = 1, leases do
 end
 local once, by_key, ids, doubles = {}, {}, {}, {}
 entries = entries + 1
+local from = entries + 2 * tonumber(ARGV[entries - 1])
 for i = 1, tonumber(ARGV[entries - 1]) do
   local n, key = tonumber(ARGV[entries]), KEYS[4 + count + leases + i]
   local id = redis.call('GET', key)
+  if id then  -- unless all of the topic was deleted since
+    local topic = topics[tonumber(ARGV[from + 4 * (n - 1)])]
+    local upto = string.match(redis.call('GET', ARGV[9] .. topic.name) or '', '%d+:%d+:(%d+)')
+    if upto and tonumber(id) <= tonumber(upto) then id = false end
+  end
   if not refused[n] and (id or by_key[key]) then
     refused[n] = true
     if id then ids[n] = id end
@@ -267,39 +249,9 @@ redis.call('SET', token, ARGV[3] .. ':' .. answer, 'EX', ARGV[7])
 local many = redis.call('ZCARD', heads) - max_topics
 if many > 0 then
   local oldest = redis.call('ZPOPMIN', heads, many)
-  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[8] .. oldest[i]) end
+  for i = 1, #oldest, 2 do redis.call('DEL', ARGV[8] .. oldest[i], ARGV[9] .. oldest[i]) end
   redis.call('HSET', log, 'forgotten', text(tonumber(oldest[#oldest])))
 end
 return answer
-"""
-)
-
-#: KEYS log live; ARGV run live-events live-bytes, then for each event that is only passed on: its
-#: topic, key, body, and the stream that it is not for. It goes where everybody reads what is new,
-#: under an id that nobody is told.
-PASS = writing(
-    _COMMON
-    + _CUT_LIVE
-    + """
-local log, live, live_bytes = KEYS[1], KEYS[2], tonumber(ARGV[3])
-local state = redis.call('HMGET', log, 'last', 'live', 'run', 'bytes')
-if not state[1] then return 0 end
-if state[3] ~= ARGV[1] then return redis.error_reply('NOTENTERED it has restarted') end
-local last, newest, unmarked, marks = tonumber(state[1]), state[2], tonumber(state[4]) or 0, {}
-for p = 4, #ARGV, 4 do
-  last = last + 1
-  local id = text(last)
-  redis.call('XADD', live, 'MAXLEN', '~', ARGV[2], id .. '-0', 'p', newest, 'x', ARGV[p],
-             'k', ARGV[p + 1], 'e', ARGV[p + 2], 'b', ARGV[p + 3])
-  newest = id
-  unmarked = unmarked + #ARGV[p] + #ARGV[p + 2] + 50
-  if unmarked * 8 >= live_bytes then
-    marks[#marks + 1] = id .. ':' .. text(unmarked)
-    unmarked = 0
-  end
-end
-cut_live(log, live, marks, unmarked, live_bytes)
-redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
-return 1
 """
 )

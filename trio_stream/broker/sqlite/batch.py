@@ -9,9 +9,9 @@ from typing import Any, NoReturn, TypeVar, final
 import outcome
 import trio
 
-from ..contract import Entry
+from ..contract import Entry, Once
 
-__all__ = ["Batch", "Publisher", "RaiseCancel"]
+__all__ = ["Batch", "Publisher", "RaiseCancel", "once_of"]
 
 ResultT = TypeVar("ResultT")
 
@@ -98,3 +98,14 @@ class Publisher(outcome.Outcome[range]):
 
     async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
         return await agen.asend(self.unwrap())
+
+
+def once_of(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
+    """What names a `Once`, by the ids that the events will have, from ``first`` on."""
+    found: dict[int, Once] = {}
+    for publisher in publishers:
+        once = publisher.entries[0].once
+        if once is not None:
+            found[first] = once
+        first += len(publisher.entries)
+    return found

@@ -23,7 +23,16 @@ from ..contract import PackedRecords, Record
 from ..topics import Selection
 from .directory import Directory, TopicRow
 
-__all__ = ["BLOCK_TABLES", "Block", "Parts", "insert", "pack", "read_blocks", "runs_of"]
+__all__ = [
+    "BLOCK_TABLES",
+    "Block",
+    "Parts",
+    "block_of",
+    "insert",
+    "pack",
+    "read_blocks",
+    "runs_of",
+]
 
 BLOCK_TABLES = """
 CREATE TABLE blocks (last INTEGER PRIMARY KEY, events INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -126,6 +135,14 @@ _decode_ints = msgspec.json.Decoder(list[int]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def block_of(parts: Parts, time: float, data: bytes) -> Block:
+    """The block that these make."""
+    sizes, buts = parts.sizes, parts.buts
+    named = (parts.last, parts.topic, sizes, parts.keys if any(parts.keys) else ())
+    text = _encode((*named, buts) if any(buts) else named).decode()
+    return Block(parts.last, len(sizes), len(data), parts.topic, time, text, data)
+
+
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
     data = [record.data for record in records]
@@ -136,10 +153,7 @@ def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
     keys = [record.key for record in records]
     buts = [record.but for record in records]
-    last = records[-1].id
-    parts = (last, topic, sizes, keys if any(keys) else ())
-    text = _encode((*parts, buts) if any(buts) else parts).decode()
-    return [Block(last, len(data), size, topic, now, text, b"".join(data))]
+    return [block_of(Parts(records[-1].id, topic, sizes, keys, buts), now, b"".join(data))]
 
 
 def runs_of(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:

@@ -18,7 +18,13 @@ from typing import final
 
 from ..topics import Selection
 
-__all__ = ["TOPIC_TABLES", "Directory", "TopicRow"]
+__all__ = ["HOLE_TABLES", "TOPIC_TABLES", "Directory", "TopicRow"]
+
+#: Of topics of which events were deleted from among others: the newest of these, and how many.
+HOLE_TABLES = """
+CREATE TABLE IF NOT EXISTS holes (topic INTEGER PRIMARY KEY, hole INTEGER NOT NULL,
+                                  holes INTEGER NOT NULL)
+"""
 
 TOPIC_TABLES = """
 CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, base INTEGER NOT NULL,
@@ -53,6 +59,7 @@ class TopicRow:
       base: `Directory.base` when it was made: one of the same name may have been forgotten.
       trimmed: the newest id of its own that is gone, or 0.
       newest: the newest there ever was.
+      hole: the newest that was deleted from among others, or 0; ``holes``: how many were.
     """
 
     number: int
@@ -60,6 +67,18 @@ class TopicRow:
     base: int
     trimmed: int
     newest: int
+    hole: int = 0
+    holes: int = 0
+
+    @property
+    def gone(self) -> int:
+        """Up to where something is gone."""
+        return max(self.base, self.trimmed, self.hole)
+
+    @property
+    def mark(self) -> int:
+        """Another number whenever more has gone."""
+        return max(self.base, self.trimmed) + self.holes
 
 
 @final
@@ -79,14 +98,17 @@ class Directory:
         #: Of topics that are not here, everything up to this id may be gone.
         self.base: int = db.execute("SELECT base FROM log").fetchone()[0]
         rows = db.execute(
-            "SELECT number, name, base, trimmed, max(trimmed, coalesce("
-            "(SELECT max(last) FROM blocks WHERE topic = number), 0)) AS newest "
-            "FROM topics ORDER BY newest"
+            "SELECT number, name, base, trimmed, max(trimmed, coalesce(hole, 0), coalesce("
+            "(SELECT max(last) FROM blocks WHERE blocks.topic = number), 0)) AS newest, "
+            "coalesce(hole, 0), coalesce(holes, 0) "
+            "FROM topics LEFT JOIN holes ON topic = number ORDER BY newest"
         )
         self._by_name = OrderedDict((row[1], TopicRow(*row)) for row in rows)
         self.by_number: dict[int, TopicRow] = {row.number: row for row in self._by_name.values()}
         #: Those of which something is gone.
-        self._trimmed = {row.number: row for row in self._by_name.values() if row.trimmed}
+        self._trimmed = {
+            row.number: row for row in self._by_name.values() if row.trimmed or row.hole
+        }
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -118,6 +140,13 @@ class Directory:
         """What it had up to this id is deleted."""
         row.trimmed = upto
         self._trimmed[row.number] = row
+
+    def punch(self, row: TopicRow, id: int) -> None:
+        """An event is deleted from among others."""
+        row.hole, row.holes = max(row.hole, id), row.holes + 1
+        self._trimmed[row.number] = row
+        values = (row.number, row.hole, row.holes)
+        self._db.execute("INSERT OR REPLACE INTO holes VALUES (?, ?, ?)", values)
 
     # Forgetting.
 
@@ -157,6 +186,7 @@ class Directory:
         numbers = (json.dumps([row.number for row in rows]),)
         self._db.execute(f"DELETE FROM blocks WHERE topic {_THESE}", numbers)
         self._db.execute(f"DELETE FROM topics WHERE number {_THESE}", numbers)
+        self._db.execute(f"DELETE FROM holes WHERE topic {_THESE}", numbers)
         self.base = rows[-1].newest  # the largest that any topic had that is not here any more
         self._db.execute("UPDATE log SET base = ?", (self.base,))
         for row in rows:
@@ -186,12 +216,12 @@ class Directory:
         if after < self.base and (selection.patterns or None in named):
             gone[""] = self.base
         for row in named:
-            if row is not None and after < max(row.base, row.trimmed):
-                gone[row.name] = max(row.base, row.trimmed)
+            if row is not None and after < row.gone:
+                gone[row.name] = row.mark
         if selection.patterns:
             # What was forgotten before they were made, `base` has told already.
             newer = self._newer(after)
             for row in self._trimmed.values() if newer is None else newer:
-                if row.trimmed > after and row.name in selection:
-                    gone[row.name] = max(row.trimmed, gone.get(row.name, 0))
+                if max(row.trimmed, row.hole) > after and row.name in selection:
+                    gone[row.name] = max(row.trimmed + row.holes, gone.get(row.name, 0))
         return gone

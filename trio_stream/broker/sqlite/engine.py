@@ -22,12 +22,12 @@ import trio
 from ...checks import check_choice, check_count
 from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
-from ..contract import Entry, Feed, Lease, Once, Page, Record, Retention, passing, wire_form
+from ..contract import Entry, Feed, Lease, Page, Record, Retention, passing, wire_form
 from ..leases import LocalLeases
 from ..topics import EARLIEST, Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
-from .batch import Batch, Publisher, RaiseCancel
+from .batch import Batch, Publisher, RaiseCancel, once_of
 from .places import LookedAt
 from .store import SqliteStore, Synchronous
 from .watch import Watch
@@ -206,7 +206,7 @@ class SqliteEngine(LocalLeases):
                 Record(id, entry.topic, entry.key, wire_form(id, entry.body), entry.but)
                 for id, entry in enumerate(entries, self._last + 1)
             ]
-            once = _once(publishers, self._last + 1)
+            once = once_of(publishers, self._last + 1)
             self._last = records[-1].id
             self._under_way, self._begun = publishers, trio.current_time()
             store = partial(self._opened.append, records, once)
@@ -273,6 +273,15 @@ class SqliteEngine(LocalLeases):
         self._feed.passing(passing(entries))
         await trio.lowlevel.cancel_shielded_checkpoint()
 
+    async def forget(self, topic: str, id: int | None) -> bool:
+        def forget() -> bool:
+            found = self._opened.forget(topic, id)
+            # From here, so that it is told also if nobody waits any more.
+            self._token.run_sync_soon(self._feed.forgotten, topic, id)
+            return found
+
+        return await self._call(forget)
+
     async def find_once(self, topic: str, key: str) -> int | None:
         return await self._call(self._opened.known.find, topic, key)
 
@@ -327,17 +336,6 @@ class SqliteEngine(LocalLeases):
 
 def _closed() -> trio.ClosedResourceError:
     return trio.ClosedResourceError("the broker is closed")
-
-
-def _once(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
-    """What names a `Once`, by the ids that the events will have, from ``first`` on."""
-    found: dict[int, Once] = {}
-    for publisher in publishers:
-        once = publisher.entries[0].once
-        if once is not None:
-            found[first] = once
-        first += len(publisher.entries)
-    return found
 
 
 def _copy(error: BaseException) -> BaseException:

@@ -8,7 +8,7 @@ from typing import Literal
 from ...errors import BrokerStorageError
 from ..memory import first_id
 from .blocks import BLOCK_TABLES
-from .directory import TOPIC_TABLES
+from .directory import HOLE_TABLES, TOPIC_TABLES
 from .once import ONCE_TABLES
 
 __all__ = ["Synchronous", "claim"]
@@ -24,7 +24,7 @@ CREATE TABLE cuts (kept INTEGER NOT NULL, lost INTEGER NOT NULL);
 """
 
 #: Newer than the layout, which they leave as it is.
-_NEWER_TABLES = ONCE_TABLES
+_NEWER_TABLES = f"{ONCE_TABLES};{HOLE_TABLES}"
 
 
 def claim(

@@ -22,7 +22,9 @@ from ..contract import Once, Page, Record, Retention
 from ..topics import EARLIEST, Selection
 from .blocks import Block, Parts, insert, pack, read_blocks, runs_of
 from .directory import Directory, TopicRow
+from .expiry import Expiry
 from .faults import named_errors
+from .forgetting import forget_all, forget_one
 from .once import OnceTable
 from .opening import Synchronous, claim
 from .place import Place
@@ -55,6 +57,7 @@ class _Topic:
     """How much a topic holds, as known between transactions."""
 
     row: TopicRow
+    kept: Retention
     events: int = 0
     bytes: int = 0
     #: The sizes of what is kept of its oldest block, and that block's last id; empty until needed.
@@ -93,6 +96,7 @@ class SqliteStore:
                 self.last: int
                 self.last, self._cuts = claim(self._db, path, synchronous)
                 self.known: OnceTable = OnceTable(self._db)
+                self._expiry = Expiry(self._db, retention)
                 self._directory: Directory | None = Directory(self._db, max_topics)
                 self.place: Place = Place(path)
             except BaseException:
@@ -156,7 +160,8 @@ class SqliteStore:
         for block in blocks:
             directory.published(rows[block.topic], block.last)
         for topic in touched.values():
-            if topic.events > self._retention.events or topic.bytes > self._retention.bytes:
+            kept = topic.kept
+            if topic.events > kept.events or topic.bytes > kept.bytes:
                 self._trim(topic)
         self._expire(now)
         forgotten = directory.forget(self._empty)
@@ -164,6 +169,30 @@ class SqliteStore:
             self._topics.pop(row.name, None)
         if not forgotten:
             self._empty = 0  # there are not many of them
+
+    def forget(self, name: str, id: int | None) -> bool:
+        """Delete an event of a topic, or all of them, also from the disk; whether it was there."""
+        self.place.check()
+        with named_errors(self._path):
+            self._db.execute("PRAGMA secure_delete = ON")
+            try:
+                with self._transaction():
+                    found = self._forget(name, id)
+            finally:
+                self._db.execute("PRAGMA secure_delete = OFF")
+            if found:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return found
+
+    def _forget(self, name: str, id: int | None) -> bool:
+        row = self._known().find(name)
+        if row is None:
+            return False
+        self._topics.pop(name, None)  # count anew
+        self._db.execute("UPDATE log SET last = ?", (self.last,))
+        if id is None:
+            return forget_all(self._db, self._known(), row)
+        return forget_one(self._db, self._known(), row, id)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -174,6 +203,7 @@ class SqliteStore:
         except BaseException:
             self._topics.clear()  # what it counted may not have happened
             self._directory, self._empty = None, 0
+            self._expiry.reset()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -195,8 +225,8 @@ class SqliteStore:
         directory = self._known()
         row = directory.find(name)
         if row is None:
-            return _Topic(directory.add(name))
-        topic = _Topic(row)
+            return _Topic(directory.add(name), self._retention.of(name))
+        topic = _Topic(row, self._retention.of(name))
         topic.events, topic.bytes = self._db.execute(
             "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM blocks WHERE topic = ?",
             (row.number,),
@@ -225,10 +255,8 @@ class SqliteStore:
 
         A block of which a part is dropped stays in the file; nobody reads that part any more.
         """
-        retention = self._retention
-        while topic.events > retention.events or (
-            topic.bytes > retention.bytes and topic.events > 1
-        ):
+        kept = topic.kept
+        while topic.events > kept.events or (topic.bytes > kept.bytes and topic.events > 1):
             if not topic.oldest:
                 self._load_oldest(topic)
             topic.events -= 1
@@ -238,6 +266,11 @@ class SqliteStore:
 
     def _expire(self, now: float) -> None:
         """Delete what is too old. Ids and times grow together, so it is all at the beginning."""
+        if self._retention.table:
+            for row in self._expiry.expire(self._known(), now):
+                self._topics.pop(row.name, None)  # count anew
+                self._db.execute("UPDATE log SET last = ?", (self.last,))
+            return
         if self._retention.age is None:
             return
         limit = now - self._retention.age
@@ -292,7 +325,7 @@ class SqliteStore:
             return place_since(self._db, time.time() - seconds)
 
     def _expire_now(self) -> None:
-        if self._retention.age is not None:
+        if self._retention.ages:
             with self._transaction():
                 self._expire(time.time())
 
