@@ -41,6 +41,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=1.0, help="before that (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="draw them, too (see benchmarks.figures)"
+    )
+    parser.add_argument(
         "--smoke",
         action="store_true",
         help="one short round, few connections, installing nothing: shows that every piece runs",
@@ -71,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     contestants = line_up(console, wanted, install=not chosen.smoke)
     about = describe(console, bench, contestants, load_core)
     results = compete(console, bench, scenarios, contestants)
-    if chosen.json:
-        save(chosen.json, results, scenarios, contestants, about)
+    if chosen.json or chosen.figures:
+        save(chosen.json, chosen.figures, results, scenarios, contestants, about)
     return status(results, own_wanted=OWN in names, strict=chosen.smoke)
 
 
@@ -107,7 +110,9 @@ def raise_file_limit(console: Console) -> None:
 def small(scenarios: Sequence[Scenario]) -> list[Scenario]:
     """So few connections that several scenarios become the same, which then runs once."""
     shrunk = [scenario.small() for scenario in scenarios]
-    return list({(one.kind, one.connections, one.wire): one for one in shrunk}.values())
+    return list(
+        {(one.kind, one.connections, one.interval, one.wire): one for one in shrunk}.values()
+    )
 
 
 def line_up(console: Console, wanted: Sequence[Peer], *, install: bool) -> list[Contestant]:
@@ -184,12 +189,20 @@ def reference(names: Sequence[str]) -> str:
 
 
 def save(
-    file: Path,
+    file: Path | None,
+    folder: Path | None,
     results: Sequence[Result],
     scenarios: Sequence[Scenario],
     contestants: Sequence[Contestant],
     about: dict[str, Any],
 ) -> None:
+    """Write all figures into a file, draw them into a folder."""
     names = [contestant.peer.name for contestant in contestants]
     content = report.as_json(results, scenarios, names, reference(names), about)
-    file.write_text(json.dumps(content, indent=2) + "\n")
+    if file is not None:
+        file.write_text(json.dumps(content, indent=2) + "\n")
+    if folder is not None:
+        from benchmarks.figures import draw  # with matplotlib, which nothing else needs
+
+        for _ in draw(content, folder):
+            pass

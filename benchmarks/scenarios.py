@@ -43,6 +43,7 @@ class Scenario:
     latency: bool = False
     numbered: bool = False  # the events' numbers go on by one, and are checked
     connect_rate: int = 0  # streams opened per second, in random gaps; 0: as fast as answered
+    interval: float = 0.05  # seconds between two events of a client, or of the publisher
     at_once: bool = False  # all opened at once, and each waited for until its first event
     wire: Wire = "clear"
 
@@ -72,6 +73,18 @@ def _fanout(connections: int, kind: Literal["fanout", "topic"] = "fanout") -> Sc
     )
 
 
+def _growth(connections: int) -> Scenario:
+    return Scenario(
+        f"growth-{connections}",
+        "topic",
+        f"one publisher at 2/s to {connections:,} clients of a topic",
+        connections,
+        (CPU, MEDIAN, P99, RATE),
+        latency=True,
+        interval=0.5,
+    )
+
+
 _CLEAR = (
     Scenario("flood-1", "flood", "one stream of short strings, as fast as they go", 1, (RATE, CPU)),
     Scenario("flood-16", "flood", "sixteen such streams", 16, (RATE, CPU)),
@@ -89,6 +102,7 @@ _CLEAR = (
     _fanout(2000),
     _fanout(500, "topic"),
     _fanout(2000, "topic"),
+    *(_growth(connections) for connections in (500, 2000, 10_000)),
     Scenario(
         "topic-flood",
         "topic-flood",

@@ -71,11 +71,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _publisher(place: Place, kind: Kind) -> Iterator[None]:
+def _publisher(place: Place, kind: Kind, environment: dict[str, str]) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.publish", str(place.port), place.wire]
     if kind == "topic-flood":
         command.append("flood")
-    process = subprocess.Popen(command, cwd=HERE.parent, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=HERE.parent, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -89,13 +89,14 @@ def running(
 ) -> Iterator[tuple[int, int]]:
     """Yields the port and the process group of a server pinned to a core, children included."""
     port = free_port()
+    environment = {**os.environ, **peer.environment, "INTERVAL": str(scenario.interval)}
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as log:
         Path(directory).chmod(0o755)  # nginx's worker is another user when its master is root
         place = Place(port, scenario.wire, Path(directory))
         process = subprocess.Popen(
             ["taskset", "-c", str(core), *command(place)],
             cwd=HERE.parent,
-            env={**os.environ, **peer.environment},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -104,7 +105,7 @@ def running(
         try:
             _await_answer(process, place, log)
             if peer.publisher:
-                with _publisher(place, scenario.kind):
+                with _publisher(place, scenario.kind, environment):
                     yield port, process.pid
             else:
                 yield port, process.pid

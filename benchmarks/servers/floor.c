@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 8192, READY_MAX = 512, FLOOD_SIZE = 256 * 1024 };
+enum { CLIENTS_MAX = 16384, READY_MAX = 512, FLOOD_SIZE = 256 * 1024 };
 
-static const uint64_t INTERVAL = 50 * 1000 * 1000; /* ns between two events of a client, or of the publisher */
+static uint64_t interval = 50 * 1000 * 1000; /* ns between two events of a client, or of the publisher */
 static const char EVENT[] = "data: a short string\n\n";
 static const char HEAD[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
                            "Cache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -89,7 +89,7 @@ static void tick(uint64_t now)
         struct client *client = ticking[first_ticking];
         first_ticking = (first_ticking + 1) % CLIENTS_MAX;
         --ticking_count;
-        client->due += INTERVAL;
+        client->due += interval;
         if (write_chunk(client, chunk, stamped_chunk(chunk)))
             push_ticking(client);
     }
@@ -101,7 +101,7 @@ static void publish(uint64_t now)
     size_t size, kept = 0;
     if (now < next_publish)
         return;
-    next_publish += INTERVAL;
+    next_publish += interval;
     size = stamped_chunk(chunk);
     for (size_t i = 0; i < subscriber_count; ++i)
         if (write_chunk(subscribers[i], chunk, size))
@@ -128,7 +128,7 @@ static void assign(struct client *client, const char *path)
         epoll_ctl(epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
     } else if (strncmp(path, "/ticks ", 7) == 0 && ticking_count < CLIENTS_MAX) {
         client->work = TICKS;
-        client->due = clock_ns() + INTERVAL; /* the same wait for all: the ring stays in order */
+        client->due = clock_ns() + interval; /* the same wait for all: the ring stays in order */
         push_ticking(client);
     } else if ((strncmp(path, "/fanout ", 8) == 0 || strncmp(path, "/topic ", 7) == 0) && subscriber_count < CLIENTS_MAX) {
         client->work = FANOUT;
@@ -187,6 +187,8 @@ static void start_listening(int port)
 int main(int argc, char **argv)
 {
     struct epoll_event ready[READY_MAX];
+    if (getenv("INTERVAL") != NULL)
+        interval = (uint64_t)(atof(getenv("INTERVAL")) * 1e9);
     start_listening(argc > 1 ? atoi(argv[1]) : 0);
     fill_flood();
     next_publish = clock_ns();

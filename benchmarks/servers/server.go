@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-const interval = 50 * time.Millisecond
+var interval = fromEnvironment()
 
 var event = []byte("data: a short string\n\n")
 
@@ -23,6 +23,15 @@ var (
 	started   = time.Now()
 	startedAt = smallestDifference()
 )
+
+// How long between two events of a client, or of the publisher.
+func fromEnvironment() time.Duration {
+	seconds, err := strconv.ParseFloat(os.Getenv("INTERVAL"), 64)
+	if err != nil {
+		return 50 * time.Millisecond
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
 
 func smallestDifference() int64 {
 	smallest := int64(math.MaxInt64)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 TEXT = "a short string"
-INTERVAL = 0.05  # seconds between two events of a client, or of the publisher
+#: Seconds between two events of a client, or of the publisher.
+INTERVAL = float(os.environ.get("INTERVAL", "0.05"))
 
 
 def now() -> str:

@@ -56,7 +56,7 @@ def test_ravyn_takes_a_stream_from_a_route_of_lilyas() -> None:
 def test_fasthtml_takes_starlettes_response_and_says_so() -> None:
     from fasthtml.common import FastHTML
 
-    app = FastHTML()
+    app = FastHTML(secret_key="of a test")  # or it would write one into this folder
 
     @app.get("/a")  # type: ignore[untyped-decorator]
     async def a() -> StreamResponse:

@@ -66,7 +66,10 @@ async def proxy(name: str, upstream: int, folder: Path) -> AsyncIterator[int]:
     """Run this proxy in front of a server's port until the block ends; the port to ask."""
     [program] = need({"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2"}[name])
     port = free_port()
-    text = documented(name).replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
+    # No highlighter of the site's knows HAProxy's language.
+    text = documented("text" if name == "haproxy" else name).replace(
+        "127.0.0.1:8000", f"127.0.0.1:{upstream}"
+    )
     if name == "haproxy":
         text = text.replace("bind :80", f"bind 127.0.0.1:{port}")
     else:
