@@ -34,8 +34,8 @@ APPS: dict[str, tuple[str, Any]] = {
     "topics_quart.py": ("/prices", None),
 }
 
-#: Programs that another test runs: below, and in `test_production.py`.
-OTHERS = {"listen.py", "service.py"}
+#: Programs and pages that another test runs: below, in `test_production.py`, in `test_readme.py`.
+OTHERS = {"listen.py", "service.py", "counter.py", "counter.html"}
 
 #: Programs and pages that are run together, by tests of their own in `test_in_chromium.py`.
 IN_CHROMIUM = {"board.html", "login.py", "login.html", "login_by_token.html"}

@@ -31,14 +31,14 @@ def test_its_pictures_are_there_and_legible_anywhere() -> None:
 
 
 async def test_its_page_hears_its_program(tmp_path: Path) -> None:
-    for name in ("count.py", "count.html"):
+    for name in ("counter.py", "counter.html"):
         (tmp_path / name).write_text(PROGRAMS[name].code)
-    program = tmp_path / "count.py"
+    program = tmp_path / "counter.py"
     # In the tests' folder, which is the project's, and faster.
-    program.write_text(program.read_text().replace('"count.html"', f'"{tmp_path}/count.html"'))
+    program.write_text(program.read_text().replace('"counter.html"', f'"{tmp_path}/counter.html"'))
     program.write_text(program.read_text().replace("stream.wait(1)", "stream.wait(0.02)"))
     env = {"PYTHONPATH": str(tmp_path)}
-    async with hypercorn("count:app", env=env) as server, chromium() as browser:
+    async with hypercorn("counter:app", env=env) as server, chromium() as browser:
         await browser.open(server.url)
         await browser.wait_until("document.querySelector('output').textContent == '100'")
         await browser.wait_until("source.readyState == EventSource.CLOSED")

@@ -16,7 +16,7 @@ from .contract import CLOSE_TIMEOUT
 
 __all__ = ["leave"]
 
-log = logging.getLogger("trio_stream")
+log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Packages whose generators, closed at their `yield`, leave the response behind them open until the
 #: garbage collector comes. They are not ours to import.
