@@ -1,6 +1,8 @@
 """The file of a ``sqlite://`` broker, beside the simplest thing that could do the same."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -51,6 +53,8 @@ def opened(
     with (
         closing(SqliteStore(":memory:", retention, "off", max_topics)) as store,
         patch.object(sqlite_blocks, "PAGE_BYTES", page_bytes),
+        patch.object(sqlite_blocks, "_LARGE", 200),  # both ways to write one are tried
+        patch.object(sqlite_blocks, "_PIECE", 64),
     ):
         yield store
 
@@ -163,6 +167,30 @@ def test_a_large_transaction_is_rows_of_a_page_at_most() -> None:
         sizes = [size for (size,) in store._db.execute("SELECT length(data) FROM blocks")]
         assert sum(sizes) == 1_100_000
         assert sorted(sizes)[-2] <= 2**16
+
+
+STORE_LARGE = """
+import re, sys
+from pathlib import Path
+from trio_stream.broker.contract import Record, Retention
+from trio_stream.broker.sqlite.store import SqliteStore
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+store = SqliteStore(sys.argv[1], Retention(bytes=2**30), "off")
+data = b"x" * 2**25
+before = peak()
+store.append([Record(store.last + 1, "t", "", data)])
+print(peak() - before)
+store.close()
+"""
+
+
+def test_a_large_event_is_stored_without_a_copy_of_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STORE_LARGE, str(tmp_path / "events.db")]
+    grown = int(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    assert grown < 2**24  # half of one
 
 
 def test_trimming_deletes_what_nobody_reads_any_more() -> None:

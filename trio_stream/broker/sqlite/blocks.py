@@ -80,6 +80,15 @@ _FEW_TOPICS = 16
 _LOOKED_AT = 1024
 
 
+#: Bytes of a block that is written bit by bit. Smaller ones take up to half longer so.
+_LARGE = 2**22
+
+#: Bytes of each bit. `sqlite3` lets go of the interpreter's lock for each.
+_PIECE = 2**20
+
+#: A block whose data is to come.
+_INSERT_EMPTY = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, zeroblob(?))"
+
 #: Rows that one statement inserts; SQLite takes 32,766 values.
 _ROWS_AT_ONCE = (256, 64, 16, 4, 1)
 
@@ -169,12 +178,26 @@ def runs_of(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
 
 def insert(db: sqlite3.Connection, blocks: Sequence[Block]) -> None:
     """Put these into the table."""
+    large = [block for block in blocks if block.size > _LARGE]
+    if large:
+        blocks = [block for block in blocks if block.size <= _LARGE]
+        for block in large:
+            _insert_large(db, block)
     start = 0
     for rows in _ROWS_AT_ONCE:
         statement = _insert_statement(rows)
         while len(blocks) - start >= rows:
             db.execute(statement, list(chain.from_iterable(blocks[start : start + rows])))
             start += rows
+
+
+def _insert_large(db: sqlite3.Connection, block: Block) -> None:
+    """Put one into the table bit by bit; as a value SQLite would have it in memory twice."""
+    *columns, data = block
+    db.execute(_INSERT_EMPTY, (*columns, block.size))
+    with db.blobopen("blocks", "data", block.last) as blob, memoryview(data) as view:
+        for start in range(0, block.size, _PIECE):
+            blob.write(view[start : start + _PIECE])
 
 
 @cache
