@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -40,6 +41,8 @@ autodoc_use_legacy_class_based = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
+# Which Python 3.14 has not.
+autodoc_mock_imports = [] if find_spec("trio_asyncio") else ["trio_asyncio"]
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

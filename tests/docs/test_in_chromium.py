@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.docs.snippets import write_programs
+from tests.docs.snippets import PROJECT, snippets_of, write_programs
 from tests.support.chromium import chromium
 from tests.support.hypercorn_process import hypercorn
 
@@ -133,3 +133,27 @@ async def test_another_origin_reads_what_it_may(tmp_path: Path) -> None:
             assert (
                 await browser.run(ask, url.replace("localhost", "127.0.0.1"), token) == "TypeError"
             )
+
+
+async def test_a_page_that_was_left_goes_on_when_its_user_is_back(tmp_path: Path) -> None:
+    [script] = [each for each in snippets_of(PROJECT / "docs/browsers.md") if each.language == "js"]
+    write_programs(tmp_path)
+    show = "const show = text => { document.body.innerText += `${text};`; };"
+    page = f"<!doctype html><title>events</title><body></body><script>{show}{script.code}</script>"
+    (tmp_path / "board.html").write_text(page)
+    program = (tmp_path / "board.py").read_text()
+    assert ', event="said"' in program
+    (tmp_path / "board.py").write_text(program.replace(', event="said"', ""))
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with (
+        hypercorn("board:app", env=env) as server,
+        server.client() as other,
+        chromium() as browser,
+    ):
+        await browser.open(server.url)
+        await other.post("/say", content="one")
+        await browser.wait_until("document.body.innerText == 'one;'")
+        await browser.open("about:blank")
+        await other.post("/say", content="two")
+        await browser.back()
+        await browser.wait_until("document.body.innerText == 'one;two;'")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trio.testing
 
-from tests.docs.snippets import PROGRAMS, SNIPPETS, write_programs
+from tests.docs.snippets import PROGRAMS, SNIPPETS, Snippet, write_programs
+from tests.support.need import need
 from trio_stream import serve
 from trio_stream.testing import connect, lifespan
 
@@ -107,6 +108,17 @@ async def test_a_state_and_then_its_changes(folder: Path) -> None:
         async with connect(program.app, last_event_id="of another log", scope=scope) as client:
             event = await client.receive_event()
             assert (event.event, event.json()) == ("state", {"1": "sent", "2": "paid"})
+
+
+@pytest.mark.parametrize(
+    "snippet", [each for each in SNIPPETS if each.language == "js"], ids=lambda each: each.id
+)
+def test_javascript_is_javascript(snippet: Snippet, tmp_path: Path) -> None:
+    """Parts of pages, which `test_in_chromium.py` has whole, and settings of dev servers."""
+    [node] = need("node")
+    program = tmp_path / "snippet.mjs"
+    program.write_text(snippet.code)
+    subprocess.run([node, "--check", program], check=True)
 
 
 def test_the_tests_pass(folder: Path) -> None:
