@@ -235,3 +235,4 @@ async def hear_nothing() -> Message:
 
 
 under_middleware = StreamMiddleware(portable)
+directly_under_middleware = StreamMiddleware(direct)

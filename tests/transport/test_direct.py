@@ -59,6 +59,22 @@ async def test_direct_where_it_is_proved_to_be_right_and_the_same_bytes_everywhe
     assert {name for name, transport in found.items() if transport == "portable"} == PORTABLE
 
 
+@pytest.mark.parametrize("app", ["direct", "directly_under_middleware"])
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+async def test_the_head_comes_with_the_first_line(
+    app: str, tls: bool, notes: Notes, certificate: Certificate
+) -> None:
+    """In one write, which a client that reads finds whole."""
+    options = {"certificate": certificate} if tls else {}
+    async with notes.serve(app, **options) as server:
+        connection = await server.connect()
+        await send_request(connection, "/quiet")
+        first = bytes(await connection.receive_some())
+        assert first.startswith(b"HTTP/1.1 200")
+        assert b"retry: " in first
+        await connection.aclose()
+
+
 @every_transport
 async def test_the_head_comes_at_once_though_there_is_no_first_line(
     transport: str, notes: Notes

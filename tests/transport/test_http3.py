@@ -5,11 +5,11 @@ Each server is asked for several things, because none of them may spoil another.
 
 import signal
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from typing import Any
 
 import pytest
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
 from tests.serving.test_serve import serving
 from tests.support.certificates import Certificate
@@ -253,15 +253,28 @@ async def test_what_fails_in_hypercorn_ends_one_connection_alone(
     def fail(event: object) -> None:
         raise ZeroDivisionError("in Hypercorn")
 
-    config = Config()
+    config = UdpConfig()
     config.quic_bind = ["127.0.0.1:0"]
     config.certfile, config.keyfile = str(certificate.certfile), str(certificate.keyfile)
-    async with serving(app, config=config, bind="127.0.0.1:0", graceful_timeout=0.2):
-        [(_, port)] = config._quic_addresses
-        async with speak_h3(port, certificate) as other, speak_h3(port, certificate) as client:
-            await client.until_ended(await client.request("/broken"))
-            await client.request("/")
-            await client.until_closed()
-            assert client.code == INTERNAL_ERROR
-            assert (await other.until_ended(await other.request("/"))).ended
+    with closing(config):
+        async with serving(app, config=config, bind="127.0.0.1:0", graceful_timeout=0.2):
+            [(_, port)] = config._quic_addresses
+            async with speak_h3(port, certificate) as other, speak_h3(port, certificate) as client:
+                await client.until_ended(await client.request("/broken"))
+                await client.request("/")
+                await client.until_closed()
+                assert client.code == INTERNAL_ERROR
+                assert (await other.until_ended(await other.request("/"))).ended
     assert "an HTTP/3 connection was closed, as Hypercorn failed in it" in caplog.text
+
+
+class UdpConfig(Config):
+    """Hypercorn does not close the sockets that it binds for QUIC."""
+
+    def create_sockets(self) -> Sockets:
+        self.sockets = super().create_sockets()
+        return self.sockets
+
+    def close(self) -> None:
+        for sock in self.sockets.quic_sockets:
+            sock.close()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import final
 
-import outcome
 import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
@@ -66,7 +65,7 @@ class Lifetime:
         state = self.state
         state.open(transport, connection)
         hold_headers(state, headers_wait_for(state))
-        state.watch(self, timers.next_check(state, state.opened_at))
+        state.watch(self, timers.first_check(state))
         if connection is not None:
             shutdown.check_drain_timeout(state.options.drain_timeout, connection.graceful_timeout)
             current_registry().join_worker(self, connection.context)
@@ -90,16 +89,17 @@ class Lifetime:
     async def _watch(self) -> None:
         state = self.state
         assert state.transport is not None
-        result = await outcome.acapture(state.transport.wait_disconnected)
-        if isinstance(result, outcome.Error):
-            if isinstance(result.error, Exception):
-                # The server's `receive` has failed, or a middleware's: nobody would hear of the
-                # client's leaving any more.
-                state.fail(state.failure or result.error)
-                return
-            shutdown.cut_short(state)
-            result.unwrap()
-        state.lose(Outcome.DISCONNECTED)
+        try:
+            await state.transport.wait_disconnected()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                shutdown.cut_short(state)
+                raise
+            # The server's `receive` has failed, or a middleware's: nobody would hear of the
+            # client's leaving any more.
+            state.fail(state.failure or error)
+        else:
+            state.lose(Outcome.DISCONNECTED)
 
     def _start_writer(self) -> None:
         """There is something to write, or the end to be told."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from secrets import token_urlsafe
 from typing import Any, Literal, TypedDict
 
@@ -27,7 +28,14 @@ from .farewell import Ends, ErrorEnd, ErrorEvent, EventName, Farewell, FarewellE
 from .limits import StreamLimits
 from .source.contract import UpstreamOptions
 
-__all__ = ["Headers", "StreamKeywords", "StreamKind", "StreamOptions", "check_status"]
+__all__ = [
+    "Headers",
+    "StreamKeywords",
+    "StreamKind",
+    "StreamOptions",
+    "check_status",
+    "default_options",
+]
 
 #: How a stream's client learns by what id others may call the stream.
 TellId = Literal["header", "event"]
@@ -184,6 +192,12 @@ class StreamOptions:
     def new_id(self) -> str | None:
         """An id for one of the streams, if it has to have any; nobody can guess it."""
         return None if self.tell_id is None else token_urlsafe(16)
+
+
+@cache
+def default_options() -> StreamOptions:
+    """Those of all streams that were given none."""
+    return StreamOptions.checked()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ FAREWELL_WINDOW = 10_000
 #: Seconds after which a producer that does not let itself be cancelled is named in the log.
 SHIELDED = 5.0
 
+_NOTHING_DROPPED = DroppedInput()
+
 
 @final
 class StreamState(Express):

@@ -12,7 +12,7 @@ import trio
 from ..checks import check_callable, check_seconds
 from ..codec import EncodedEvent, check_retry
 from .farewell import EventName
-from .options import StreamKeywords, StreamKind, StreamOptions
+from .options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
 from .returned import Returned
 from .sending import (
@@ -113,7 +113,7 @@ class Stream(NoSource, Returned):
             kind, source = source, source.callback
             checked, event, retry = kind.options, kind.event, kind.retry
         else:
-            checked = StreamOptions.checked(**options)
+            checked = StreamOptions.checked(**options) if options else default_options()
         self._state = StreamState(source, checked, weakref.ref(self))
         self.event = event
         self.retry = retry

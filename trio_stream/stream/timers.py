@@ -18,7 +18,7 @@ from .outcome import LOST, Outcome
 from .sending import write_express
 from .state import SHIELDED, StreamState
 
-__all__ = ["check", "expire", "expiry", "next_check"]
+__all__ = ["check", "expire", "expiry", "first_check", "next_check"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -49,6 +49,14 @@ def check(state: StreamState, now: float) -> float:
         _ping(state, now - transport.last_write)
     _warn_of_shield(state, now)
     return next_check(state, now)
+
+
+def first_check(state: StreamState) -> float:
+    """When something may be due for the first time, the first write being one that can be seen."""
+    now = state.opened_at
+    assert state.transport is not None
+    looks = state.stall_limit / LOOKS if state.transport.sees_progress else inf
+    return min(next_check(state, now), now + looks)
 
 
 def next_check(state: StreamState, now: float) -> float:

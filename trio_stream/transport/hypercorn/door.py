@@ -31,7 +31,11 @@ async def pass_on(connection: HypercornConnection, send: Send, message: Message)
     if isinstance(connection, Http3Connection):
         await connection.pass_on(send, message)
     elif message["type"] == "http.response.start":
-        with _whole(connection):
+        if connection.server.send_lock.locked():
+            with _whole(connection):
+                await send(message)
+        else:  # it does not wait, and is written before anybody could cancel it
+            await trio.lowlevel.checkpoint_if_cancelled()
             await send(message)
     elif not connection.streams or message.get("more_body", False):
         await send(message)

@@ -12,11 +12,14 @@ from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE
 from ..base import LARGE
 from .known import KnownTransport
-from .proof import chunks_to_prove, is_transparent
+from .proof import NONE_BETWEEN, chunks_to_prove, is_transparent
 from .sockets import Write, sender, wait_writable, write_nowait
 
 if TYPE_CHECKING:
+    from hypercorn.events import RawData
+
     from ..asgi import Receive, Scope, Send
+    from ..base import Headers
     from .connection import HypercornConnection
 
 __all__ = ["Http1Transport"]
@@ -24,9 +27,12 @@ __all__ = ["Http1Transport"]
 #: Seconds that a client has to take what was written before its connection is reset.
 _LINGER = 1.0
 
+#: How h11 writes that a body is framed in chunks.
+_CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n"
+
 
 class Http1Transport(KnownTransport):
-    """Portable until the first chunks have been seen to pass every middleware; then direct."""
+    """Portable until the first chunks have passed every middleware; then, or if none is, direct."""
 
     __slots__ = (
         "_clock",
@@ -60,6 +66,35 @@ class Http1Transport(KnownTransport):
         proved = not connection.tls and self._http_version == "1.1"
         #: Chunks that are still to be seen to come out as they went in.
         self._to_prove = chunks_to_prove(connection, send) if proved else 0
+
+    async def start(self, status: int, headers: Headers) -> None:
+        if self._to_prove == NONE_BETWEEN and self._connection.http.scope["method"] != "HEAD":
+            await self._start_direct(status, headers)
+        else:
+            await super().start(status, headers)
+
+    async def _start_direct(self, status: int, headers: Headers) -> None:
+        """Have h11 make the head, and hold it back for the first chunk to go out with it.
+
+        Each write of Hypercorn's is a lock, a cancel scope, a system call and two turns of Trio's
+        scheduler.
+        """
+        protocol = self._connection.protocol
+        send, protocol.send = protocol.send, self._keep_head
+        try:
+            await super().start(status, headers)
+        finally:
+            protocol.send = send
+        self._to_prove = 0
+        if any(_CHUNKED in head for head in self._rest):
+            self.direct = True
+            self.stuck_since = self.last_write
+        else:  # another framing, or no body: that goes on through Hypercorn
+            await self._write_direct(b"")
+
+    async def _keep_head(self, event: RawData) -> None:
+        """In place of Hypercorn's own write."""
+        self._rest += (event.data,)
 
     async def write(self, data: bytes | memoryview) -> None:
         if self.direct:
@@ -124,7 +159,9 @@ class Http1Transport(KnownTransport):
                 break
 
     async def _write_direct(self, data: bytes | memoryview) -> None:
-        parts = (*self._rest, *_frame_parts(data))
+        parts: Sequence[bytes | memoryview] = (*self._rest, *_frame_parts(data))
+        if sum(map(len, parts)) <= LARGE:
+            parts = (b"".join(parts),)
         # Hypercorn writes too, an error response or a "100 Continue": never in the middle of ours.
         lock = self._send_lock
         try:

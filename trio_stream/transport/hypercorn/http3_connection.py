@@ -136,6 +136,10 @@ class Http3Connection(HypercornConnection):
             del self._clock.watched[self.http.stream_id]
 
     @property
+    def is_http3(self) -> bool:
+        return True
+
+    @property
     def has_begun(self) -> bool:
         return self.http.state is not ASGIHTTPState.REQUEST
 

@@ -15,6 +15,7 @@ from .signals import listen_in_worker
 
 if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
+    from .connection import HypercornConnection
 
 __all__ = ["CONNECTION", "StreamMiddleware"]
 
@@ -44,13 +45,15 @@ class StreamMiddleware:
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.pass_to_app(scope, receive, send)
+
+    def pass_to_app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What `__call__` awaits, which is a frame more in each idle stream."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, _listening(send))
-            return
+            return self._app(scope, receive, _listening(send))
         connection = find_connection(send) or find_http3(send) if scope["type"] == "http" else None
         if connection is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         mend(connection)
         connection.proof = proof = Proof(enabled=self._direct)
         scope.setdefault("extensions", {})[CONNECTION] = connection
@@ -60,10 +63,15 @@ class StreamMiddleware:
             await pass_on(connection, send, message)
 
         proof.outermost = watched_send.__code__
-        try:
-            await self._app(scope, receive, watched_send)
-        finally:
-            connection.release()
+        answer = self._app(scope, receive, watched_send)
+        return _until_released(connection, answer) if connection.is_http3 else answer
+
+
+async def _until_released(connection: HypercornConnection, answer: Awaitable[None]) -> None:
+    try:
+        await answer
+    finally:
+        connection.release()
 
 
 def _listening(send: Send) -> Send:

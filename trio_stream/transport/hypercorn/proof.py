@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from ..asgi import Message, Send
     from .connection import HypercornConnection
 
-__all__ = ["Proof", "is_transparent"]
+__all__ = ["NONE_BETWEEN", "Proof", "is_transparent"]
 
 #: A response that says it is encoded or counted is not ours as it stands.
 _TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+#: Chunks that are looked at where a stream's `send` is Hypercorn's, or the outermost wrapper's.
+NONE_BETWEEN = 1
 
 #: Chunks that are looked at where there is something between.
 _CHUNKS = 4
@@ -32,10 +35,10 @@ _WITHOUT_BODY = frozenset({204, 304})
 class Proof:
     """What the outermost wrapper looks out for; one for each request under `StreamMiddleware`."""
 
-    __slots__ = ("_enabled", "_expected", "outermost", "seen", "touched")
+    __slots__ = ("_expected", "enabled", "outermost", "seen", "touched")
 
     def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._expected: bytes | None = None
         self.seen: bool = False
         self.touched: bool = False
@@ -58,18 +61,18 @@ class Proof:
                 bytes(name).lower() in _TOUCHED for name, _ in headers
             )
         elif self._expected is not None and message.get("body") is self._expected:
-            self.seen = self._enabled and not self.touched
+            self.seen = self.enabled and not self.touched
 
 
 def chunks_to_prove(connection: HypercornConnection, send: Send) -> int:
     """How many chunks have to be seen to come out untouched before others go past.
 
-    One where nothing is between. Else several, because the first of a stream is often but its
-    `retry`: what a middleware does with data, or with the second message, is seen then.
+    `NONE_BETWEEN` where nothing is between. Else several, because the first of a stream is often
+    but its `retry`: what a middleware does with data, or with the second message, is seen then.
     """
     proof: Proof | None = connection.proof
     if proof is None or getattr(send, "__code__", None) is proof.outermost:
-        return 1
+        return NONE_BETWEEN if proof is None or proof.enabled else 0
     return _CHUNKS
 
 

@@ -107,13 +107,13 @@ async def serve(
 class _Lifespan:
     """The app, and why its lifespan failed: what fails last of all Hypercorn 0.18 drops."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: StreamMiddleware) -> None:
         self._app = app
         self.failure: LifespanFailureError | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Not a coroutine function: that would be a frame more in each idle stream.
-        watch = self._watch if scope["type"] == "lifespan" else self._app
+        watch = self._watch if scope["type"] == "lifespan" else self._app.pass_to_app
         return watch(scope, receive, send)
 
     async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
