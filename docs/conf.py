@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from pygments.lexers.special import TextLexer
+from sphinx import addnodes
 
 from trio_stream.stream.options import StreamKeywords, StreamOptions
 
@@ -45,7 +47,7 @@ autodoc_preserve_defaults = True
 autodoc_mock_imports = [] if find_spec("trio_asyncio") else ["trio_asyncio"]
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_use_ivar = False
 maximum_signature_line_length = 78
 
 # Copies, so that the site is built without a network, and the same everywhere: Trio's `objects.inv`
@@ -94,6 +96,14 @@ def stream_keywords() -> Iterator[str]:
         yield f"{name}: {kind.__forward_arg__} = {shown}"
 
 
+def leave_builtins_to_python(app: Sphinx, doctree: nodes.document) -> None:
+    """An annotation's `bytes` is Python's, and not an attribute that has this name."""
+    for node in doctree.findall(addnodes.pending_xref):
+        if node.get("reftype") == "class" and hasattr(builtins, node["reftarget"]):
+            node.attributes.pop("refspecific", None)
+            node["py:module"] = node["py:class"] = None
+
+
 class CommandHelp(Directive):
     """What a command of `trio-stream` says about itself."""
 
@@ -112,5 +122,6 @@ class CommandHelp(Directive):
 def setup(app: Sphinx) -> None:
     app.connect("source-read", link_pages_of_the_site)
     app.connect("autodoc-process-signature", name_the_keywords)
+    app.connect("doctree-read", leave_builtins_to_python)
     app.add_directive("command-help", CommandHelp)
     app.add_lexer("haproxy", TextLexer)  # of which repositories' pages know more than Pygments

@@ -11,10 +11,12 @@
     ├── UpstreamStatusError         a server that was asked for a stream answered with an error
     ├── InvalidRequestError         a request cannot be sent as it is; it is a ValueError, too
     ├── GapError                    a topic's history no longer reaches back to the cursor
+    ├── RunFailedError              a resumable producer did not come to its end
     ├── BrokerError                 a broker's engine failed
     │   ├── BrokerUnavailableError  its server cannot be reached, or answers with errors
     │   ├── BrokerInUseError        its file is another process's
-    │   └── BrokerStorageError      its file cannot be written, or holds something else
+    │   ├── BrokerStorageError      its file cannot be written, or holds something else
+    │   └── LeaseLostError          another process has the lease that this one wrote under
     └── ConnectionLostError         an event source has no connection, and may not try again
 
 Misuse by the caller stays what Python calls it: `TypeError`, `ValueError`, `RuntimeError`, with a
