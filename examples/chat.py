@@ -2,31 +2,28 @@
 
     hypercorn --worker-class trio examples.chat:app     # then open http://127.0.0.1:8000
 
-Needs Starlette besides (pip install starlette), but no key: the model is this server's own
-/v1/chat/completions, which talks nonsense in the format of OpenAI's API. OPENAI_BASE_URL,
-OPENAI_API_KEY and OPENAI_MODEL name any other that speaks it.
+Needs Starlette and openai besides (pip install starlette openai), but no key: the model is
+examples/nonsense.py, here in the same server; ask it to refuse, or to break off. OPENAI_BASE_URL,
+OPENAI_API_KEY and OPENAI_MODEL name any other that speaks OpenAI's API.
 
 Known limits: anybody who can open the page can use your key; put a login and limits before it.
-The conversation lives in the page, and an answer that was broken off is not resumed.
+The conversation lives in the page; examples/resumable.py has answers that survive its reload.
 """
 
 import os
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-import trio
+from openai import AsyncOpenAI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from trio_stream import Stream, StreamMiddleware
-
-WORDS = str(__doc__).split()  # all that this model knows
+from examples import nonsense
+from trio_stream import ServerSentEvent, Stream, StreamMiddleware
 
 
 async def page(request: Request) -> FileResponse:
@@ -34,40 +31,31 @@ async def page(request: Request) -> FileResponse:
 
 
 async def chat(request: Request) -> Stream:
-    """What the page asks. The upstream's answer is passed on as it comes; its error is a 502."""
+    """What the page asks: the text as it comes, then an event that says why the model stopped."""
     base = os.environ.get("OPENAI_BASE_URL", f"{request.base_url}v1")
+    client: AsyncOpenAI = request.state.client.with_options(base_url=base)
     model = os.environ.get("OPENAI_MODEL", "nonsense")
-    question = {**await request.json(), "model": model, "stream": True}
-    client: httpx.AsyncClient = request.state.client
-    upstream = client.build_request("POST", f"{base}/chat/completions", json=question)
-    return Stream(client.send(upstream, stream=True))
+    messages = (await request.json())["messages"]
 
+    async def answer() -> AsyncIterator[str | ServerSentEvent]:
+        asked = client.chat.completions.create(model=model, messages=messages, stream=True)
+        async with await asked as chunks:  # left at once when the client leaves
+            async for chunk in chunks:
+                for choice in chunk.choices:
+                    if choice.delta.content:
+                        yield choice.delta.content
+                    if choice.finish_reason:
+                        yield ServerSentEvent(choice.finish_reason, event="end")
 
-async def completions(request: Request) -> Stream:
-    """OpenAI's chat completions, streamed: chunks of JSON, then a last event ``[DONE]``."""
-    question = (await request.json())["messages"][-1]["content"]
-
-    async def chunks() -> AsyncIterator[dict[str, Any] | str]:
-        words = random.choices(WORDS, k=random.randint(30, 80))
-        for text in ["You", " said", f" “{question[:60]}”.", " Well:", *(f" {w}" for w in words)]:
-            choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-            yield {"object": "chat.completion.chunk", "model": "nonsense", "choices": [choice]}
-            await trio.sleep(random.uniform(0.01, 0.12))
-        yield "[DONE]"
-
-    return Stream(chunks())
+    return Stream(answer())
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-    headers = {"authorization": f"Bearer {os.environ.get('OPENAI_API_KEY', 'none is needed')}"}
-    async with httpx.AsyncClient(headers=headers, timeout=60) as client:
+    key = os.environ.get("OPENAI_API_KEY", "none is needed")
+    async with AsyncOpenAI(api_key=key, max_retries=0) as client:  # who asks tries again, or not
         yield {"client": client}
 
 
-routes = [
-    Route("/", page),
-    Route("/chat", chat, methods=["POST"]),
-    Route("/v1/chat/completions", completions, methods=["POST"]),
-]
+routes = [Route("/", page), Route("/chat", chat, methods=["POST"]), nonsense.model]
 app = StreamMiddleware(Starlette(routes=routes, lifespan=lifespan))

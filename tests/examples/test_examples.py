@@ -4,16 +4,22 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import trio
 
+from tests.support.chromium import chromium
 from tests.support.hypercorn_process import hypercorn
 from tests.support.raw import read_until, send_request
 from trio_stream import EventStreamDecoder
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+# The openai SDK leaves generators to the garbage collector when it has seen [DONE].
+SDKS_OWN = {"PYTHONWARNINGS": "default::ResourceWarning,ignore:Async generator:ResourceWarning"}
+
 every_example = pytest.mark.parametrize("name", EXAMPLES)
 
 
@@ -37,7 +43,9 @@ def test_its_code_needs_nothing_that_it_does_not_name(name: str) -> None:
     text = (FOLDER / f"{name}.py").read_text()
     if "starlette" in text:
         assert "Needs Starlette" in text
-    assert not re.search("fastapi|openai import|litestar", text)
+    if "import AsyncOpenAI" in text:
+        assert "Needs Starlette and openai" in text
+    assert not re.search("fastapi|litestar", text)
 
 
 @pytest.mark.parametrize("page", [*FOLDER.glob("pages/*.html")], ids=lambda path: path.stem)
@@ -123,21 +131,71 @@ async def test_progress() -> None:
         # It stops at its next step: the server ends long before the job would have.
 
 
+def asking(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
 async def test_chat() -> None:
-    async with hypercorn("examples.chat:app") as server, server.client(timeout=30) as client:
-        assert "<form" in (await client.get("/")).text
-        messages = [{"role": "user", "content": "Anybody there?"}]
-        response = await client.post("/chat", json={"messages": messages})
-        *chunks, last = EventStreamDecoder().feed(response.content)
-        assert last.data == "[DONE]"
-        text = "".join(chunk.json()["choices"][0]["delta"]["content"] for chunk in chunks)
-        assert text.startswith("You said “Anybody there?”. Well: ")
+    async with (
+        hypercorn("examples.chat:app", env=SDKS_OWN, expect_errors=True) as server,
+        server.client() as client,
+    ):
+        response = await client.post("/chat", json=asking("Anybody there?"))
+        *tokens, last = EventStreamDecoder().feed(response.content)
+        assert "".join(event.data for event in tokens).startswith(
+            "You said “Anybody there?”. Well: "
+        )
+        assert (last.event, last.data) == ("end", "stop")
+        response = await client.post("/chat", json=asking("Please refuse."))
+        assert (response.status_code, response.headers["retry-after"]) == (502, "20")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/chat", json=asking("Please break off."))
 
 
 async def test_chat_with_a_model_that_is_not_to_be_had() -> None:
-    env = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+    env = {**SDKS_OWN, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     async with hypercorn("examples.chat:app", env=env) as server, server.client() as client:
-        assert (await client.post("/chat", json={"messages": []})).status_code == 502
+        assert (await client.post("/chat", json=asking("Anybody?"))).status_code == 502
+
+
+ASK = """
+document.forms[0].text.value = arguments[0];
+document.forms[0].requestSubmit();
+"""
+
+
+async def test_the_page_of_chat_tells_a_whole_answer_from_one_that_broke_off() -> None:
+    async with (
+        hypercorn("examples.chat:app", env=SDKS_OWN, expect_errors=True) as server,
+        chromium() as browser,
+    ):
+        await browser.open(server.url)
+        answers = "document.querySelectorAll('.assistant')"
+        await browser.run(ASK, "Hello")
+        await browser.wait_until(f"{answers}[0]?.className === 'assistant'")
+        assert "Well: " in await browser.text()
+        assert await browser.run("return document.querySelector('.note')") is None
+        await browser.run(ASK, "Break off, no: break off")
+        await browser.wait_until(f"{answers}[1]?.className === 'assistant cut'")
+        assert "Broken off: the connection was lost" in await browser.text()
+        await browser.run(ASK, "Please refuse")
+        await browser.wait_until("document.querySelector('.problem')")
+        assert "Ask again in 20 seconds." in await browser.text()
+        assert await browser.run("return document.forms[0].text.value") == "Please refuse"
+        await browser.run(ASK, "Once more")
+        await browser.wait_until(f"{answers}[2]?.textContent")
+        await browser.run("document.forms[0].requestSubmit()")
+        await browser.wait_until(f"{answers}[2].className === 'assistant cut'")
+        assert "Not finished: you stopped it." in await browser.text()
+
+
+async def test_nonsense() -> None:
+    async with hypercorn("examples.nonsense:app") as server, server.client() as client:
+        response = await client.post("/v1/chat/completions", json=asking("Anybody there?"))
+        *chunks, last = EventStreamDecoder().feed(response.content)
+        assert last.data == "[DONE]"
+        deltas = [chunk.json()["choices"][0]["delta"].get("content", "") for chunk in chunks]
+        assert "".join(deltas).startswith("You said “Anybody there?”. Well: ")
 
 
 async def test_demo_page_shows_the_code_that_serves_it() -> None:
@@ -173,3 +231,33 @@ async def test_demo_streams() -> None:
             data = re.search(rb"event: price\ndata: (.*)\n", received)
             assert data
             assert json.loads(data[1]) == {"price": 100.0}
+
+
+@pytest.mark.filterwarnings(r"ignore:Async generator '(openai|httpx2|httpcore2)\.:ResourceWarning")
+async def test_gateway() -> None:
+    """What the SDK behind a gateway hears: text, a bill, a refusal, an end that is none."""
+    from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AuthenticationError
+
+    async with (
+        hypercorn("examples.gateway:app", expect_errors=True) as server,
+        AsyncOpenAI(api_key="demo", base_url=f"{server.url}/v1", max_retries=0) as client,
+    ):
+
+        async def ask(text: str, **options: Any) -> list[Any]:
+            messages: Any = asking(text)["messages"]
+            create = client.with_options(**options).chat.completions.create
+            async with await create(model="m", messages=messages, stream=True) as chunks:
+                return [chunk async for chunk in chunks]
+
+        *chunks, bill = await ask("Hello")
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert text.startswith("You said “Hello”. Well: ")
+        assert (bill.object, bill.events) == ("gateway.bill", len(chunks))
+        with pytest.raises(APIStatusError) as refused:
+            await ask("Please refuse")
+        assert refused.value.status_code == 502
+        assert refused.value.response.headers["retry-after"] == "20"
+        with pytest.raises(APIConnectionError):
+            await ask("Please break off")
+        with pytest.raises(AuthenticationError):
+            await ask("Hello", api_key="another")

@@ -96,8 +96,9 @@ async def google_genai(url: str) -> AsyncIterator[Call]:
 
     async with httpx2.AsyncClient() as http:
         options: Any = {"base_url": url, "httpx_async_client": http}
-        generate = genai.Client(api_key="k", http_options=options).aio.models
-        yield lambda model: generate.generate_content_stream(model=model, contents="Hello?")
+        async with genai.Client(api_key="k", http_options=options).aio as client:
+            generate = client.models.generate_content_stream
+            yield lambda model: generate(model=model, contents="Hello?")
 
 
 @asynccontextmanager

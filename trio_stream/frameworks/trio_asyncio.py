@@ -22,10 +22,18 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+)
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
-from typing import Any, TypeGuard
+from functools import partial
+from typing import Any
 
 import trio
 import trio_asyncio  # type: ignore[import-untyped]
@@ -33,6 +41,7 @@ import trio_asyncio  # type: ignore[import-untyped]
 from ..checks import check_on_trio
 from ..stream.source.contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink, Source
 from ..stream.source.iterables import AsyncSource
+from ..stream.source.leaving import keeping_connections
 
 __all__ = ["AsyncioLoop", "open_asyncio"]
 
@@ -40,9 +49,6 @@ log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Items that may wait between the asyncio task and the stream; the task waits when they do.
 _HANDOVER = 16
-
-#: Packages whose generators, left at a `yield`, keep their connection though they are closed.
-_KEEP_THEIR_CONNECTION = ("google.genai.", "huggingface_hub.")
 
 Given = AsyncIterable[Any] | Awaitable[Any] | AbstractAsyncContextManager[Any] | Callable[[], Any]
 
@@ -184,7 +190,7 @@ class _AsyncioSource:
                 iterator = aiter(iterable)
                 if iterator is not iterable:
                     opened.push_async_callback(_close, iterator)
-                opened.push_async_callback(_cut_off, self._loop, iterator)
+                opened.push_async_callback(_leave_connections, self._loop, iterator)
                 try:
                     async for item in iterator:
                         await items.put(item)
@@ -290,27 +296,29 @@ async def _close(iterable: object) -> None:
             await closing
 
 
-async def _cut_off(loop: Any, iterator: object) -> None:
-    """End the connection of a generator that would keep it: by a read that is cancelled."""
-    while _keeps_its_connection(iterator):
-        read = loop.create_task(_next(iterator))
-        done = loop.create_future()
-        read.add_done_callback(lambda _, done=done: done.done() or done.set_result(None))
-        loop.call_soon(read.cancel)  # once it has begun
-        await done
-        if read.cancelled() or read.exception() is not None:
-            return
+async def _leave_connections(loop: Any, iterator: object) -> None:
+    """As `leave` does on Trio: by reads that are cancelled."""
+    for generator in keeping_connections(iterator):
+        is_open = True
+        while is_open:
+            read = loop.create_task(_next(generator))
+            done = loop.create_future()
+            read.add_done_callback(partial(_set, done))
+            loop.call_soon(read.cancel)  # once it has begun
+            await done
+            is_open = not read.cancelled() and read.exception() is None and read.result()
 
 
-async def _next(iterator: AsyncIterator[Any]) -> None:
-    await anext(iterator, None)
+async def _next(generator: AsyncGenerator[Any, Any]) -> bool:
+    """Take an item that is dropped; False when there is none any more."""
+    async for _ in generator:
+        return True
+    return False
 
 
-def _keeps_its_connection(iterator: object) -> TypeGuard[AsyncIterator[Any]]:
-    """Whether it is one of those, and left at its `yield`."""
-    frame = iterator.ag_frame if inspect.isasyncgen(iterator) else None
-    module = "" if frame is None else frame.f_globals.get("__name__", "")
-    return module.startswith(_KEEP_THEIR_CONNECTION)
+def _set(future: Any, task: object) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _log_failure(loop: Any, context: dict[str, Any]) -> None:

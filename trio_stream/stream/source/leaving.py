@@ -14,7 +14,7 @@ import trio
 
 from .contract import CLOSE_TIMEOUT
 
-__all__ = ["leave"]
+__all__ = ["keeping_connections", "leave"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -35,12 +35,12 @@ async def leave(iterator: object) -> None:
     if not any(name in sys.modules for name in _KEEPING):
         return
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
-        for generator in _keeping(iterator):
+        for generator in keeping_connections(iterator):
             await _cancel_reading(generator)
 
 
-def _keeping(iterator: object) -> Iterator[AsyncGeneratorType[Any, Any]]:
-    """Those that wait at a `yield`; ``iterator`` is one of them, or holds them."""
+def keeping_connections(iterator: object) -> Iterator[AsyncGeneratorType[Any, Any]]:
+    """Those of these packages that wait at a `yield`: ``iterator``, or what it holds."""
     held, seen = [iterator], set[int]()
     while held:
         generator = held.pop()
