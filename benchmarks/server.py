@@ -20,6 +20,7 @@ from benchmarks.client import connection
 from benchmarks.peers import Command, Peer, Place
 from benchmarks.scenarios import Kind, Scenario
 
+EVENT_SOURCE = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
 START_SECONDS = 20.0
 STOP_SECONDS = 2.0
 
@@ -38,7 +39,7 @@ def _answers(port: int, *, encrypted: bool) -> bool:
     """Whether the server begins a stream, a silent one: then its lazy imports are done, too."""
     asked = connection(port, encrypted=encrypted)
     try:
-        asked.request("GET", "/idle", headers={"Accept": "text/event-stream"})
+        asked.request("GET", "/idle", headers=EVENT_SOURCE)
         return asked.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
