@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -47,6 +47,13 @@ async def asked_by(sdk: Sdk) -> AsyncIterator[tuple[Endpoint, Call]]:
     # What it has left to the garbage collector is closed here, and not in a later test.
     gc.collect()
     await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.fixture(autouse=True)
+def clients_are_collected() -> Iterator[None]:
+    """Have what is left behind a test warn while its warnings are ignored, and not in another."""
+    yield
+    gc.collect()
 
 
 async def hears_of_it(endpoint: Endpoint) -> None:
