@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ def to_json(value: Any) -> bytes:
     Takes what JSON has, and dataclasses, attrs classes, msgspec structs, pydantic models, mappings,
     sets, enums, `datetime`, `UUID` and `Decimal`. Bytes inside a value become base64 text. A
     pydantic model is written by its own ``model_dump_json(by_alias=True)``, its configuration
-    included.
+    included; one that an SDK has made of an answer without what was not in it, and without the
+    answer's HTTP headers.
 
     U+2028, U+2029 and U+0085 are escaped, as in ``"\\u2028"``: clients that cut lines as
     `str.splitlines` does would cut a value there.
@@ -79,9 +81,10 @@ _HALF_PAIR = (
 
 def _extend(value: Any) -> Any:
     """Give msgspec something it knows in place of a `value` that it doesn't."""
-    dump_json = getattr(type(value), "model_dump_json", None)
+    kind: Any = type(value)
+    dump_json = getattr(kind, "model_dump_json", None)
     if dump_json is not None:
-        return msgspec.Raw(dump_json(value, by_alias=True))
+        return msgspec.Raw(dump_json(value, by_alias=True, **_omissions(kind)))
     known = _to_known(value)
     if known is None:
         name = type(value).__qualname__
@@ -90,6 +93,30 @@ def _extend(value: Any) -> Any:
             "dataclasses, and attrs, msgspec and pydantic classes, are taken as they are"
         )
     return known
+
+
+#: Packages whose models are what an API has sent. To leave out what is not set leaves out what it
+#: has not sent; of a model of the program's own it would leave out defaults, which are values.
+_PARSED = (
+    "anthropic.",
+    "cerebras.",
+    "cohere.",
+    "google.genai.",
+    "groq.",
+    "mistralai.",
+    "ollama.",
+    "openai.",
+    "together.",
+)
+
+
+@lru_cache(maxsize=256)
+def _omissions(model: type[object]) -> dict[str, Any]:
+    """What a pydantic model leaves out, as arguments of ``model_dump_json``."""
+    if not any(f"{base.__module__}.".startswith(_PARSED) for base in model.__mro__):
+        return {}
+    # google-genai's models hold the headers of the response: they are nobody's but the server's.
+    return {"exclude_unset": True, "exclude": {"sdk_http_response"}}
 
 
 def _to_known(value: Any) -> Any:
