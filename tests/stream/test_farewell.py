@@ -9,9 +9,13 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.hypercorn_here import PROTOCOLS, HypercornHere
 from tests.support.raw import EVENT_SOURCE
+from tests.support.tasks import NothingLeft
 from trio_stream import ServerSentEvent, Stream
 from trio_stream.testing import connect
+
+from .test_every_way_out import deaf, scope_of, silent
 
 Clock = trio.testing.MockClock
 Ended = Literal["complete", "broken"]
@@ -173,6 +177,81 @@ async def test_a_function_may_have_nothing_to_say(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("protocol", ["in memory", *PROTOCOLS])
+@pytest.mark.parametrize("farewell_event", [raises, lambda stream: None])
+async def test_it_ends_when_its_time_is_over_also_with_nothing_to_say(
+    farewell_event: Any, protocol: str, autojump_clock: Clock
+) -> None:
+    stream = Stream(forever, max_duration=5, farewell_event=farewell_event, farewell="proper")
+    with trio.fail_after(60):
+        if protocol == "in memory":
+            async with connect(stream) as client:
+                await client.read()
+                assert client.ended == "complete"
+        else:
+            assert await ask_here(stream, protocol)
+    assert stream.outcome == "expired"
+
+
+@pytest.mark.parametrize("protocol", ["in memory", *PROTOCOLS])
+async def test_text_without_a_length_may_be_the_last(protocol: str, autojump_clock: Clock) -> None:
+    """Written by nobody, and nothing comes behind it."""
+
+    async def last(stream: Stream) -> None:
+        await stream.send("a")
+        await trio.sleep(1)
+        stream.send_nowait("")
+        stream.close()
+
+    stream = Stream(last, format="text")
+    with trio.fail_after(60):
+        if protocol == "in memory":
+            async with connect(stream) as client:
+                assert await client.read() == b"a"
+        else:
+            assert await ask_here(stream, protocol)
+
+
+async def ask_here(stream: Stream, protocol: str) -> bool:
+    """Whether its client takes it for whole, over a connection of Hypercorn's."""
+    server, answers = HypercornHere(stream), []
+
+    async def ask() -> None:
+        answers.append(await server.read(protocol))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await server.run()
+    return answers[0].whole
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("how", ["served", "entered", "cancelled"])
+async def test_a_function_that_ends_the_program_does_so_by_the_streams_call(
+    how: str, error: BaseException, autojump_clock: Clock, no_task_left: NothingLeft
+) -> None:
+    """Not in the task that looks after the time of all streams, which is Trio's own."""
+
+    def end(stream: Stream) -> ServerSentEvent:
+        raise error
+
+    stream = Stream(forever, max_duration=5, farewell_event=end)
+
+    async def use() -> None:
+        with trio.fail_after(60), trio.move_on_after(1 if how == "cancelled" else 60):
+            if how == "entered":
+                async with stream:
+                    async for _ in stream.value:
+                        pass
+            else:
+                await stream(scope_of(), silent, deaf)
+
+    with pytest.raises(type(error)) as caught:
+        await use()
+    assert caught.value is error
+    await no_task_left()
+
+
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
@@ -204,7 +283,7 @@ async def fails(stream: Stream) -> None:
     raise ZeroDivisionError
 
 
-def silent(error: BaseException) -> ServerSentEvent:
+def without_data(error: BaseException) -> ServerSentEvent:
     return ServerSentEvent(comment="x")
 
 
@@ -222,7 +301,7 @@ def nothing(error: BaseException) -> None:
         # What is not told would look like success.
         ({"error_event": nothing, "error_end": "proper"}, "broken"),
         ({"error_event": raises, "error_end": "proper"}, "broken"),
-        ({"error_event": silent, "error_end": "proper"}, "broken"),
+        ({"error_event": without_data, "error_end": "proper"}, "broken"),
     ],
 )
 async def test_a_failure_that_is_told_may_end_properly(

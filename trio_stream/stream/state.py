@@ -231,8 +231,13 @@ class StreamState(Express):
         farewell_event = self.options.ends.farewell_event
         if farewell_event is not None and self.outcome in CUT_OFF:
             # Behind the `retry`: some clients obey that at the end of a block with data alone.
-            event = encode_farewell(farewell_event, self.handle(), self.format, self.event)
-            self.channel.push(event)
+            try:
+                event = encode_farewell(farewell_event, self.handle(), self.format, self.event)
+            except (KeyboardInterrupt, SystemExit) as error:
+                self.failure = error  # raised by its call, not by who ends it: the registry
+                return
+            if event:
+                self.channel.push(event)
 
     def ends_properly(self) -> bool:
         """Whether the client is to take what it has got for all there is."""

@@ -64,6 +64,8 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
             state.written += len(data)
             state.expect_write()
             await transport.write(data)
+        elif channel.is_finished:
+            break  # what there was had no length, and its end has been said
         elif transport.direct and not channel.was_full:
             return False
         else:
