@@ -63,7 +63,11 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def proxy(name: str, upstream: int, folder: Path) -> AsyncIterator[int]:
-    """Run this proxy in front of a server's port until the block ends; the port to ask."""
+    """Run this proxy in front of a server's port until the block ends; the port to ask.
+
+    "haproxy http2" speaks that to the server.
+    """
+    name, _, http2 = name.partition(" ")
     [program] = need({"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2"}[name])
     port = free_port()
     # No highlighter of the site's knows HAProxy's language.
@@ -72,6 +76,8 @@ async def proxy(name: str, upstream: int, folder: Path) -> AsyncIterator[int]:
     )
     if name == "haproxy":
         text = text.replace("bind :80", f"bind 127.0.0.1:{port}")
+        if http2:
+            text = text.replace(f":{upstream}", f":{upstream} proto h2")
     else:
         frame = NGINX if name == "nginx" else APACHE
         text = frame.format(folder=folder, port=port, modules=MODULES, text=text)

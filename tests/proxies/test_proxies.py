@@ -14,7 +14,7 @@ from tests.proxies.proxies import proxy
 from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.raw import AS_EVENT_SOURCE, read_to_end, read_until, send_request
 
-every_proxy = pytest.mark.parametrize("name", ["nginx", "haproxy", "apache"])
+every_proxy = pytest.mark.parametrize("name", ["nginx", "haproxy", "haproxy http2", "apache"])
 
 
 @asynccontextmanager
@@ -81,3 +81,17 @@ async def test_a_farewell_arrives_whole(name: str, tmp_path: Path) -> None:
     retry = re.search(rb"retry: (\d+)\n", received)
     assert retry
     assert 3000 <= int(retry[1]) <= 13_000
+
+
+async def test_clients_of_one_http2_connection_to_the_server_leave_and_stay(tmp_path: Path) -> None:
+    async with behind("haproxy http2", tmp_path) as (server, port), server.client() as client:
+        streams = [await ask(port, "/events/silent") for _ in range(20)]
+        for stream in streams:
+            await read_until(stream, b"data: here\n\n")
+        for stream in streams[::2]:
+            await stream.aclose()
+        await server.process.wait_for_log("ended: disconnected", count=10)
+        await client.post("/say")
+        for stream in streams[1::2]:
+            assert b"data: said\n\n" in await read_until(stream, b"data: said\n\n")
+            await stream.aclose()
