@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.hypercorn_here import Answer, HypercornHere
 from trio_stream import (
     Outcome,
+    ServerSentEvent,
     Stream,
     StreamLimits,
     StreamMiddleware,
@@ -29,10 +30,27 @@ BEFORE = ["hold", "task", "polite", "fail", "close", "leave", "stall", "resume",
 AFTER = [*BEFORE, "cancel", "cancel call", "drain"]
 
 
+def nothing(about: object) -> None:
+    """Called for the last words, of which there are none."""
+
+
+def fails(about: object) -> ServerSentEvent:
+    raise ZeroDivisionError
+
+
+#: What there is to say at an end that was not meant, or after a failure.
+WORDS: dict[str, Any] = {
+    "no words": None,
+    "words": ServerSentEvent("bye", event="bye"),
+    "nothing to say": nothing,
+    "words that fail": fails,
+}
+
+
 class Course:
     """The stream, whoever knows it, and what they can do to it."""
 
-    def __init__(self, use: str) -> None:
+    def __init__(self, use: str, words: str) -> None:
         self.use = use
         self.opened = self.closed = self.holding = 0
         self.told: list[Outcome | None] = []
@@ -48,6 +66,8 @@ class Course:
             max_duration=100,
             drain_timeout=2,
             farewell="broken",
+            farewell_event=WORDS[words],
+            error_event=WORDS[words],
             on_end=self.tell,
         )
         app = self.call if use != "copied" else StreamMiddleware(self.call_copying)
@@ -175,8 +195,8 @@ class Course:
                 await trio.lowlevel.checkpoint()
 
 
-async def follow(use: str, before: list[str], after: list[str]) -> None:
-    course = Course(use)
+async def follow(use: str, words: str, before: list[str], after: list[str]) -> None:
+    course = Course(use, words)
     counted = sum(outcome_counts().values())
     known: set[Outcome] = set()
     with trio.fail_after(10_000):
@@ -218,20 +238,24 @@ async def follow(use: str, before: list[str], after: list[str]) -> None:
 
 
 # Started in the turn in which the last task has ended, and nobody has said so yet.
-@example(use="served", before=[], after=["wait", "fail", "turn", "task"])
+@example(use="served", words="no words", before=[], after=["wait", "fail", "turn", "task"])
 # Its producer obeys the shutdown, and its client is spread all the same.
-@example(use="HTTP/1.1", before=["polite"], after=["wait", "drain", "wait"])
-@example(use="HTTP/2", before=["polite"], after=["wait", "drain", "wait"])
-@example(use="copied", before=["polite"], after=["wait", "drain", "wait"])
+@example(use="HTTP/1.1", words="no words", before=["polite"], after=["wait", "drain", "wait"])
+@example(use="HTTP/2", words="no words", before=["polite"], after=["wait", "drain", "wait"])
+@example(use="copied", words="no words", before=["polite"], after=["wait", "drain", "wait"])
 @settings(max_examples=400)
 @given(
     use=st.sampled_from(USES),
+    words=st.sampled_from([*WORDS]),
     before=st.lists(st.sampled_from(BEFORE), max_size=5),
     after=st.lists(st.sampled_from(AFTER), max_size=12),
 )
-def test_whatever_happens_it_ends_once(use: str, before: list[str], after: list[str]) -> None:
+def test_whatever_happens_it_ends_once(
+    use: str, words: str, before: list[str], after: list[str]
+) -> None:
     logging.getLogger("trio_stream").setLevel(logging.CRITICAL + 1)
     try:
-        trio.run(follow, use, before, after, clock=trio.testing.MockClock(autojump_threshold=0))
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        trio.run(follow, use, words, before, after, clock=clock)
     finally:
         logging.getLogger("trio_stream").setLevel(logging.NOTSET)
