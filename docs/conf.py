@@ -71,6 +71,19 @@ html_static_path: list[str] = []
 FROM_THE_TOP = {"../benchmarks/README.md": "benchmarks.md", "../CHANGELOG.md": "changelog.md"}
 
 
+#: Classes that users get and never make: what they are made of says nothing.
+MADE_BY_OTHERS = {
+    "trio_stream.Broker",
+    "trio_stream.OpenStream",
+    "trio_stream.Resumable",
+    "trio_stream.ResumableRun",
+    "trio_stream.Subscription",
+    "trio_stream.TopicEvent",
+    "trio_stream.frameworks.trio_asyncio.AsyncioLoop",
+    "trio_stream.testing.Client",
+}
+
+
 def link_pages_of_the_site(app: Sphinx, docname: str, source: list[str]) -> None:
     """Lead to the site's page what on a repository's pages is a link out of docs/."""
     for path, page in FROM_THE_TOP.items():
@@ -81,6 +94,8 @@ def name_the_keywords(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, result: str
 ) -> tuple[str, str] | None:
     """In a signature each keyword by itself, instead of `**options: Unpack[StreamKeywords]`."""
+    if name in MADE_BY_OTHERS:
+        return "", ""
     if signature is None or "StreamKeywords" not in signature:
         return None
     keywords = ", ".join(stream_keywords())
@@ -94,6 +109,14 @@ def stream_keywords() -> Iterator[str]:
         # What is decided elsewhere, as the ping is by the format, the docstring tells.
         shown = repr(default) if isinstance(default, str | int | float | None) else "..."
         yield f"{name}: {kind.__forward_arg__} = {shown}"
+
+
+def keep_first_line_whole(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Napoleon takes what stands before the colon in a property's first line for its type."""
+    if what in ("attribute", "property"):
+        lines[:0] = ["..", ""]  # an empty comment, without a colon
 
 
 def leave_builtins_to_python(app: Sphinx, doctree: nodes.document) -> None:
@@ -122,6 +145,7 @@ class CommandHelp(Directive):
 def setup(app: Sphinx) -> None:
     app.connect("source-read", link_pages_of_the_site)
     app.connect("autodoc-process-signature", name_the_keywords)
+    app.connect("autodoc-process-docstring", keep_first_line_whole, priority=400)
     app.connect("doctree-read", leave_builtins_to_python)
     app.add_directive("command-help", CommandHelp)
     app.add_lexer("haproxy", TextLexer)  # of which repositories' pages know more than Pygments

@@ -11,6 +11,7 @@ import pytest
 
 import trio_stream
 import trio_stream.testing
+from trio_stream import errors
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
@@ -44,6 +45,18 @@ def documented() -> Iterator[str]:
 def test_every_public_name_is_in_the_reference(module: str) -> None:
     names = importlib.import_module(module).__all__
     assert {f"{module}.{name}" for name in names} - set(documented()) == set()
+
+
+def test_the_tree_of_errors_has_each_below_its_own() -> None:
+    tree = inspect.getdoc(errors) or ""
+    names = re.findall(r"^ {4}(\W*)([A-Z]\w+)", inspect.cleandoc(tree), re.MULTILINE)
+    above: list[str] = []
+    for indent, name in names:
+        depth = len(indent) // 4
+        parents = getattr(errors, name).__mro__[1:]
+        assert not depth or parents[0].__name__ == above[depth - 1]
+        above[depth:] = [name]
+    assert {name for _, name in names} == set(errors.__all__)
 
 
 def test_nothing_is_there_twice() -> None:
