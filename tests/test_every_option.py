@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, is_dataclass
 from datetime import timedelta
+from functools import partial
 from math import inf, nan
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hypercorn.config
@@ -110,6 +112,10 @@ BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
 CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 
 EVENT_ID = Kind(["5", 5, "no id", None], [True, 5.5, b"5", ["5"], Odd()])
+RETENTION = Kind(
+    [None, {}, {"a/*": Retention()}],
+    [True, 5, "x", [5], {"a": 5}, {5: Retention()}, {"": Retention()}, Odd(), Retention()],
+)
 PLACE = Kind(
     [*CURSOR.good, Last(5), timedelta(minutes=2)],
     [*CURSOR.bad, timedelta(0), timedelta(-1), timedelta.max],
@@ -261,10 +267,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "history_bytes": COUNT,
         "memory_bytes": COUNT_OR_ZERO,
         "presence_grace": SECONDS_OR_ZERO,
-        "retention": Kind(
-            [None, {}, {"a/*": Retention()}],
-            [True, 5, "x", [5], {"a": 5}, {5: Retention()}, {"": Retention()}, Odd(), Retention()],
-        ),
+        "retention": RETENTION,
         "once_for": SECONDS,
     },
     "SqliteEngine": {
@@ -293,6 +296,26 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "patterns": FLAG,
     },
     "Last": {"events": COUNT},
+    "publisher": {
+        "url": Kind(
+            ["sqlite:///x.db"], [None, True, 5, b"sqlite:///x", Odd(), "", "x://y", "memory://"]
+        ),
+        "history": COUNT,
+        "history_age": SECONDS.or_none(),
+        "history_bytes": COUNT,
+        "retention": RETENTION,
+        "once_for": SECONDS,
+    },
+    "TopicPublisher.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
+    "TopicPublisher.publish_many": {
+        **PUBLISHED,
+        "values": Kind([["x"]], [None, True, 5, "x", b"x", {}]),
+    },
+    "publish_app": {
+        "broker": Kind([], [None, True, 5, "x", Odd()]),
+        "authorize": FUNCTION,
+        "max_bytes": COUNT,
+    },
     "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
     "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
     "Retention.of": {"topic": DATA},
@@ -340,7 +363,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
 
 #: Made by the library, for its users to read or to call: nobody gives these any options.
 MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
-MADE |= {"Subscription", "TopicEvent"}
+MADE |= {"PublishApp", "Subscription", "TopicEvent", "TopicPublisher"}
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
@@ -429,6 +452,18 @@ def with_broker(use: Callable[..., Any]) -> Use:
                 await result
 
     return call
+
+
+def with_publisher(use: Callable[..., Any]) -> Use:
+    async def call(**options: Any) -> None:
+        with TemporaryDirectory() as folder, trio_stream.publisher(f"sqlite:///{folder}/x") as it:
+            await trio.to_thread.run_sync(partial(use, it, **options))
+
+    return call
+
+
+def void(_: object) -> None:
+    pass
 
 
 def entering(make: Callable[..., AbstractAsyncContextManager[Any]]) -> Use:
@@ -536,6 +571,20 @@ USES: dict[str, Use] = {
     ),
     "Last": lambda events: Last(events),
     "Retention": Retention,
+    "publisher": lambda url="sqlite:///x.db", **options: trio_stream.publisher(url, **options),
+    "TopicPublisher.publish": with_publisher(
+        lambda topics, topic="x", **options: topics.publish(topic, "x", **options)
+    ),
+    "TopicPublisher.publish_many": with_publisher(
+        lambda topics, topic="x", values=("x",), **options: topics.publish_many(
+            topic, values, **options
+        )
+    ),
+    "publish_app": with_broker(
+        lambda broker, **options: void(
+            trio_stream.publish_app(**{"broker": broker, "authorize": print, **options})
+        )
+    ),
     "Broker.forget": with_broker(
         lambda broker, topic="x", **options: broker.forget(topic, **options)
     ),

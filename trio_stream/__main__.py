@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from .broker import publisher
 from .checks import MAX_SECONDS
 from .client.tail import Options, run
 from .client.wiretap import is_local
+from .errors import TrioStreamError
 
 __all__ = ["main"]
 
@@ -21,7 +24,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code."""
     try:
-        return _tail(_parser(), arguments)
+        options = vars(_parser().parse_args(arguments))
+        return int(options.pop("command")(options))
     except KeyboardInterrupt:
         return 130  # as a shell reports a program that Ctrl-C has ended
     except BrokenPipeError:
@@ -31,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _tail(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    options = vars(parser.parse_args(arguments))
+def _tail(options: dict[str, Any]) -> int:
     options["names"] = frozenset(options["names"])
     content = options["content"]
     options["method"] = options["method"] or ("GET" if content is None else "POST")
@@ -49,7 +52,58 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_tail(commands.add_parser("tail", help="show an event stream as it comes"))
+    _add_publish(commands.add_parser("publish", help="publish an event to a broker's topic"))
     return parser
+
+
+def _publish(options: dict[str, Any]) -> int:
+    data = options.pop("data")
+    try:
+        if data == "-":
+            data = sys.stdin.buffer.read().decode()
+        with publisher(options.pop("url"), **options.pop("engine")) as topics:
+            sys.stdout.write(topics.publish(options.pop("topic"), data, **options) + "\n")
+    except (TypeError, ValueError, ImportError, TrioStreamError) as exc:
+        sys.stderr.write(f"trio-stream: {exc}\n")
+        return 2 if isinstance(exc, TypeError | ValueError) else 1
+    return 0
+
+
+def _add_publish(publish: argparse.ArgumentParser) -> None:
+    publish.set_defaults(command=_publish)
+    publish.description = (
+        "Publish an event to a topic of a broker that is, or will be, open elsewhere, and print "
+        "its id. DATA is its text; - or nothing reads that from standard input."
+    )
+    add = publish.add_argument
+    add("url", metavar="URL", help="sqlite:///path, or redis://host and the like")
+    add("topic", metavar="TOPIC", help="where to, such as orders/17")
+    add("data", metavar="DATA", nargs="?", default="-", help="what it says (default: -)")
+    add("-e", "--event", metavar="NAME", help="the event's name")
+    add("--key", metavar="KEY", default="", help="of what it is the latest value")
+    add("--once", metavar="KEY", help="append nothing if that was published with the same KEY")
+    add("--no-keep", dest="keep", action="store_false", help="only to who is there now")
+    add("--but", metavar="ID", help="not to the stream that has this id")
+    add(
+        "-o",
+        "--option",
+        dest="engine",
+        action=_Option,
+        default={},
+        metavar="NAME=VALUE",
+        help="an option of the broker's, such as prefix=shop or history=1000; may be given often",
+    )
+
+
+class _Option(argparse.Action):
+    """What all who publish have to say alike; a number where it looks like one."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        name, equals, value = str(values).partition("=")
+        if not (equals and name.isidentifier()):
+            raise argparse.ArgumentError(self, "an option is NAME=VALUE")
+        number = int(value) if value.isascii() and value.isdigit() else value
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: number})
 
 
 def _version() -> str:
@@ -60,6 +114,7 @@ def _version() -> str:
 
 
 def _add_tail(tail: argparse.ArgumentParser) -> None:
+    tail.set_defaults(command=_tail)
     tail.description = (
         "Show an event stream as it comes. It reconnects like a browser: from the last id, after "
         "as long as the server asks for. Ctrl-C ends it. Events go to standard output, what "

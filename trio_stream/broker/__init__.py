@@ -14,7 +14,9 @@ from .broker import Broker
 from .contract import Member
 from .event import TopicEvent
 from .opening import open_broker
+from .outside import TopicPublisher, publisher
 from .presence import presence_topic
+from .publish_app import PublishApp, publish_app
 from .reading import TopicPage
 from .recent import Last
 from .resumable import Resumable, ResumableRun
@@ -27,6 +29,7 @@ __all__ = [
     "BrokerStatistics",
     "Last",
     "Member",
+    "PublishApp",
     "Resumable",
     "ResumableRun",
     "Retention",
@@ -34,7 +37,10 @@ __all__ = [
     "SubscriptionStatistics",
     "TopicEvent",
     "TopicPage",
+    "TopicPublisher",
     "TopicStatistics",
     "open_broker",
     "presence_topic",
+    "publish_app",
+    "publisher",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import trio
 
 from ..checks import check_count, check_kind, check_seconds
 from .contract import Engine, Entry, Member, full_engine
-from .entries import body_of, check_published, special_entry
+from .entries import body_of, check_published, check_values, special_entry
 from .feed import LocalFeed
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
@@ -117,12 +117,7 @@ class Broker:
         Much cheaper for each than `publish`. Subscribers get them in one write. Takes and raises
         what `publish` does, but for ``once``.
         """
-        check_kind("values", values, Iterable, "several values, as in a list")
-        if isinstance(values, str | bytes | Mapping):
-            raise TypeError(
-                f"publish_many takes several values, and this is one {type(values).__name__}: "
-                "`publish` it, or put it into a list"
-            )
+        check_values(values)
         name = check_published(topic, key)
         entries = [Entry(name, body_of(data, event), key) for data in values]
         if but is not None or keep is not True:

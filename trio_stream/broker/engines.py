@@ -10,7 +10,7 @@ from .contract import Engine, Retention
 from .memory import MemoryEngine
 from .urls import shown_url
 
-__all__ = ["ENGINE_OPTIONS", "open_engine"]
+__all__ = ["ENGINE_OPTIONS", "check_options", "open_engine"]
 
 #: The engines' own options, here because an engine is imported only when it is used.
 ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -32,15 +32,15 @@ def open_engine(
     if scheme == "memory":
         if url[len(scheme) :].rstrip("/") != ":":
             raise ValueError(f"what is in memory has no address: memory://, not {shown_url(url)!r}")
-        _check_options("memory", options, common)
+        check_options("memory", options, common)
         return MemoryEngine()
     if scheme == "sqlite":
         from .sqlite import SqliteEngine
 
-        _check_options("sqlite", options, common)
+        check_options("sqlite", options, common)
         return SqliteEngine(url, retention, **options)
     if scheme.startswith(("redis", "valkey")) or scheme == "unix":
-        _check_options("redis", options, common)
+        check_options("redis", options, common)
         try:
             from .redis import RedisEngine
         except ImportError as exc:
@@ -53,7 +53,7 @@ def open_engine(
     )
 
 
-def _check_options(engine: str, options: Collection[str], common: Collection[str]) -> None:
+def check_options(engine: str, options: Collection[str], common: Collection[str]) -> None:
     """`TypeError` for an option that this engine has not, with what was meant, if that is clear."""
     known = (*common, *ENGINE_OPTIONS[engine])
     for name in options:

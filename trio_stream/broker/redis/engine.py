@@ -116,6 +116,7 @@ class RedisEngine:
         self._late = False
         self._closing = False
         self._feed: Feed
+        self._reads = False
         self._troubles = Troubles()
         self._entrance = Entrance(self._keys, options, self._troubles, self._entered)
         places = find_places(parse_address(url), self._keys.log)
@@ -132,7 +133,7 @@ class RedisEngine:
         )
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
-        self._feed = feed
+        self._feed, self._reads = feed, True
         with unwrapped():
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._commands.run)
@@ -161,6 +162,19 @@ class RedisEngine:
                 self._commands.go_to(primary)
                 self._reading.go_to(primary)
 
+    async def run_publishing(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run what only publishes, until cancelled; once it has started, it is open."""
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._commands.run)
+                task_status.started()
+                nursery.start_soon(self._entrance.enter_when_it_may, self._commands)
+                nursery.start_soon(self._publishing.run)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._publishing.close()
+
     async def _greet(self, wire: Wire) -> str:
         """Greet a connection for commands. What is new is read where these go, and nowhere else."""
         run = await self._entrance.greet(wire, live=False)
@@ -170,6 +184,8 @@ class RedisEngine:
 
     def _entered(self, last: int, base: int) -> None:
         """A connection has come into the log."""
+        if not self._reads:
+            return
         if not self._read_to:
             self._read_to = last
         elif base > self._read_to:  # it is another log than the one that was read so far

@@ -11,7 +11,7 @@ import trio
 
 from ..contract import Entry, Once
 
-__all__ = ["Batch", "Publisher", "RaiseCancel", "once_of"]
+__all__ = ["Batch", "Publisher", "RaiseCancel", "once_of", "once_of_entries"]
 
 ResultT = TypeVar("ResultT")
 
@@ -104,8 +104,12 @@ def once_of(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
     """What names a `Once`, by the ids that the events will have, from ``first`` on."""
     found: dict[int, Once] = {}
     for publisher in publishers:
-        once = publisher.entries[0].once
-        if once is not None:
-            found[first] = once
+        if publisher.entries[0].once is not None:  # such a one is alone
+            found |= once_of_entries(publisher.entries, first)
         first += len(publisher.entries)
     return found
+
+
+def once_of_entries(entries: Sequence[Entry], first: int) -> dict[int, Once]:
+    """Likewise, of one publisher's."""
+    return {id: entry.once for id, entry in enumerate(entries, first) if entry.once is not None}

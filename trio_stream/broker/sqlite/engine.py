@@ -28,6 +28,8 @@ from ..topics import EARLIEST, Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
 from .batch import Batch, Publisher, RaiseCancel, once_of
+from .desk import Desk, Request, open_at_desk
+from .faults import copied
 from .places import LookedAt
 from .store import SqliteStore, Synchronous
 from .watch import Watch
@@ -112,6 +114,7 @@ class SqliteEngine(LocalLeases):
         self._nursery: trio.Nursery
         self._worker: Worker
         self._store: SqliteStore | None = None
+        self._desk = Desk(self.path)
         self._feed: Feed
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
@@ -127,16 +130,25 @@ class SqliteEngine(LocalLeases):
                     assert self._store is not None
                     self._last = self._store.last
                     task_status.started(self._last)
+                    nursery.start_soon(self._desk.serve, self._answer)
                     await Watch(self.path, worker, self._store.place.check).run()
                 finally:
                     self._turn_away()
                     if not await worker.finish(self._close_store, CLOSE_TIMEOUT):
                         self._leave()
 
+    async def _answer(self, request: Request) -> Sequence[int]:
+        """Do what another process of this machine asks for."""
+        if request.what == "append":
+            return await self.append(request.entries)
+        await self.pass_on(request.entries)
+        return ()
+
     def _open_store(self) -> None:
-        self._store = self._open()
+        self._store = open_at_desk(self._open, self._desk)
 
     def _close_store(self) -> None:
+        self._desk.close()
         if self._store is not None:
             self._store.close()
 
@@ -223,7 +235,7 @@ class SqliteEngine(LocalLeases):
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
             for publisher in publishers:
-                publisher.tell(outcome.Error(_copy(result.error)))
+                publisher.tell(outcome.Error(copied(result.error)))
         else:
             reschedule, first, known = trio.lowlevel.reschedule, records[0].id, result.value
             if known:
@@ -336,10 +348,3 @@ class SqliteEngine(LocalLeases):
 
 def _closed() -> trio.ClosedResourceError:
     return trio.ClosedResourceError("the broker is closed")
-
-
-def _copy(error: BaseException) -> BaseException:
-    """One for each task that raises it: a traceback is one task's."""
-    copy = type(error)(*error.args)
-    copy.__cause__ = error.__cause__
-    return copy

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ...errors import BrokerError, BrokerInUseError, BrokerStorageError
 
-__all__ = ["named_errors"]
+__all__ = ["copied", "named_errors"]
 
 
 @contextmanager
@@ -25,6 +25,13 @@ def _named(exc: sqlite3.Error, path: str) -> BrokerError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return BrokerInUseError(
             f"{path} is open already: a sqlite:// broker is for one process, so start one worker, "
-            "or use redis://"
+            "or use redis://; to publish from outside, use trio_stream.publisher"
         )
     return BrokerStorageError(f"{path}: {exc}")
+
+
+def copied(error: BaseException) -> BaseException:
+    """One for each task that raises it: a traceback is one task's."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy

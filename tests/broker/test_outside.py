@@ -1,0 +1,274 @@
+"""Publishing where there is no Trio run: `publisher`, the command line, and `publish_app`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import trio_stream
+from tests.support.redis_server import RedisServer, redis_server
+from trio_stream import Retention, open_broker, publish_app
+from trio_stream.errors import BrokerInUseError, BrokerUnavailableError
+from trio_stream.testing import connect
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RedisServer]:
+    async with redis_server() as running:
+        yield running
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/log.db"
+
+
+async def from_outside(function: Any, *args: Any, **options: Any) -> Any:
+    return await trio.to_thread.run_sync(partial(function, *args, **options))
+
+
+def publish_all(url: str, **options: Any) -> list[str]:
+    """One of each."""
+    with trio_stream.publisher(url, **options) as topics:
+        ids = [topics.publish("t", {"n": 1}, event="e", key="k", but="a stream", once="x")]
+        ids += topics.publish_many("t", [2, 3])
+        ids += [topics.publish("t", "typing", keep=False), topics.publish("t", 4, once="x")]
+        assert topics.publish_many("t", []) == []
+    return ids
+
+
+async def test_without_a_server_it_writes_to_the_file(url: str) -> None:
+    ids = await from_outside(publish_all, url)
+    assert ids == [*map(str, range(int(ids[0]), int(ids[0]) + 3)), "", ids[0]]
+    async with open_broker(url) as broker:
+        page = await broker.read("t")
+        assert [event.id for event in page.events] == ids[:3]
+        first = page.events[0]
+        assert (first.event, first.json(), first.but) == ("e", {"n": 1}, "a stream")
+        assert int(await broker.publish("t", 5)) > int(ids[2])
+        assert await broker.publish("t", 6, once="x") == ids[0]
+
+
+async def test_it_keeps_what_it_is_told_to(url: str) -> None:
+    def publish() -> None:
+        with trio_stream.publisher(url, history=3, retention={"u": Retention(events=2)}) as topics:
+            for topic in ("t", "u"):
+                topics.publish_many(topic, range(9))
+
+    await from_outside(publish)
+    async with open_broker(url) as broker:
+        assert [len((await broker.read(topic)).events) for topic in ("t", "u")] == [3, 2]
+
+
+async def test_an_open_broker_is_asked(url: str, tmp_path: Path) -> None:
+    async with open_broker(url, history=100) as broker:
+        before = await broker.publish("t", 0)
+        async with broker.subscribe("t") as events:
+            found: list[tuple[str, str]] = []
+
+            async def collect() -> None:
+                async for event in events:
+                    found.append((event.id, event.data))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(collect)
+                await trio.testing.wait_all_tasks_blocked()
+                ids = await from_outside(publish_all, url)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+        texts = ['{"n":1}', "2", "3", "typing"]
+        assert found == list(zip(ids[:4], texts, strict=True))
+        assert int(ids[0]) > int(before)
+        assert ids[4] == ids[0]
+        desk = tmp_path / "log.db-desk"
+        assert desk.stat().st_mode & 0o777 == (tmp_path / "log.db").stat().st_mode & 0o666
+    assert [path.name for path in tmp_path.iterdir()] == ["log.db"]
+
+
+async def test_many_publishers_and_a_server_that_comes_and_goes(url: str) -> None:
+    given: list[str] = []
+
+    def publish(n: int) -> None:
+        with trio_stream.publisher(url) as topics:
+            for k in range(10):
+                while True:
+                    try:
+                        given.append(topics.publish(f"t/{n}", k, once=f"{n}/{k}"))
+                        break
+                    except BrokerUnavailableError:  # the server went before it could answer
+                        pass
+
+    async with trio.open_nursery() as nursery:
+        for n in range(3):
+            nursery.start_soon(from_outside, publish, n)
+        for _ in range(3):
+            async with open_broker(url) as broker:
+                await broker.publish("t/server", "x")
+            await trio.sleep(0.01)
+    async with open_broker(url) as broker:
+        events = (await broker.read("t/*")).events
+    kept = [event.id for event in events if event.topic != "t/server"]
+    assert sorted(given, key=int) == kept
+    for n in range(3):
+        assert [e.data for e in events if e.topic == f"t/{n}"] == list(map(str, range(10)))
+
+
+async def test_what_a_killed_server_has_left_does_no_harm(url: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, trio, os, trio_stream\n"
+        "async def main():\n"
+        "    async with trio_stream.open_broker(sys.argv[1]) as broker:\n"
+        "        await broker.publish('t', 1)\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "trio.run(main)\n"
+    )
+    done = await trio.run_process([sys.executable, "-c", program, url], check=False, cwd=PROJECT)
+    assert done.returncode == -9
+    assert (tmp_path / "log.db-desk").exists()
+    ids = await from_outside(publish_all, url)
+    async with open_broker(url) as broker:
+        await from_outside(publish_all, url)
+        assert len((await broker.read("t")).events) == 1 + 3 + 2
+        assert int(ids[0]) > 0
+
+
+async def test_a_second_worker_is_told_what_to_use(url: str) -> None:
+    async with open_broker(url):
+        with pytest.raises(BrokerInUseError, match="start one worker, or use redis://; to publish"):
+            async with open_broker(url):
+                pass
+
+
+async def test_on_redis_it_is_one_more_publisher(server: RedisServer) -> None:
+    async with open_broker(server.url, prefix="p") as broker:
+        before = await broker.publish("t", 0)
+        ids = await from_outside(publish_all, server.url, prefix="p")
+        events = (await broker.read("t", after=before)).events
+        assert [event.id for event in events] == ids[:3]
+        assert (events[0].but, ids[3], ids[4]) == ("a stream", "", ids[0])
+        assert await broker.publish("t", "x", once="x") == ids[0]
+        # It reads nothing: there is one connection of its, while it is open.
+        clients = await server.command("CLIENT", "LIST")
+        assert clients.count(b"name=") == 3  # two of the broker's, and this one
+
+
+async def test_a_redis_that_is_not_there_is_told() -> None:
+    with pytest.raises(BrokerUnavailableError, match="Unable to establish a connection"):
+        await from_outside(trio_stream.publisher, "redis://127.0.0.1:1")
+
+
+async def test_a_publisher_says_how_it_is_used(url: str) -> None:
+    topics = trio_stream.publisher(url)
+    with pytest.raises(RuntimeError, match="use open_broker here"):
+        topics.publish("t", 1)
+    topics.close()
+    topics.close()
+    with pytest.raises(trio.ClosedResourceError):
+        await from_outside(topics.publish, "t", 1)
+    with pytest.raises(ValueError, match="memory:// is of one process"):
+        trio_stream.publisher("memory://")
+    with pytest.raises(ValueError, match="no publisher has the URL"):
+        trio_stream.publisher("postgres://x")
+    with pytest.raises(TypeError, match="has no option prefix"):
+        trio_stream.publisher(url, prefix="x")
+
+
+async def test_a_forked_process_is_told(server: RedisServer) -> None:
+    topics = await from_outside(trio_stream.publisher, server.url)
+    topics._way._process = os.getpid() + 1
+    with pytest.raises(RuntimeError, match="make one in each process"):
+        await from_outside(topics.publish, "t", 1)
+    topics._way._process = os.getpid()
+    await from_outside(topics.close)
+    topics._closed = False
+    with pytest.raises(trio.ClosedResourceError):
+        await from_outside(topics.publish, "t", 1)
+
+
+def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trio_stream", "publish", *arguments]
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, cwd=PROJECT, check=False, timeout=60
+    )
+
+
+async def test_the_command_line(url: str) -> None:
+    async with open_broker(url) as broker:
+        first = await from_outside(run, url, "t", "hello", "--event", "e", "--once", "k")
+        again = await from_outside(run, url, "t", text="from standard input\n")
+        same = await from_outside(run, url, "t", "-", "--once", "k", text="not published")
+        assert (first.returncode, first.stderr) == (0, "")
+        assert same.stdout == first.stdout
+        events = (await broker.read("t")).events
+        assert [event.id for event in events] == [first.stdout.strip(), again.stdout.strip()]
+        assert [event.data for event in events] == ["hello", "from standard input\n"]
+        wrong = await from_outside(run, url, "a/*", "x")
+        assert wrong.returncode == 2
+        assert "is a pattern" in wrong.stderr
+        assert "Traceback" not in wrong.stderr
+        wrong = await from_outside(run, url, "t", "x", "-o", "prefix=shop")
+        assert "it is for redis://" in wrong.stderr
+
+
+async def test_it_publishes_what_is_posted() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def authorize(scope: Any, topic: str) -> bool:
+        asked.append((scope["path"], topic))
+        return topic != "secret" and (b"authorization", b"yes") in scope["headers"]
+
+    headers = {"authorization": "yes"}
+    async with open_broker() as broker:
+        app = publish_app(broker, authorize=authorize, max_bytes=100)
+
+        async def said(body: bytes, query: Any = "", **options: Any) -> tuple[int, Any]:
+            given = {"headers": headers, "method": "POST", **options}
+            async with connect(app, body=body, query=query, **given) as client:
+                return client.status, json.loads(await client.read())
+
+        status, answer = await said(b'{"topic": "t", "data": {"n": 1}, "event": "e", "once": "k"}')
+        assert status == 200
+        assert await said(b"as it is \xc3\xa4", {"topic": "t", "once": "k"}) == (200, answer)
+        assert (await said(b"as it is \xc3\xa4", {"topic": "t"}))[0] == 200
+        assert await said(b"x", {"topic": "t", "keep": "false"}) == (200, {"id": ""})
+        page = await broker.read("**")
+        assert [event.data for event in page.events] == ['{"n":1}', "as it is ä"]
+        assert page.events[0].id == answer["id"]
+        for body, query, options, status in (
+            (b"x", {"topic": "secret"}, {}, 403),
+            (b"x", {"topic": "t"}, {"headers": {}}, 403),
+            (b"x", {"topic": "a/*"}, {}, 400),
+            (b"x", "", {}, 400),
+            (b'{"topic": "t"}', "", {}, 400),
+            (b'{"topic": "t", "data": 1, "other": 1}', "", {}, 400),
+            (b"\xff", {"topic": "t"}, {}, 400),
+            (b"x" * 101, {"topic": "t"}, {}, 413),
+            (b"", {"topic": "t"}, {"method": "GET"}, 405),
+        ):
+            found, answer = await said(body, query, **options)
+            assert (found, [*answer]) == (status, ["error"]), answer
+        assert len((await broker.read("**")).events) == 2
+        broker._feed.close()
+        assert (await said(b"x", {"topic": "t"}))[0] == 503
+    assert asked[0] == ("/", "t")
+
+
+@pytest.mark.parametrize("says", [False, None, 1, "yes", object()])
+async def test_nothing_but_true_lets_anybody_publish(says: Any) -> None:
+    async with open_broker() as broker:
+        app = publish_app(broker, authorize=lambda scope, topic: says)
+        async with connect(app, method="POST", body=b"x", query={"topic": "t"}) as client:
+            assert client.status == 403
+        assert (await broker.read("**")).events == []
+        with pytest.raises(TypeError, match="authorize"):
+            publish_app(broker)  # type: ignore[call-arg]

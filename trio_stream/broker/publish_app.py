@@ -1,0 +1,150 @@
+"""`publish_app`: an ASGI endpoint at which other programs publish, if they may."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, final
+from urllib.parse import parse_qsl
+
+import msgspec
+import trio
+
+from ..checks import check_callable, check_count, check_kind
+from ..errors import BrokerError
+from .broker import Broker
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Receive, Scope, Send
+
+__all__ = ["PublishApp", "publish_app"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Whether a request may publish to a topic.
+Authorize = Callable[[Any, str], bool | Awaitable[bool]]
+
+_json = msgspec.json.Encoder().encode
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request asks for, as JSON."""
+
+    topic: str
+    data: Any
+    event: str | None = None
+    key: str = ""
+    once: str | None = None
+    keep: bool = True
+    but: str | None = None
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers
+
+
+def publish_app(broker: Broker, *, authorize: Authorize, max_bytes: int = 2**20) -> PublishApp:
+    """An ASGI application that publishes what is posted to it.
+
+    A POST with a ``topic`` in its query publishes its body as it is, text in UTF-8; ``event``,
+    ``key``, ``once``, ``keep=false`` and ``but`` may be there, too. Without, the body is a JSON
+    object of the same names, with ``data``. The answer is ``{"id": "..."}``.
+
+    Args:
+      broker: an open one.
+      authorize: ``(scope, topic) -> bool``, sync or async. Nothing is published unless it returns
+        True: without it, whoever reaches the address writes to every topic. It sees the ASGI scope
+        of the request, with its headers, and is asked before anything is stored.
+      max_bytes: of a body.
+
+    It answers 403 where that is refused, 400 to what cannot be published, 405, 413, and 503 when
+    the broker could not store it.
+    """
+    check_kind("broker", broker, Broker, "an open broker")
+    check_callable("authorize", authorize, "takes a scope and a topic, and returns True or False")
+    check_count("max_bytes", max_bytes)
+    return PublishApp(broker, authorize, max_bytes)
+
+
+@final
+class PublishApp:
+    """The application that `publish_app` makes."""
+
+    def __init__(self, broker: Broker, authorize: Authorize, max_bytes: int) -> None:
+        self._broker = broker
+        self._authorize = authorize
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError("publish_app answers HTTP requests: mount it in an application")
+        try:
+            wanted = await self._read(scope, receive)
+            await self._check(scope, wanted.topic)
+            await _answer(send, 200, {"id": await self._publish(wanted)})
+        except _RefusedError as exc:
+            await _answer(send, exc.status, {"error": str(exc)}, exc.headers)
+
+    async def _read(self, scope: Scope, receive: Receive) -> _Wanted:
+        if scope["method"] != "POST":
+            raise _RefusedError(405, "publish by POST", allow="POST")
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _RefusedError(400, "the body is not complete")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._max_bytes:
+                raise _RefusedError(413, f"a body is at most {self._max_bytes} bytes")
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        try:
+            if "topic" not in query:
+                return msgspec.json.decode(body, type=_Wanted)
+            given: dict[str, Any] = {"data": body.decode(), **query}
+            return msgspec.convert(given, _Wanted, strict=False)
+        except UnicodeDecodeError:
+            raise _RefusedError(400, "the body is not UTF-8") from None
+        except msgspec.MsgspecError as exc:
+            raise _RefusedError(
+                400, f"{exc}; a topic may be in the query, and its data the body"
+            ) from None
+
+    async def _check(self, scope: Scope, topic: str) -> None:
+        allowed = self._authorize(scope, topic)
+        if inspect.isawaitable(allowed):
+            allowed = await allowed
+        if allowed is not True:  # what is only true in an `if` may be a response, or a user
+            raise _RefusedError(403, "not allowed to publish there")
+
+    async def _publish(self, wanted: _Wanted) -> str:
+        fields = msgspec.structs.asdict(wanted)
+        topic, data = fields.pop("topic"), fields.pop("data")
+        try:
+            return await self._broker.publish(topic, data, **fields)
+        except (TypeError, ValueError) as exc:
+            raise _RefusedError(400, str(exc)) from None
+        except (BrokerError, trio.ClosedResourceError) as exc:
+            log.error("publish_app could not publish: %s", exc)
+            text = "it may be stored, or not: publish it again, with the same once"
+            raise _RefusedError(503, text, **{"retry-after": "5"}) from None
+
+
+async def _answer(
+    send: Send, status: int, content: object, headers: dict[str, str] | None = None
+) -> None:
+    body = _json(content)
+    named = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        **(headers or {}),
+    }
+    pairs = [(name.encode(), value.encode()) for name, value in named.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
