@@ -22,6 +22,7 @@ import trio_stream
 import trio_stream.testing
 from tests.support.tasks import NothingLeft
 from trio_stream import (
+    ErrorAnswer,
     EventSource,
     EventStreamDecoder,
     Last,
@@ -88,6 +89,7 @@ UNIX_TIME = Kind([2e9, 10**10], [0, 2e9 * 1000, *NUMBERS, *OBJECTS])
 COUNT = Kind([1, 5, 10**9], [0, 1.5, 5.0, 2**63, *NUMBERS, *OBJECTS])
 COUNT_OR_ZERO = COUNT.though(0)
 MILLISECONDS = Kind([0, 5, 2**63 - 1], [1.5, 5.0, 2**63, *NUMBERS, *OBJECTS])
+ERROR_STATUS = Kind([400, 404, 599], [0, 99, 200, 204, 304, 399, 600, 429.0, *NUMBERS, *OBJECTS])
 FLAG = Kind([True, False], [None, 0, 1, "yes", "", [], Odd(), *NUMBERS])
 FUNCTION = Kind([print], [None, True, 0, 5, "print", b"x", [print], Odd(), *NUMBERS])
 TEXT = Kind(["x", "ä"], [None, True, 0, 5, b"x", ["x"], Odd(), "\ud800"])
@@ -145,6 +147,7 @@ STREAM: dict[str, Kind | None] = {
     "expires_at": UNIX_TIME.or_none(),
     "ids": FUNCTION.or_none(),
     "error_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
+    "error_answer": of_type(ErrorAnswer(), print).or_none(),
     "error_end": choice("broken"),  # "proper" needs an `error_event`
     "drain_timeout": SECONDS_OR_ZERO,
     "farewell": choice("auto", "proper", "broken"),
@@ -195,6 +198,11 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream.wait": {"seconds": SECONDS_OR_ZERO},
     "StreamApp": {"callback": FUNCTION, "lifespan": FUNCTION.or_none(), **STREAM},
     "stream_app": {"callback": FUNCTION.or_none(), "lifespan": FUNCTION.or_none(), **STREAM},
+    "ErrorAnswer": {
+        "status": ERROR_STATUS.or_none(),
+        "body": DATA,
+        "headers": HEADERS.or_none(),
+    },
     "StreamLimits": {
         "total": COUNT.or_none(),
         "per_key": COUNT.or_none(),
@@ -538,6 +546,7 @@ USES: dict[str, Use] = {
     "stream_app": lambda callback=print, **options: (
         stream_app(**options)(print) if options else stream_app(callback)
     ),
+    "ErrorAnswer": ErrorAnswer,
     "StreamLimits": StreamLimits,
     "StreamLimits.total": setting(StreamLimits, "total"),
     "StreamLimits.per_key": setting(StreamLimits, "per_key"),

@@ -50,6 +50,7 @@ from .errors import (
     UpstreamStatusError,
 )
 from .stream import (
+    ErrorAnswer,
     LimitStatistics,
     NotSent,
     OpenStream,
@@ -81,6 +82,7 @@ __all__ = [
     "ContentTypeError",
     "DroppedInput",
     "EncodedEvent",
+    "ErrorAnswer",
     "EventSource",
     "EventStreamDecoder",
     "EventTooLargeError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .app import StreamApp, stream_app
+from .error_answer import ErrorAnswer
 from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
 from .overview import OpenStream, open_streams, outcome_counts
@@ -14,6 +15,7 @@ from .stream import Stream
 from .together import NotSent
 
 __all__ = [
+    "ErrorAnswer",
     "LimitStatistics",
     "NotSent",
     "OpenStream",

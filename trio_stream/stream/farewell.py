@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..checks import check_callable, check_choice, naming
 from ..codec import Format, ServerSentEvent
 from .clients import is_event_source, names_what_it_accepts
+from .error_answer import ErrorAnswerOption, check_error_answer
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
@@ -28,6 +29,7 @@ __all__ = [
     "FarewellEvent",
     "encode_farewell",
     "is_proper",
+    "refuse_without_fields",
 ]
 
 log: logging.Logger = logging.getLogger("trio_stream")
@@ -47,6 +49,7 @@ class Ends:
     error_end: ErrorEnd
     farewell: Farewell
     farewell_event: FarewellEvent | None
+    error_answer: ErrorAnswerOption | None
 
     @classmethod
     def checked(
@@ -56,18 +59,30 @@ class Ends:
         error_end: ErrorEnd,
         farewell: Farewell,
         farewell_event: FarewellEvent | None,
+        error_answer: ErrorAnswerOption | None,
     ) -> Ends:
         """What is wrong is a `TypeError` or `ValueError` of the caller's."""
         _check_event("error_event", error_event, wire, "takes the exception")
         _check_event("farewell_event", farewell_event, wire, "takes the stream")
+        check_error_answer(error_answer)
         check_choice("error_end", error_end, get_args(ErrorEnd))
         check_choice("farewell", farewell, get_args(Farewell))
         if error_end == "proper" and error_event is None:
             raise ValueError("error_end='proper' needs error_event=: a failure would look whole")
-        return cls(error_event, error_end, farewell, farewell_event)
+        return cls(error_event, error_end, farewell, farewell_event, error_answer)
+
+
+def refuse_without_fields(name: str, wire: Format) -> None:
+    """Raise a `TypeError` for a keyword that only a stream of events has."""
+    if not wire.has_fields:
+        raise TypeError(
+            f"{name}= needs format='sse': a {wire.name} stream has no events that could carry it"
+        )
 
 
 def _check_event(name: str, event: object, wire: Format, what: str) -> None:
+    if event is not None:
+        refuse_without_fields(name, wire)
     if isinstance(event, ServerSentEvent):
         with naming(name):  # not when a stream ends, and its client is to hear
             _encode(event, wire, None)

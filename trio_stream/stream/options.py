@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from secrets import token_urlsafe
@@ -24,8 +23,18 @@ from ..checks import (
 from ..codec import Format, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
-from .farewell import Ends, ErrorEnd, ErrorEvent, EventName, Farewell, FarewellEvent
+from .error_answer import ErrorAnswerOption
+from .farewell import (
+    Ends,
+    ErrorEnd,
+    ErrorEvent,
+    EventName,
+    Farewell,
+    FarewellEvent,
+    refuse_without_fields,
+)
 from .limits import StreamLimits
+from .response_headers import Headers, checked_headers
 from .source.contract import UpstreamOptions
 
 __all__ = [
@@ -39,27 +48,6 @@ __all__ = [
 
 #: How a stream's client learns by what id others may call the stream.
 TellId = Literal["header", "event"]
-
-Headers = Mapping[str, str] | Iterable[tuple[str, str]]
-
-#: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
-#: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
-_SERVER_OWNED = frozenset(
-    {
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-#: RFC 9110, 5.5: a value holds none, but for the tab.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: RFC 9110, 6.4.1: "All 1xx (Informational), 204 (No Content), and 304 (Not Modified) responses
 #: do not include content."
@@ -92,6 +80,7 @@ class StreamKeywords(TypedDict, total=False):
     ids: Callable[[], str | int] | None
     error_event: ErrorEvent | None
     error_end: ErrorEnd
+    error_answer: ErrorAnswerOption | None
     drain_timeout: float
     farewell: Farewell
     farewell_event: FarewellEvent | None
@@ -144,6 +133,7 @@ class StreamOptions:
         ids: Callable[[], str | int] | None = None,
         error_event: ErrorEvent | None = None,
         error_end: ErrorEnd = "broken",
+        error_answer: ErrorAnswerOption | None = None,
         drain_timeout: float = 0.0,
         farewell: Farewell = "auto",
         farewell_event: FarewellEvent | None = None,
@@ -157,10 +147,9 @@ class StreamOptions:
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
-        _refuse_event_fields(wire, ids=ids, error_event=error_event, farewell_event=farewell_event)
         ping, ping_bytes = _pings(wire, ping)
         _check_times(ping, stall_timeout, max_duration, expires_at, drain_timeout)
-        _check_others(buffer, buffer_bytes, ids, on_end, limits, hold_headers)
+        _check_others(wire, buffer, buffer_bytes, ids, on_end, limits, hold_headers)
         return cls(
             format=wire,
             ping=ping,
@@ -172,12 +161,12 @@ class StreamOptions:
             expires_at=expires_at,
             ids=ids,
             drain_timeout=drain_timeout,
-            ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event),
+            ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event, error_answer),
             limits=limits,
             on_end=on_end,
             hold_headers=hold_headers,
             status=check_status(status),
-            headers=_all_headers(wire, chosen := _checked_headers(headers)),
+            headers=_all_headers(wire, chosen := checked_headers(headers)),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             tell_id=_check_tell_id(wire, tell_id),
             upstream=_upstream_options(wire, **upstream),
@@ -231,31 +220,31 @@ def _upstream_options(
     return UpstreamOptions(read_as or "auto", max_event_bytes, relay_retry)
 
 
-def _refuse_event_fields(wire: Format, **given: object) -> None:
-    for keyword, value in given.items():
-        if value is not None and not wire.has_fields:
-            raise TypeError(
-                f"{keyword}= needs format='sse': a {wire.name} stream has no events that could "
-                "carry it"
-            )
-
-
 def _check_tell_id(wire: Format, tell_id: TellId | None) -> TellId | None:
     if tell_id is not None:
         check_choice("tell_id", tell_id, ("header", "event"))
-        _refuse_event_fields(wire, **{"tell_id='event'": tell_id == "event" or None})
+        if tell_id == "event":
+            refuse_without_fields("tell_id='event'", wire)
     return tell_id
 
 
 def _check_others(
-    buffer: object, buffer_bytes: object, ids: object, on_end: object, limits: object, hold: object
+    wire: Format,
+    buffer: object,
+    buffer_bytes: object,
+    ids: object,
+    on_end: object,
+    limits: object,
+    hold_headers: object,
 ) -> None:
     check_count("buffer", buffer)
     check_count("buffer_bytes", buffer_bytes)
+    if ids is not None:
+        refuse_without_fields("ids", wire)
     check_callable("ids", ids, "returns the next id", or_none=True)
     check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
-    check_flag("hold_headers", hold, or_none=True)
+    check_flag("hold_headers", hold_headers, or_none=True)
 
 
 def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, bytes | None]:
@@ -304,43 +293,3 @@ def _all_headers(
     defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
     ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]
     return tuple(ours + chosen)
-
-
-def _checked_headers(given: Any) -> list[tuple[bytes, bytes]]:
-    if given is None:
-        return []
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise TypeError(
-            f"headers must be a mapping or pairs of str, not of type {type(given).__name__}"
-        )
-    return [_checked_header(pair) for pair in _pairs(given)]
-
-
-def _pairs(given: Iterable[Any]) -> Iterable[Any]:
-    return given.items() if isinstance(given, Mapping) else given
-
-
-def _checked_header(pair: Any) -> tuple[bytes, bytes]:
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise TypeError(f"headers are pairs of str, not of type {type(pair).__name__}")
-    name, value = _text(pair[0]).lower(), _text(pair[1])
-    if name in _SERVER_OWNED:
-        raise ValueError(f"headers must not set {name!r}: the server frames the stream")
-    # RFC 9110, 5.6.2: a field name is a token.
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header name")
-    # The value is not told: a cookie is a secret.
-    if _CONTROL.search(value):
-        raise ValueError(f"the header {name!r} holds a line break or NUL or the like")
-    try:
-        return name.encode("ascii"), value.strip().encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError(f"the header {name!r} holds what is not in Latin-1: escape it") from None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"headers are pairs of str, not of type {type(value).__name__}")

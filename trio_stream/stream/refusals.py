@@ -16,7 +16,7 @@ from ..errors import (
 )
 from .foreign import http_modules
 
-__all__ = ["Blame", "blame", "failure_status"]
+__all__ = ["Blame", "blame", "is_error_status"]
 
 #: Packages whose errors have a `status_code` that is this server's own answer, and no upstream's.
 _SERVERS = frozenset({"fastapi", "litestar", "quart", "starlette", "werkzeug"})
@@ -49,12 +49,6 @@ def blame(error: BaseException) -> Blame:
         if known is not None:
             return known
     return Blame(500)
-
-
-def failure_status(error: BaseException) -> tuple[int, str | None]:
-    """What to answer, before the headers, when a source fails: status and ``Retry-After``."""
-    known = blame(error)
-    return known.status, known.retry_after
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -90,16 +84,17 @@ def _answer_in(error: BaseException) -> Blame | None:
         if isinstance(response, responses):  # of any status: an error may come in a 200
             return _refused(response.status_code, response.headers.get("retry-after"))
     status = getattr(error, "status_code", None)
-    if not _is_error_status(status) or _is_of_server(type(error)):
+    if not is_error_status(status) or _is_of_server(type(error)):
         return None
     return _refused(status, _retry_after(getattr(error, "headers", None)))
 
 
 def _refused(status: int, retry_after: str | None) -> Blame:
-    return Blame(502, status if _is_error_status(status) else None, retry_after)
+    return Blame(502, status if is_error_status(status) else None, retry_after)
 
 
-def _is_error_status(status: object) -> TypeGuard[int]:
+def is_error_status(status: object) -> TypeGuard[int]:
+    """Whether this is the status of an answer that tells of an error, and has a body."""
     return isinstance(status, int) and not isinstance(status, bool) and 400 <= status <= 599
 
 
@@ -112,4 +107,4 @@ def _retry_after(headers: object) -> str | None:
         return None
     found = (v for k, v in headers.items() if isinstance(k, str) and k.lower() == "retry-after")
     value = next(found, None)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and value.isprintable() else None

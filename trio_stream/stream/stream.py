@@ -68,18 +68,18 @@ class Stream(NoSource, Returned):
       ids: called for the id of each event that has none.
       error_event: an event, or ``(exception) -> event or None``, sent when the producer fails.
       error_end: how the response ends behind that event: ``"broken"`` or ``"proper"``.
+      error_answer: an `ErrorAnswer`, or ``(exception) -> ErrorAnswer or None``, instead of a 502,
+        504 or 500 when it fails before anything was sent; `ErrorAnswer` passes a status on.
       drain_timeout: seconds the producer may go on after the server has begun to shut down.
       farewell: how the response ends at shutdown or when its time is over: ``"proper"``;
         ``"broken"``, so that the client can tell that there was more; ``"auto"``: proper for an
-        EventSource, which comes back after any end, and for a GET without ``Accept``; broken for
-        all others.
+        EventSource, which comes back after any end, and a GET without ``Accept``, else broken.
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
-      hold_headers: whether the headers wait, until something is sent or, at the latest, for `ping`
-        seconds, so that a failure before that is a status; else the response breaks off. None
-        holds them for what can refuse: what is awaited or entered and, for all clients but an
-        EventSource, what is lazy: generators, async iterables, receive streams, callbacks.
+      hold_headers: whether headers wait until something is sent, at most for `ping` seconds, so
+        that a failure before that is a status. None: for what is awaited or entered and, unless an
+        EventSource asks, for what is lazy: generators, async iterables, callbacks.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
       tell_id: how the client learns the stream's id, by which a publisher leaves it out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import outcome
@@ -12,7 +11,8 @@ import trio
 from ..codec import encode, encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
-from .refusals import failure_status
+from .error_answer import ErrorAnswer, answer_with, response_to
+from .refusals import blame
 from .state import DEFAULT_RETRY, StreamState
 
 if TYPE_CHECKING:
@@ -121,13 +121,20 @@ def _headers(state: StreamState) -> Headers:
 
 async def _write_failure(state: StreamState, transport: Transport, failure: BaseException) -> None:
     """Answer with an error status: nothing has been sent, so the client can be told."""
-    status, retry_after = failure_status(failure)
-    if status != 500:
+    known = blame(failure)
+    try:
+        answer = answer_with(state.options.ends.error_answer, failure)
+    except Exception as error:  # the user's function may raise anything
+        status = known.status
+        log.error("error_answer= failed: the client is answered %d", status, exc_info=error)
+        answer = None
+    status, headers, body = response_to(known, answer or ErrorAnswer(known.status))
+    if known.status != 500:
         shown = shown_text(repr(failure))
         log.error("answered %d, because the stream's upstream failed: %s", status, shown)
         state.answered = True
-    await transport.start(status, _plain_headers(retry_after))
-    await transport.write(f"{status} {HTTPStatus(status).phrase}\n".encode())
+    await transport.start(status, headers)
+    await transport.write(body)
     await transport.finish()
 
 
@@ -142,10 +149,3 @@ def _primer(state: StreamState) -> bytes:
     if state.options.tell_id == "event":
         primer += encode({"id": state.id}, event="stream").data
     return primer
-
-
-def _plain_headers(retry_after: str | None) -> Headers:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-    if retry_after is not None:
-        headers.append((b"retry-after", retry_after.encode("latin-1", "replace")))
-    return tuple(headers)

@@ -1,0 +1,71 @@
+"""Headers that a program gives to a response, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["Headers", "checked_headers"]
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
+#: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
+_SERVER_OWNED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+#: RFC 9110, 5.5: a value holds none, but for the tab.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def checked_headers(given: Any) -> list[tuple[bytes, bytes]]:
+    """Names in lower case, and values; what is wrong is a `TypeError` or a `ValueError`."""
+    if given is None:
+        return []
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"headers must be a mapping or pairs of str, not of type {type(given).__name__}"
+        )
+    return [_checked_header(pair) for pair in _pairs(given)]
+
+
+def _pairs(given: Iterable[Any]) -> Iterable[Any]:
+    return given.items() if isinstance(given, Mapping) else given
+
+
+def _checked_header(pair: Any) -> tuple[bytes, bytes]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"headers are pairs of str, not of type {type(pair).__name__}")
+    name, value = _text(pair[0]).lower(), _text(pair[1])
+    if name in _SERVER_OWNED:
+        raise ValueError(f"headers must not set {name!r}: the server frames the stream")
+    # RFC 9110, 5.6.2: a field name is a token.
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    # The value is not told: a cookie is a secret.
+    if _CONTROL.search(value):
+        raise ValueError(f"the header {name!r} holds a line break or NUL or the like")
+    try:
+        return name.encode("ascii"), value.strip().encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"the header {name!r} holds what is not in Latin-1: escape it") from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"headers are pairs of str, not of type {type(value).__name__}")
