@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version as installed
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -21,6 +22,8 @@ from trio_stream.stream.options import StreamKeywords, StreamOptions
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
 
 project = "trio_stream"
 release = version = installed("trio-stream")
@@ -88,6 +91,11 @@ def link_pages_of_the_site(app: Sphinx, docname: str, source: list[str]) -> None
     """Lead to the site's page what on a repository's pages is a link out of docs/."""
     for path, page in FROM_THE_TOP.items():
         source[0] = source[0].replace(f"]({path}", f"]({page}")
+
+    def without_folders(link: re.Match[str]) -> str:
+        return link["text"] if (DOCS / link["path"]).is_dir() else link[0]
+
+    source[0] = re.sub(r"\[(?P<text>[^]]+)\]\((?P<path>\.\.[^)#]*)\)", without_folders, source[0])
 
 
 def name_the_keywords(

@@ -38,7 +38,7 @@ class Proof:
     __slots__ = ("_expected", "enabled", "outermost", "seen", "touched")
 
     def __init__(self, *, enabled: bool) -> None:
-        self.enabled = enabled
+        self.enabled: bool = enabled
         self._expected: bytes | None = None
         self.seen: bool = False
         self.touched: bool = False
