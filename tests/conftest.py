@@ -2,6 +2,7 @@
 
 import inspect
 import signal
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -23,6 +24,11 @@ settings.load_profile("ci" if in_ci() else "default")
 # servers that tests start, and send it to.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# trio-asyncio does not know Python 3.14.
+if sys.version_info >= (3, 14):
+    collect_ignore = ["frameworks/test_trio_asyncio.py", "models/test_sdks.py"]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

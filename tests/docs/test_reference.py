@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,8 @@ def documented() -> Iterator[str]:
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_every_public_name_is_in_the_reference(module: str) -> None:
+    if module.endswith("trio_asyncio") and sys.version_info >= (3, 14):
+        pytest.skip("trio-asyncio does not know Python 3.14")
     names = importlib.import_module(module).__all__
     assert {f"{module}.{name}" for name in names} - set(documented()) == set()
 

@@ -1,6 +1,7 @@
 """What needs asyncio as a source: read on a loop of trio-asyncio's, put into the stream on Trio."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -290,6 +291,7 @@ async def test_what_fails_unseen_is_logged_and_ends_nothing(
 
     async with open_asyncio() as loop:
         assert await data_of(Stream(loop.source(careless))) == ["1", "2"]
+        gc.collect()
         assert await data_of(Stream(loop.source(numbers))) == ["1", "2"]
     assert "on asyncio: Task exception was never retrieved" in caplog.text
     assert "LookupError: unseen" in caplog.text
@@ -353,6 +355,18 @@ async def test_what_is_trios_says_where_it_belongs(autojump_clock: Clock) -> Non
             async with connect(Stream(loop.source(on_trio))) as client:
                 await client.read()
     assert "give it to the Stream itself" in caught.value.__notes__[0]
+
+
+async def test_what_had_asyncios_functions_before_is_told_so(autojump_clock: Clock) -> None:
+    async def early() -> AsyncIterator[int]:
+        raise RuntimeError("no running event loop")  # says asyncio's own `get_running_loop`
+        yield
+
+    async with open_asyncio() as loop:
+        with pytest.raises(RuntimeError, match="no running event loop") as caught:
+            await read_failure(Stream(loop.source(early)))
+    [note] = caught.value.__notes__
+    assert "import trio_stream.frameworks.trio_asyncio before" in note
 
 
 async def test_what_fails_in_the_block_is_raised_as_it_is(autojump_clock: Clock) -> None:

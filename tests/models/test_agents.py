@@ -22,38 +22,6 @@ pytestmark = [
 AGENTS = "tests.models.agents:app"
 
 
-async def test_ag_uis_client_reads_its_events_as_they_are() -> None:
-    async with hypercorn(AGENTS, expect_errors=True) as server:
-        async with driven("ag-ui", f"{server.url}/ag-ui") as client:
-            await client.to_end()
-        assert client.data[-1]["type"] == "RUN_FINISHED"
-        assert client.said[-1]["what"] == "end"
-        assert client.said[-1]["messages"][-1]["content"] == "".join(WORDS)
-        async with driven("ag-ui", f"{server.url}/ag-ui?then=fails") as client:
-            await client.to_end()
-        assert client.data[-1] == {"type": "RUN_ERROR", "message": "The agent failed."}
-        assert client.all("failed") == [{"what": "failed", "text": "The agent failed."}]
-
-
-async def test_the_ai_sdk_reads_its_parts() -> None:
-    async with hypercorn(AGENTS, expect_errors=True) as server:
-        async with driven("ai", f"{server.url}/ai") as client:
-            await client.to_end()
-        assert "".join(part.get("delta", "") for part in client.data) == "".join(WORDS)
-        assert (client.data[-1]["type"], client.said[-1]["what"]) == ("finish", "end")
-        async with driven("ai", f"{server.url}/ai?then=fails") as client:
-            await client.to_end()
-        assert client.data[-1] == {"type": "error", "errorText": "The model failed."}
-
-
-async def test_datastars_events_are_framed_once() -> None:
-    async with hypercorn(AGENTS) as server, server.client() as client:
-        response = await client.get("/datastar")
-        events = EventStreamDecoder().feed(response.content)
-        assert [event.event for event in events] == ["datastar-patch-elements"] * 2
-        assert events[-1].data == 'elements <p id="answer">one two</p>'
-
-
 async def call(server: Server, tool: str, arguments: Any, mode: str) -> tuple[str, list[float]]:
     """What a tool has said, and how far it was on the way."""
     seen: list[float] = []
@@ -67,19 +35,51 @@ async def call(server: Server, tool: str, arguments: Any, mode: str) -> tuple[st
     return answer.content[0].text, seen
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_mcps_server_beside_streams(mode: str) -> None:
-    async with hypercorn(AGENTS) as server:
-        assert await call(server, "count", {"n": 3}, mode) == ("counted to 3", [0, 1, 2])
+async def test_agents_own_clients_and_mcps_server_beside_them() -> None:
+    async with hypercorn(AGENTS, expect_errors=True) as server:
+        await ag_ui(server)
+        await ai_sdk(server)
+        await datastar(server)
+        for mode in ("auto", "legacy"):
+            assert await call(server, "count", {"n": 3}, mode) == ("counted to 3", [0, 1, 2])
 
 
-async def test_mcps_client_reads_a_stream_and_over_what_it_does_not_know() -> None:
-    async with hypercorn("tests.models.mcp_server:app") as server:
-        assert await call(server, "named", {}, "legacy") == ("named", [1, 2])
+async def ag_ui(server: Server) -> None:
+    """Its client reads its events as they are."""
+    async with driven("ag-ui", f"{server.url}/ag-ui") as client:
+        await client.to_end()
+    assert client.data[-1]["type"] == "RUN_FINISHED"
+    assert client.said[-1]["what"] == "end"
+    assert client.said[-1]["messages"][-1]["content"] == "".join(WORDS)
+    async with driven("ag-ui", f"{server.url}/ag-ui?then=fails") as client:
+        await client.to_end()
+    assert client.data[-1] == {"type": "RUN_ERROR", "message": "The agent failed."}
+    assert client.all("failed") == [{"what": "failed", "text": "The agent failed."}]
 
 
-async def test_it_comes_back_behind_an_id_and_gives_up_without_one() -> None:
+async def ai_sdk(server: Server) -> None:
+    async with driven("ai", f"{server.url}/ai") as client:
+        await client.to_end()
+    assert "".join(part.get("delta", "") for part in client.data) == "".join(WORDS)
+    assert (client.data[-1]["type"], client.said[-1]["what"]) == ("finish", "end")
+    async with driven("ai", f"{server.url}/ai?then=fails") as client:
+        await client.to_end()
+    assert client.data[-1] == {"type": "error", "errorText": "The model failed."}
+
+
+async def datastar(server: Server) -> None:
+    """What datastar-py has framed is framed once."""
+    async with server.client() as client:
+        response = await client.get("/datastar")
+    events = EventStreamDecoder().feed(response.content)
+    assert [event.event for event in events] == ["datastar-patch-elements"] * 2
+    assert events[-1].data == 'elements <p id="answer">one two</p>'
+
+
+async def test_mcps_client_comes_back_behind_an_id_and_gives_up_without_one() -> None:
     async with hypercorn("tests.models.mcp_server:app") as server, server.client() as client:
+        # It reads over what it does not know.
+        assert await call(server, "named", {}, "legacy") == ("named", [1, 2])
         assert await call(server, "polled", {}, "legacy") == ("polled", [1, 2])
         [last] = (await client.get("/asked")).json()
         with pytest.RaisesGroup(MCPError, flatten_subgroups=True):

@@ -39,6 +39,7 @@ import trio
 import trio_asyncio  # type: ignore[import-untyped]
 
 from ..checks import check_on_trio
+from ..stream.needs_asyncio import advise
 from ..stream.source.contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink, Source
 from ..stream.source.iterables import AsyncSource
 from ..stream.source.leaving import keeping_connections
@@ -152,8 +153,9 @@ class _AsyncioSource:
                 f"{self._source!r} was cancelled, and not by its stream: by itself, or because "
                 "the block of open_asyncio was left"
             )
-        else:
-            task.result()
+        elif (failure := task.exception()) is not None:
+            advise(failure, on_asyncio=True)
+            raise failure
 
     async def aclose(self) -> None:
         if self.close_unawaited() or not self._loop.is_running():

@@ -12,6 +12,12 @@ _NEEDS_ASYNCIO = (
     "installs; or iterate the SDK's sync client, in a generator that closes its stream."
 )
 
+_TOO_LATE = (
+    "This runs on asyncio, and has functions of asyncio's that trio-asyncio replaces: import "
+    "trio_stream.frameworks.trio_asyncio before whatever runs on asyncio, and under pytest leave "
+    "anyio's plugin out, by -p no:anyio."
+)
+
 _NEEDS_TRIO = (
     "This awaits what is Trio's, and was run on asyncio: give it to the Stream itself, and to "
     "open_asyncio's loop only what needs asyncio."
@@ -27,17 +33,22 @@ def needs_asyncio(error: BaseException) -> bool:
     return isinstance(error, TypeError) and "unrecognized yield message" in text
 
 
-def advise(failure: BaseException) -> None:
-    """Add a note to what a source failed with, if it ran on the wrong loop: what to do instead."""
+def advise(failure: BaseException, *, on_asyncio: bool = False) -> None:
+    """Add a note to what a source failed with, if it ran on the wrong loop: what to do instead.
+
+    Args:
+      on_asyncio: whether it ran on a loop of asyncio's.
+    """
+    if not {_NEEDS_ASYNCIO, _TOO_LATE, _NEEDS_TRIO}.isdisjoint(getattr(failure, "__notes__", ())):
+        return
     for error in _parts(failure):
         if needs_asyncio(error):
-            note = _NEEDS_ASYNCIO
+            note = _TOO_LATE if on_asyncio else _NEEDS_ASYNCIO
         elif isinstance(error, RuntimeError) and "got bad yield" in str(error):  # asyncio's words
             note = _NEEDS_TRIO
         else:
             continue
-        if note not in getattr(failure, "__notes__", ()):
-            failure.add_note(note)
+        failure.add_note(note)
         return
 
 
