@@ -39,6 +39,8 @@ async def main():
 
 trio.run(main)
 assert trio_stream.__file__.startswith(sys.prefix)
+import warnings
+warnings.simplefilter("default")  # what an extra brings may deprecate what it likes
 """
 
 #: What each extra is for, in one line.
