@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pytest
-
-pytest.importorskip("matplotlib", reason="without the extra bench; CI draws some anyway")
-
 from benchmarks.figures import draw
 
 
