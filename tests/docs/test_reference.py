@@ -13,6 +13,7 @@ import pytest
 import trio_stream
 import trio_stream.testing
 from trio_stream import errors
+from trio_stream.__main__ import main
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
@@ -60,6 +61,15 @@ def test_the_tree_of_errors_has_each_below_its_own() -> None:
         assert not depth or parents[0].__name__ == above[depth - 1]
         above[depth:] = [name]
     assert {name for _, name in names} == set(errors.__all__)
+
+
+def test_every_command_is_in_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert "tail" in commands
+    page = (REFERENCE / "command_line.md").read_text()
+    assert set(commands) == set(re.findall(r"^\.\. command-help:: (\w+)$", page, re.MULTILINE))
 
 
 def test_nothing_is_there_twice() -> None:
