@@ -16,7 +16,9 @@ import trio.testing
 import trio_stream
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Retention, open_broker, publish_app
-from trio_stream.errors import BrokerInUseError, BrokerUnavailableError
+from trio_stream.broker.sqlite import outside as sqlite_outside
+from trio_stream.broker.sqlite.network import network_of
+from trio_stream.errors import BrokerInUseError, BrokerStorageError, BrokerUnavailableError
 from trio_stream.testing import connect
 
 PROJECT = Path(__file__).parents[2]
@@ -147,6 +149,42 @@ async def test_a_second_worker_is_told_what_to_use(url: str) -> None:
         with pytest.raises(BrokerInUseError, match="start one worker, or use redis://; to publish"):
             async with open_broker(url):
                 pass
+
+
+MOUNTS = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:50 / /srv/shared\040files rw master:2 - nfs4 host:/export rw,vers=4.2
+31 30 8:2 / /srv/shared\040files/local rw - xfs /dev/sdb1 rw
+32 22 0:51 / /mnt rw - ext4 /dev/sdc1 rw
+33 22 0:52 / /mnt rw - cifs //host/share rw
+34 22 0:53 / /srv2 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/shared files/log.db", "nfs4"),
+        ("/srv/shared files/local/x/log.db", None),
+        ("/srv/shared/log.db", None),
+        ("/mnt/log.db", "cifs"),
+        ("/srv2/log.db", None),
+        ("relative.db", None),
+    ],
+)
+def test_a_network_file_system_is_known(path: str, kind: str | None) -> None:
+    assert network_of(path, MOUNTS) == kind
+
+
+async def test_on_a_network_file_system_nothing_is_written(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_outside, "network_of", lambda path: "nfs4")
+    with pytest.raises(BrokerStorageError, match=r"network file system \(nfs4\).*publish_app"):
+        await from_outside(publish_all, url)
+    assert [*tmp_path.iterdir()] == []
+    async with open_broker(url):  # its own machine's publishers ask it
+        await from_outside(publish_all, url)
 
 
 async def test_on_redis_it_is_one_more_publisher(server: RedisServer) -> None:

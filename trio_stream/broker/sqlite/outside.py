@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, final
 
-from ...errors import BrokerInUseError
+from ...errors import BrokerInUseError, BrokerStorageError
 from ..contract import Entry, Record, Retention, wire_form
 from .batch import once_of_entries
 from .desk import Request, ask
 from .engine import SqliteEngine
+from .network import network_of
 from .store import SqliteStore
 
 __all__ = ["SqliteWay"]
@@ -50,6 +51,12 @@ class SqliteWay:
                 time.sleep(_PAUSE)
 
     def _write(self, entries: Sequence[Entry]) -> Sequence[int]:
+        if (kind := network_of(self._path)) is not None:
+            raise BrokerStorageError(
+                f"{self._path} is on a network file system ({kind}), where a broker on another "
+                "machine may have it open: publish where that runs, by its publish_app, or use "
+                "redis://"
+            )
         # Made by who publishes first, as by a broker that opens it.
         with closing(SqliteStore(self._path, self._retention, **self._options)) as store:
             first = store.last + 1
