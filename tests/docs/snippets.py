@@ -24,7 +24,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 
 BLOCK = re.compile(
     r"(?:^<!-- given:?(?P<given>(?:(?!-->).)*)-->\n+)?"
