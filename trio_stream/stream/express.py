@@ -46,9 +46,11 @@ class Express:
         transport = self.transport
         assert transport is not None
         transport.last_write = now
-        if left:
+        self.written += len(event.data)
+        self.expressed += count
+        if left:  # as in `note_express`; else it is not stuck
             transport.keep_rest(event.frame, left)
-        self.note_express(len(event.data), count)
+            self.channel.wake()
 
     def note_express(self, size: int, events: int) -> None:
         """This has been written past the channel."""

@@ -77,11 +77,11 @@ class Transport(Protocol):
         """The `send` of the client's socket, when `write_nowait` would take something now.
 
         For whoever writes the same to many: HTTP/1.1 chunks. After each `last_write` is to be set,
-        and `keep_rest` called when not all of it was taken.
+        and `keep_rest` called when not all of it was taken, as of a client that is stuck then.
         """
 
     def keep_rest(self, frame: bytes, left: int) -> None:
-        """Of this, `sender` left so many bytes: the next `write` sends them first.
+        """Of this, `sender` left so many bytes: the next `write` sends what there is of them first.
 
         Kept as a view of ``frame``. Since `last_write` the client is stuck.
         """

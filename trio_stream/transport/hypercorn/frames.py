@@ -21,6 +21,11 @@ __all__ = ["FrameWriter", "find_frame_writer"]
 #: of the turn is awaited.
 _GATHERED = 2**16
 
+#: A stream that may be written to: its request is over, or not yet. (An enum finds its members by
+#: the way of its metaclass.)
+_ASKED, _ASKING = StreamState.HALF_CLOSED_REMOTE, StreamState.OPEN
+_CLOSED = ConnectionState.CLOSED
+
 
 @final
 class FrameWriter:
@@ -82,8 +87,8 @@ class FrameWriter:
             self._ended
             or self.outlet.stuck_since is not None
             # Not `in`: Python hashes an enum's member by its name, which costs 0.2 us.
-            or not (state is StreamState.HALF_CLOSED_REMOTE or state is StreamState.OPEN)
-            or h2.state_machine.state is ConnectionState.CLOSED
+            or not (state is _ASKED or state is _ASKING)
+            or h2.state_machine.state is _CLOSED
         ):
             return 0
         window: int = min(stream.outbound_flow_control_window, h2.outbound_flow_control_window)
@@ -101,15 +106,27 @@ class FrameWriter:
     def write_chunk(self, stream: H2Stream, chunk: bytes | memoryview) -> bool:
         """Write what the chunk holds as one frame; False when there is no `room` for that.
 
-        What a publish costs for each of the connection's streams, so the two are one call here.
+        What a publish costs for each of the connection's streams: `room` and `write` are here once
+        more, because two calls would be a third of it.
         """
         data = self._data if chunk is self._chunk else self.data_in(chunk)
-        size, h2 = len(data), self._h2
-        if not 0 < size <= h2.max_outbound_frame_size or self.room(stream) < size:
-            return False
-        stream.outbound_flow_control_window -= size
-        h2.outbound_flow_control_window -= size
+        size, h2, state = len(data), self._h2, stream.state_machine.state
         buffer = h2._data_to_send
+        window = stream.outbound_flow_control_window - size
+        connection_window = h2.outbound_flow_control_window - size
+        if (
+            window < 0
+            or connection_window < 0
+            or not 0 < size <= h2.max_outbound_frame_size
+            or len(buffer) + size > _GATHERED
+            or self._ended
+            or self.outlet.stuck_since is not None
+            or not (state is _ASKED or state is _ASKING)
+            or h2.state_machine.state is _CLOSED
+        ):
+            return False
+        stream.outbound_flow_control_window = window
+        h2.outbound_flow_control_window = connection_window
         buffer += (size << 48 | stream.stream_id).to_bytes(9, "big")
         buffer += data
         if self._sleeping is not None:

@@ -141,7 +141,10 @@ class Http1Transport(KnownTransport):
             return None
         return self._sender
 
-    def keep_rest(self, frame: bytes | memoryview, left: int) -> None:
+    def keep_rest(self, frame: bytes, left: int) -> None:
+        self._keep(frame, left)
+
+    def _keep(self, frame: bytes | memoryview, left: int) -> None:
         self._rest = (memoryview(frame)[-left:],)
         self.stuck_since = self.last_write
 
@@ -149,7 +152,7 @@ class Http1Transport(KnownTransport):
         left = len(frame) - write_nowait(self._sender, frame)
         self.last_write = self._clock.current_time()
         if left:
-            self.keep_rest(frame, left)
+            self._keep(frame, left)
 
     def _write_parts_nowait(self, parts: Sequence[bytes | memoryview]) -> None:
         for number, part in enumerate(parts, 1):

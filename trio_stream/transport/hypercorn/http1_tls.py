@@ -15,6 +15,7 @@ from .wire import PIECE
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
     from .connection import HypercornConnection
+    from .sockets import Write
     from .wire import Wire
 
 __all__ = ["TlsTransport"]
@@ -46,6 +47,29 @@ class TlsTransport(OutletTransport, Http1Transport):
     @property
     def _is_unfinished(self) -> bool:
         return bool(self._rest) or self._outlet.stuck_since is not None
+
+    def sender(self) -> Write | None:
+        # As in clear, less a look at `stuck_since`, which is a call here.
+        if (
+            not self.direct
+            or self._waiting_since is not None
+            or self._outlet.stuck_since is not None
+            or self._send_lock.locked()
+        ):
+            return None
+        return self._push
+
+    def _push(self, frame: bytes | memoryview) -> int:
+        taken, size = self._wire.push(frame), len(frame)
+        if taken == size and self._outlet.stuck_since is None:  # nearly always
+            return size
+        if taken < size:
+            self.last_write = self._clock.current_time()
+            self._keep(frame, size - taken)
+        return 0
+
+    def keep_rest(self, frame: bytes, left: int) -> None:
+        """`_push` has kept it, or the outlet has."""
 
     async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         for part in parts:

@@ -151,7 +151,12 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         """For a topic's clients, who all get the same chunk; here it is what it holds that goes."""
         if not self._frames.write_chunk(self._h2_stream, chunk):
             self._accept(self._frames.data_in(chunk))
+            if self.stuck_since is not None:
+                return 0
         return len(chunk)
+
+    def keep_rest(self, frame: bytes, left: int) -> None:
+        """`_accept` has kept it."""
 
     async def finish(self) -> None:
         if self._rest:

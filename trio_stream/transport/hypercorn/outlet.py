@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 import trio
 
+from ..base import ClientGone
 from .sockets import Write, reset, sender, wait_writable, write_nowait
 
 __all__ = ["Outlet"]
@@ -69,7 +70,12 @@ class Outlet(trio.abc.HalfCloseableStream):
         Raises:
           ClientGone: the connection is closed.
         """
-        taken = write_nowait(self._send, data)
+        try:  # `write_nowait`, without its call for each of many clients
+            taken = self._send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError as error:
+            raise ClientGone("the client is gone") from error
         if taken < len(data):
             self._rest = memoryview(data)[taken:]
             self.stuck_since = self._clock.current_time()

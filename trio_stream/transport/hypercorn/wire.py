@@ -63,7 +63,8 @@ class Wire:
         Raises:
           ClientGone: the connection is closed.
         """
-        if self._tls_is_busy or self.outlet.stuck_since is not None:
+        lock, outlet = self._inner_lock, self.outlet
+        if outlet.stuck_since is not None or (lock is not None and lock.locked()):
             return 0
         if len(data) <= LARGE:
             self.write(data)
