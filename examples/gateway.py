@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 
 from examples import nonsense
 from trio_stream import (
+    ErrorAnswer,
     EventStreamDecoder,
     IncompleteStreamError,
     ServerSentEvent,
@@ -30,27 +31,28 @@ from trio_stream import (
 
 KEYS = os.environ.get("KEYS", "demo").split(",")
 
-Event = ServerSentEvent | dict[str, Any] | str
-
 
 async def completions(request: Request) -> Stream | Response:
-    """The model's events as they come, then one of the gateway's own, then ``[DONE]``.
-
-    If there were none to add, the response alone would do: ``return Stream(answer)``.
-    """
+    """The model's events as they come, then one of the gateway's own, then ``[DONE]``."""
     if request.headers.get("authorization", "").removeprefix("Bearer ") not in KEYS:
         return JSONResponse({"error": {"message": "no such key"}}, 401)
     question = {**await request.json(), "stream": True}
     base = os.environ.get("OPENAI_BASE_URL", f"{request.base_url}model/v1")
-    client: httpx.AsyncClient = request.state.client
-    answer = client.stream("POST", f"{base}/chat/completions", json=question)
-    return Stream(billed(answer))
+    answer = request.state.client.stream("POST", f"{base}/chat/completions", json=question)
+    return Stream(billed(answer), error_answer=refusal)
 
 
-async def billed(answer: Any) -> AsyncIterator[Event]:
+def refusal(error: BaseException) -> ErrorAnswer | None:
+    """The model's own status, as if there were no gateway; but a 401 is about the gateway's key."""
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
+        return None  # a 502
+    return ErrorAnswer(body={"error": {"message": "the model has refused"}})
+
+
+async def billed(answer: Any) -> AsyncIterator[ServerSentEvent | dict[str, Any] | str]:
     decoder, count = EventStreamDecoder(), 0
     async with answer as response:
-        response.raise_for_status()  # a refusal is the client's, too: nothing has been sent yet
+        response.raise_for_status()  # before anything has been sent: `error_answer` says it
         async for data in response.aiter_bytes():
             for event in decoder.feed(data):
                 if event.data == "[DONE]":
