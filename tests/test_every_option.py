@@ -158,6 +158,10 @@ STREAM: dict[str, Kind | None] = {
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
     "headers": HEADERS.or_none(),
     "tell_id": choice("header", "event").or_none(),
+    "compress": Kind(
+        ["auto", ("gzip",), ("zstd", "gzip"), ["gzip"]],
+        ["gzip", "", (), ("br",), ("gzip", 1), {"gzip"}, *NUMBERS, *OBJECTS],
+    ).or_none(),
     "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
     "max_event_bytes": COUNT,
     "relay_retry": FLAG,
@@ -236,6 +240,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     },
     "client_address": {"scope": DATA},
     "last_event_id": {"scope": DATA},
+    "StreamMiddleware.pass_to_app": {"scope": DATA, "receive": DATA, "send": DATA},
     "no_reconnect": {"scope": DATA, "receive": DATA, "send": DATA},
     "encode": FIELDS,
     "EncodedEvent": {"data": BYTES.though("x"), "id": DATA, "format": DATA},

@@ -22,7 +22,7 @@ from trio_stream import (
 from trio_stream.codec import content_coding
 from trio_stream.codec.content_coding import CodingError, accepted_codings, open_coding
 
-zstd = content_coding._zstd()
+zstd = content_coding.zstd_module()
 
 Compress = Callable[[bytes], bytes]
 
@@ -194,11 +194,13 @@ def test_a_window_of_zstd_is_at_most_what_the_standard_asks_for() -> None:
 async def test_offers_what_it_can_undo(autojump_clock: MockClock) -> None:
     server = ScriptedServer(no_content)
     async with over_memory(server) as client, EventSource("http://example.org/", client=client):
-        assert server.requests[0].headers["accept-encoding"] == "gzip, deflate, br"
+        assert server.requests[0].headers["accept-encoding"] == "gzip, deflate, br, zstd"
 
 
 def test_without_brotli_it_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_coding, "_brotli", lambda: None)
+    assert accepted_codings() == "gzip, deflate, zstd"
+    monkeypatch.setattr(content_coding, "zstd_module", lambda: None)
     assert accepted_codings() == "gzip, deflate"
     with pytest.raises(RemoteProtocolError, match="Content-Encoding: br"):
         open_coding("br")
@@ -208,7 +210,7 @@ def test_without_brotli_it_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_a_coding_that_was_not_asked_for_is_an_error(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(content_coding, "_zstd", lambda: None)
+    monkeypatch.setattr(content_coding, "zstd_module", lambda: None)
 
     async def coded(exchange: Exchange) -> None:
         await exchange.head(content_type="text/event-stream", content_encoding=name)

@@ -132,3 +132,14 @@ async def test_streams_that_come_and_go_leave_no_clock_behind(autojump_clock: Cl
             await client.receive_chunk()
             await trio.sleep(3)
         await trio.sleep(10)
+
+
+@pytest.mark.parametrize("begun", [8.266739050102567, 0.1, 1e6 / 3, 1e9 / 7])
+async def test_a_ping_is_due_on_time_whatever_the_clock_says(
+    autojump_clock: Clock, begun: float
+) -> None:
+    await trio.sleep(begun)
+    async with connect(Stream(ping=8)) as client:
+        await client.receive_chunk()
+        with trio.fail_after(8.5):
+            assert await client.receive_chunk() == b":\n"

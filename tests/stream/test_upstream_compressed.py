@@ -27,7 +27,7 @@ def gzip_and_brotli(data: bytes) -> bytes:
     return brotli.compress(gzip.compress(data))
 
 
-zstd = content_coding._zstd()
+zstd = content_coding.zstd_module()
 
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["Coding", "CodingError", "accepted_codings", "open_coding"]
+__all__ = ["Coding", "CodingError", "accepted_codings", "open_coding", "zstd_module"]
 
 #: Bytes that one step may make. Brotli's may be twice that, says its documentation.
 PIECE = 2**18
@@ -43,7 +43,12 @@ class CodingError(Exception):
 
 def accepted_codings() -> str:
     """The ``Accept-Encoding`` of a request."""
-    return "gzip, deflate" if _brotli() is None else "gzip, deflate, br"
+    names = ["gzip", "deflate"]
+    if _brotli() is not None:
+        names.append("br")
+    if zstd_module() is not None:
+        names.append("zstd")
+    return ", ".join(names)
 
 
 def open_coding(content_encoding: str) -> Coding:
@@ -207,7 +212,7 @@ class _Zstd:
 
 
 @cache
-def _zstd() -> Any:
+def zstd_module() -> Any:
     """Python's own zstd module, from 3.14 on, or its backport, if one of them is there."""
     for name in ("compression.zstd", "backports.zstd"):
         try:
@@ -233,7 +238,7 @@ def _open_brotli() -> Coding | None:
 
 
 def _open_zstd() -> Coding | None:
-    zstd = _zstd()
+    zstd = zstd_module()
     return None if zstd is None else _Zstd(zstd)
 
 

@@ -23,6 +23,7 @@ from ..checks import (
 from ..codec import Format, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
+from .compression import Compress, check_compress
 from .error_answer import ErrorAnswerOption
 from .farewell import (
     Ends,
@@ -34,7 +35,7 @@ from .farewell import (
     refuse_without_fields,
 )
 from .limits import StreamLimits
-from .response_headers import Headers, checked_headers
+from .response_headers import Headers, all_headers, checked_headers
 from .source.contract import UpstreamOptions
 
 __all__ = [
@@ -52,13 +53,6 @@ TellId = Literal["header", "event"]
 #: RFC 9110, 6.4.1: "All 1xx (Informational), 204 (No Content), and 304 (Not Modified) responses
 #: do not include content."
 _WITHOUT_BODY = frozenset({204, 205, 304})
-
-#: `no-store`: a stream is of one client and one moment. `no-transform`: proxies must not compress
-#: it, which would buffer it. `x-accel-buffering: no` tells nginx the same.
-_STREAM_HEADERS = {
-    "cache-control": "no-store, no-transform",
-    "x-accel-buffering": "no",
-}
 
 #: Seconds. Of 25 proxies that were tried, none calls it silence.
 DEFAULT_PING = 8.0
@@ -90,6 +84,7 @@ class StreamKeywords(TypedDict, total=False):
     status: int
     headers: Headers | None
     tell_id: TellId | None
+    compress: Compress | None
     read_as: ReadAs | None
     max_event_bytes: int
     relay_retry: bool
@@ -117,6 +112,7 @@ class StreamOptions:
     headers: tuple[tuple[bytes, bytes], ...]
     chose_content_type: bool
     tell_id: TellId | None
+    codings: tuple[str, ...]
     upstream: UpstreamOptions
 
     @classmethod
@@ -143,18 +139,18 @@ class StreamOptions:
         status: int = 200,
         headers: Headers | None = None,
         tell_id: TellId | None = None,
+        compress: Compress | None = None,
         **upstream: Any,
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = get_format(format)
         ping, ping_bytes = _pings(wire, ping)
-        _check_times(ping, stall_timeout, max_duration, expires_at, drain_timeout)
         _check_others(wire, buffer, buffer_bytes, ids, on_end, limits, hold_headers)
         return cls(
             format=wire,
             ping=ping,
             ping_bytes=ping_bytes,
-            stall_timeout=math.inf if stall_timeout is None else stall_timeout,
+            stall_timeout=_patience(ping, stall_timeout, max_duration, expires_at, drain_timeout),
             buffer=buffer,
             buffer_bytes=buffer_bytes,
             max_duration=max_duration,
@@ -166,9 +162,10 @@ class StreamOptions:
             on_end=on_end,
             hold_headers=hold_headers,
             status=check_status(status),
-            headers=_all_headers(wire, chosen := checked_headers(headers)),
+            headers=all_headers(wire, chosen := checked_headers(headers), compress),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             tell_id=_check_tell_id(wire, tell_id),
+            codings=check_compress(wire, compress),
             upstream=_upstream_options(wire, **upstream),
         )
 
@@ -257,13 +254,14 @@ def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, 
     return ping, wire.ping
 
 
-def _check_times(
+def _patience(
     ping: object,
-    stall_timeout: object,
+    stall_timeout: float | None,
     max_duration: object,
     expires_at: object,
     drain_timeout: object,
-) -> None:
+) -> float:
+    """Check every time; returns the one of which None is for ever."""
     check_seconds("ping", ping, "None turns pings off", or_none=True)
     check_seconds("stall_timeout", stall_timeout, "None waits for ever", or_none=True)
     check_seconds("max_duration", max_duration, "None means no limit", or_none=True)
@@ -271,6 +269,7 @@ def _check_times(
         "expires_at", expires_at, "as time.time() gives them", most=_LAST_TIME, or_none=True
     )
     check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
+    return math.inf if stall_timeout is None else stall_timeout
 
 
 def check_status(status: int) -> int:
@@ -283,13 +282,3 @@ def check_status(status: int) -> int:
             "204, 205 and 304, or no_reconnect to answer 204"
         )
     return int(status)
-
-
-def _all_headers(
-    wire: Format, chosen: list[tuple[bytes, bytes]]
-) -> tuple[tuple[bytes, bytes], ...]:
-    """The response's headers: the format's own, where ``chosen`` does not replace them."""
-    names = {name for name, _ in chosen}
-    defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
-    ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]
-    return tuple(ours + chosen)

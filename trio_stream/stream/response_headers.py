@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Headers", "checked_headers"]
+from ..codec import Format
+from ..transport.compressed import VARIES
+from .compression import Compress
+
+__all__ = ["Headers", "all_headers", "checked_headers"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -28,6 +32,29 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 #: RFC 9110, 5.5: a value holds none, but for the tab.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+#: `no-store`: a stream is of one client and one moment. `no-transform`: proxies must not compress
+#: it, which would buffer it. `x-accel-buffering: no` tells nginx the same.
+_STREAM_HEADERS = {
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+}
+
+
+def all_headers(
+    wire: Format, chosen: list[tuple[bytes, bytes]], compress: Compress | None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The response's headers: the format's own, where ``chosen`` does not replace them."""
+    names = {name for name, _ in chosen}
+    if compress is not None:
+        if b"content-encoding" in names:
+            raise TypeError("compress= sets Content-Encoding: leave it out of headers")
+        # Also of what is not compressed, for caches, though there is nothing that they may keep.
+        chosen = [*chosen, VARIES]
+    defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
+    ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]
+    return tuple(ours + chosen)
 
 
 def checked_headers(given: Any) -> list[tuple[bytes, bytes]]:

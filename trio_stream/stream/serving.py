@@ -9,7 +9,9 @@ from urllib.parse import parse_qs
 import trio
 
 from ..transport.base import ClientGone
+from ..transport.compressed import CompressedTransport
 from ..transport.hypercorn import choose_transport
+from .compression import coding_for
 from .ends import call_on_end
 from .lifetime import Lifetime
 from .outcome import Outcome
@@ -44,7 +46,9 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
             headers = transport.answer(state.options.status, state.options.headers)
             await _answer(state, Outcome.ANSWERED, headers)
         else:
-            await Lifetime(state).run(transport, connection)
+            coding = coding_for(scope, state.options.codings)
+            way = transport if coding is None else CompressedTransport(transport, coding)
+            await Lifetime(state).run(way, connection)
     finally:
         if release is not None:
             release()

@@ -72,8 +72,8 @@ class Stream(NoSource, Returned):
         504 or 500 when it fails before anything was sent; `ErrorAnswer` passes a status on.
       drain_timeout: seconds the producer may go on after the server has begun to shut down.
       farewell: how the response ends at shutdown or when its time is over: ``"proper"``;
-        ``"broken"``, so that the client can tell that there was more; ``"auto"``: proper for an
-        EventSource, which comes back after any end, and a GET without ``Accept``, else broken.
+        ``"broken"``, which clients can tell; ``"auto"``: proper for an EventSource, which comes
+        back after any end, and a GET without ``Accept``, else broken.
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
@@ -82,17 +82,17 @@ class Stream(NoSource, Returned):
         EventSource asks, for what is lazy: generators, async iterables, callbacks.
       status: the response's status; one with a body.
       headers: additional or replacing response headers, a mapping or pairs.
-      tell_id: how the client learns the stream's id, by which a publisher leaves it out
-        (``publish(but=)``): ``"header"``, ``X-Stream-Id``, or ``"event"``, the first one, named
-        ``stream``, with ``{"id": ...}``. None: the stream has none.
+      tell_id: how the client learns the stream's id, for ``publish(but=)``: ``"header"``, which is
+        ``X-Stream-Id``, or ``"event"``, the first one, ``stream``; None: the stream has none.
+      compress: content codings it may be sent in, the favourite first: ``("gzip", "zstd")``, or
+        ``"auto"``. None, as sizes can tell secrets beside what an attacker chooses: as it is.
       read_as: what an upstream's response is, whatever it says: ``"sse"``, ``"json"``, ``"lines"``,
         or ``"text"`` in chunks. ``"strict"`` goes by its content type alone, None, as ``"auto"``,
         by its first bytes where that does not tell. What is none of them is a 502.
       max_event_bytes: the largest event, line or value of a response.
       relay_retry: whether an upstream's `retry`, between 500 and 3,600,000, is for our clients too.
 
-    Memory: ``buffer_bytes``, or one larger event, waits at most, plus one unfinished write of the
-    same size.
+    Memory: ``buffer_bytes``, or one larger event, waits at most, plus an unfinished write of that.
 
     Raises:
       TypeError: a source that cannot be streamed, or a keyword that does not fit the format.

@@ -46,7 +46,7 @@ def check(state: StreamState, now: float) -> float:
     elif state.options.ping is not None and transport.is_gone():
         state.lose(Outcome.DISCONNECTED)
     elif stuck_since is None and state.outcome is None:
-        _ping(state, now - transport.last_write)
+        _ping(state, now)
     _warn_of_shield(state, now)
     return next_check(state, now)
 
@@ -89,12 +89,14 @@ def next_check(state: StreamState, now: float) -> float:
     return min(stalled, silent, held, state.drained_at, expiry(state, now))
 
 
-def _ping(state: StreamState, silence: float) -> None:
-    options = state.options
-    if options.ping is None or silence < options.ping:
+def _ping(state: StreamState, now: float) -> None:
+    options, transport = state.options, state.transport
+    assert transport is not None
+    # The sum that `next_check` made: a difference may be rounded to a bit less than was waited.
+    if options.ping is None or now < transport.last_write + options.ping:
         return
     ping = options.ping_bytes
-    if ping is None or state.held_until is not None:
+    if ping is None or not state.headers_out:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
         if not (state.express and write_express(state, ping, len(ping), events=0)):

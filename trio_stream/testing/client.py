@@ -31,6 +31,8 @@ from ..checks import (
     naming,
 )
 from ..codec import EventStreamDecoder, ServerSentEvent
+from ..codec.content_coding import open_coding
+from ..errors import RemoteProtocolError
 from ..transport.asgi import Scope
 from ..transport.memory import Application, MemoryConnection, RequestBody
 from .background import Alongside
@@ -209,6 +211,11 @@ class Client:
     def __init__(self, connection: MemoryConnection) -> None:
         self._connection = connection
         self._events: deque[ServerSentEvent] = deque()
+        self._pieces: Iterator[bytes] = iter(())
+        try:
+            self._coding = open_coding(self.headers.get("content-encoding", ""))
+        except RemoteProtocolError:  # an unknown one: the body is given as it comes
+            self._coding = open_coding("")
         #: The text of each comment line so far; a ping is an empty one.
         self.comments: list[str] = []
         self._decoder = EventStreamDecoder(on_comment=self.comments.append)
@@ -260,13 +267,18 @@ class Client:
     async def receive_chunk(self) -> bytes:
         """The next piece of the body, as the application sent it if the buffer had room for it.
 
+        Of a compressed response what that stands for, where its content coding is known.
+
         Raises:
           trio.EndOfChannel: the response is over, properly or not: see `ended`.
         """
-        chunk = await self._connection.read()
-        if not chunk:
-            raise trio.EndOfChannel
-        return chunk
+        while True:
+            for piece in self._pieces:
+                return piece
+            chunk = await self._connection.read()
+            if not chunk:
+                raise trio.EndOfChannel
+            self._pieces = iter(self._coding.undo(chunk))
 
     def events(self) -> AsyncIterator[ServerSentEvent]:
         """All further events, until the response is over, properly or not."""

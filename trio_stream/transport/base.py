@@ -51,8 +51,9 @@ class Transport(Protocol):
     #: When the unfinished write last made progress, or None while no write is unfinished.
     stuck_since: float | None
 
-    #: Whether `write_nowait` is worth a try.
-    direct: bool
+    @property
+    def direct(self) -> bool:
+        """Whether `write_nowait` is worth a try."""
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
@@ -104,8 +105,9 @@ class Transport(Protocol):
     def drop(self) -> None:
         """Cut a stalled client off at once, where the transport can; any task may call it."""
 
-    #: Whether `look` sees anything.
-    sees_progress: bool
+    @property
+    def sees_progress(self) -> bool:
+        """Whether `look` sees anything."""
 
     def look(self) -> None:
         """Move `stuck_since` if the client has taken any of an unfinished write since last asked.

@@ -1,0 +1,63 @@
+"""Whether a stream is compressed: what its user allows and its client can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ..checks import shown
+from ..codec import Format
+from ..codec.accept_encoding import choose_coding
+from ..codec.compressor import available_codings
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Scope
+
+__all__ = ["Compress", "check_compress", "coding_for"]
+
+#: What `Stream` takes as ``compress``.
+Compress = Literal["auto"] | Sequence[Literal["gzip", "zstd"]]
+
+_KNOWN = ("gzip", "zstd")
+
+
+def check_compress(wire: Format, compress: Compress | None) -> tuple[str, ...]:
+    """The codings that may be used, the favourite first; none of them without ``compress``.
+
+    Raises:
+      TypeError, ValueError: it is no such value.
+      ImportError: it names zstd, for which there is no module.
+    """
+    if compress is None:
+        return ()
+    available = available_codings()
+    if isinstance(compress, str):
+        if compress != "auto":
+            raise ValueError(
+                f"compress must be None, 'auto' or a tuple of 'gzip' and 'zstd', not "
+                f"{shown(compress)}"
+            )
+        # What bytes are is not known: mostly they are compressed already.
+        return () if wire.name == "bytes" else available
+    if not isinstance(compress, tuple | list) or not compress:
+        raise TypeError(
+            f"compress must be None, 'auto' or a tuple of 'gzip' and 'zstd', not {shown(compress)}"
+        )
+    for name in compress:
+        if name not in _KNOWN:
+            raise ValueError(f"compress: there is 'gzip' and 'zstd', not {shown(name)}")
+        if name not in available:
+            raise ImportError("compress: zstd needs a module: pip install trio-stream[zstd]")
+    return tuple(dict.fromkeys(compress))
+
+
+def coding_for(scope: Scope, offered: Sequence[str]) -> str | None:
+    """The coding in which the client of this request is answered, or None."""
+    if not offered:
+        return None
+    accepted = [
+        value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name.lower() == b"accept-encoding"
+    ]
+    return choose_coding(accepted, offered)
