@@ -143,9 +143,8 @@ class StreamOptions:
         **upstream: Any,
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
-        wire = get_format(format)
+        wire = _checked_format(format, buffer, buffer_bytes, ids, on_end, limits, hold_headers)
         ping, ping_bytes = _pings(wire, ping)
-        _check_others(wire, buffer, buffer_bytes, ids, on_end, limits, hold_headers)
         return cls(
             format=wire,
             ping=ping,
@@ -225,15 +224,17 @@ def _check_tell_id(wire: Format, tell_id: TellId | None) -> TellId | None:
     return tell_id
 
 
-def _check_others(
-    wire: Format,
+def _checked_format(
+    format: str,
     buffer: object,
     buffer_bytes: object,
     ids: object,
     on_end: object,
     limits: object,
     hold_headers: object,
-) -> None:
+) -> Format:
+    """The format of this name; what else there is to check is checked, too."""
+    wire = get_format(format)
     check_count("buffer", buffer)
     check_count("buffer_bytes", buffer_bytes)
     if ids is not None:
@@ -242,6 +243,7 @@ def _check_others(
     check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
     check_flag("hold_headers", hold_headers, or_none=True)
+    return wire
 
 
 def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, bytes | None]:
