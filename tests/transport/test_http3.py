@@ -5,7 +5,9 @@ Each server is asked for several things, because none of them may spoil another.
 
 import signal
 import time
-from contextlib import AbstractAsyncContextManager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +18,12 @@ from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from trio_stream import Stream
 from trio_stream.transport.asgi import Receive, Scope, Send
+from trio_stream.transport.hypercorn.http3_connection import Http3Connection, find_http3
 
 from .h3_client import connect_h3, speak_h3
 from .support import Notes, events_of, in_time, nothing_left, state
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MIB = 2**20
 
@@ -253,19 +258,68 @@ async def test_what_fails_in_hypercorn_ends_one_connection_alone(
     def fail(event: object) -> None:
         raise ZeroDivisionError("in Hypercorn")
 
+    async with (
+        serving_h3(app, certificate) as port,
+        speak_h3(port, certificate) as other,
+        speak_h3(port, certificate) as client,
+    ):
+        await client.until_ended(await client.request("/broken"))
+        await client.request("/")
+        await client.until_closed()
+        assert client.code == INTERNAL_ERROR
+        assert (await other.until_ended(await other.request("/"))).ended
+    assert "an HTTP/3 connection was closed, as Hypercorn failed in it" in caplog.text
+
+
+async def test_whatever_is_not_as_expected_means_portable(certificate: Certificate) -> None:
+    found = {}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        http = scope["extensions"]["trio_stream.connection"].http
+        own_send = http.app_send
+        protocol = http.send.__self__
+        manager, connection = protocol.send.func.__self__, protocol.send.args[0]
+        stream = connection.quic._streams[http.stream_id]
+        for owner, name, other in (
+            (http, "send", protocol.handle),
+            (http, "state", "begun"),
+            (protocol, "send", partial(protocol.send.func, object())),
+            (protocol, "streams", []),
+            (protocol, "connection", object()),
+            (manager, "send", manager.handle),
+            (manager, "task_group", None),
+            (connection, "task", object()),
+            (connection, "quic", object()),
+            (connection.quic, "_streams", {}),
+            (connection.quic, "_remote_max_data", None),
+            (stream, "max_stream_data_remote", None),
+            (stream, "receiver", None),
+            (stream.sender, "_buffer", b""),
+            (stream.sender, "_buffer_start", None),
+        ):
+            before = getattr(owner, name)
+            setattr(owner, name, other)
+            found[type(owner).__name__, name] = find_http3(own_send)
+            setattr(owner, name, before)
+        found["all"] = find_http3(own_send)
+        await Stream(["a"])(scope, receive, send)
+
+    async with serving_h3(app, certificate) as port, speak_h3(port, certificate) as client:
+        assert (await client.until_ended(await client.request("/"))).ended
+    assert isinstance(found.pop("all"), Http3Connection)
+    assert set(found.values()) == {None}
+
+
+@asynccontextmanager
+async def serving_h3(app: App, certificate: Certificate) -> AsyncIterator[int]:
+    """`serve` in this process; the port for QUIC."""
     config = UdpConfig()
     config.quic_bind = ["127.0.0.1:0"]
     config.certfile, config.keyfile = str(certificate.certfile), str(certificate.keyfile)
     with closing(config):
         async with serving(app, config=config, bind="127.0.0.1:0", graceful_timeout=0.2):
             [(_, port)] = config._quic_addresses
-            async with speak_h3(port, certificate) as other, speak_h3(port, certificate) as client:
-                await client.until_ended(await client.request("/broken"))
-                await client.request("/")
-                await client.until_closed()
-                assert client.code == INTERNAL_ERROR
-                assert (await other.until_ended(await other.request("/"))).ended
-    assert "an HTTP/3 connection was closed, as Hypercorn failed in it" in caplog.text
+            yield port
 
 
 class UdpConfig(Config):
