@@ -24,7 +24,15 @@ from trio_stream.transport.asgi import Message, Receive, Scope, Send
 from .test_every_way_out import full, scope_of
 
 #: Over a connection of Hypercorn's it is written directly, but for what a middleware copies.
-CONNECTIONS = {"HTTP/1.1": "HTTP/1.1", "HTTP/2": "HTTP/2", "copied": "HTTP/1.1"}
+CONNECTIONS = {
+    "HTTP/1.1": "HTTP/1.1",
+    "HTTP/2": "HTTP/2",
+    "copied": "HTTP/1.1",
+    "copied, HTTP/2": "HTTP/2",
+    "copied, TLS": "HTTP/1.1",
+    "HTTP/1.1, TLS": "HTTP/1.1",
+    "HTTP/2, TLS": "HTTP/2",
+}
 USES = ["served", "refused", "HEAD", "entered", *CONNECTIONS]
 BEFORE = ["hold", "task", "polite", "fail", "close", "leave", "stall", "resume", "wait", "turn"]
 AFTER = [*BEFORE, "cancel", "cancel call", "drain"]
@@ -70,9 +78,10 @@ class Course:
             error_event=WORDS[words],
             on_end=self.tell,
         )
-        app = self.call if use != "copied" else StreamMiddleware(self.call_copying)
+        app = self.call if not use.startswith("copied") else StreamMiddleware(self.call_copying)
         # The kernel makes some 4 KiB of that room.
-        self.server = HypercornHere(app, room=1) if use in CONNECTIONS else None
+        tls = use.endswith("TLS")
+        self.server = HypercornHere(app, room=1, tls=tls) if use in CONNECTIONS else None
         self.answer: Answer | None = None
         self.drained = False
 
@@ -239,9 +248,13 @@ async def follow(use: str, words: str, before: list[str], after: list[str]) -> N
 
 # Started in the turn in which the last task has ended, and nobody has said so yet.
 @example(use="served", words="no words", before=[], after=["wait", "fail", "turn", "task"])
+# Nothing is left to write, and the kernel does not take what was: nobody may ask it over and over.
+@example(use="HTTP/2", words="no words", before=["stall", "task", "turn"], after=["wait"])
+@example(use="copied, HTTP/2", words="no words", before=["stall", "hold"], after=["wait", "wait"])
 # Its producer obeys the shutdown, and its client is spread all the same.
 @example(use="HTTP/1.1", words="no words", before=["polite"], after=["wait", "drain", "wait"])
 @example(use="HTTP/2", words="no words", before=["polite"], after=["wait", "drain", "wait"])
+@example(use="HTTP/2, TLS", words="no words", before=["polite"], after=["wait", "drain", "wait"])
 @example(use="copied", words="no words", before=["polite"], after=["wait", "drain", "wait"])
 @settings(max_examples=400)
 @given(

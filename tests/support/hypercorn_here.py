@@ -5,10 +5,13 @@ read in the same turn, so a clock that jumps when every task waits does not jump
 """
 
 import socket
+import ssl
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import trio
+import trustme
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
@@ -27,8 +30,29 @@ class Answer(NamedTuple):
     whole: bool
 
 
-#: The protocols that it speaks, both without TLS.
-PROTOCOLS = ("HTTP/1.1", "HTTP/2")
+class _TlsContexts(NamedTuple):
+    """A server's, and those of its clients, by protocol."""
+
+    server: ssl.SSLContext
+    clients: dict[str, ssl.SSLContext]
+
+
+@cache
+def _tls_contexts() -> _TlsContexts:
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server)
+    server.set_alpn_protocols([*_ALPN.values()])
+    clients = {protocol: ssl.create_default_context() for protocol in PROTOCOLS}
+    for protocol, context in clients.items():
+        authority.configure_trust(context)
+        context.set_alpn_protocols([_ALPN[protocol]])
+    return _TlsContexts(server, clients)
+
+
+#: The protocols that it speaks, and what TLS calls them.
+_ALPN = {"HTTP/1.1": "http/1.1", "HTTP/2": "h2"}
+PROTOCOLS = tuple(_ALPN)
 
 
 class HypercornHere:
@@ -37,9 +61,10 @@ class HypercornHere:
     Args:
       app: the application.
       room: bytes that the kernel may hold for the client, roughly; None leaves it as it is.
+      tls: whether it is encrypted.
     """
 
-    def __init__(self, app: Application, *, room: int | None = None) -> None:
+    def __init__(self, app: Application, *, room: int | None = None, tls: bool = False) -> None:
         ours, theirs = trio.socket.socketpair()
         if room is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
@@ -47,8 +72,13 @@ class HypercornHere:
         config.errorlog = None  # what applications raise, which is what they are to do here
         self.client = trio.SocketStream(theirs)
         self._context = WorkerContext(None)
-        self._stream = trio.SocketStream(ours)
-        self._server = TCPServer(ASGIWrapper(app), config, self._context, {}, self._stream)  # type: ignore[arg-type]
+        self._tls = _tls_contexts() if tls else None
+        self._stream: Any = trio.SocketStream(ours)
+        if self._tls is not None:
+            self._stream = trio.SSLStream(
+                self._stream, self._tls.server, server_side=True, https_compatible=True
+            )
+        self._server = TCPServer(ASGIWrapper(app), config, self._context, {}, self._stream)
 
     async def run(self) -> None:
         """Serve the client until it hangs up, or is hung up on."""
@@ -63,7 +93,12 @@ class HypercornHere:
 
     async def read(self, protocol: str, flows: Callable[[], trio.Event] | None = None) -> Answer:
         """Ask for ``/``, read all while this event is set, and hang up."""
-        stream = self.client if flows is None else Slow(self.client, flows)
+        stream: trio.abc.Stream = self.client if flows is None else Slow(self.client, flows)
+        if self._tls is not None:
+            context = self._tls.clients[protocol]
+            stream = trio.SSLStream(
+                stream, context, server_hostname="localhost", https_compatible=True
+            )
         ask = _ask_http2 if protocol == "HTTP/2" else _ask_http1
         try:
             return await ask(stream)

@@ -60,7 +60,9 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
     while not channel.is_finished:
         # All that is there, mostly, in one write: this is where the speed comes from.
         data = join_events(channel.take())
-        if data or transport.stuck_since is not None:
+        # Also nothing, where an event went past the writer and the kernel has not taken all of it.
+        # What waits below a transport that is not direct is somebody else's to send.
+        if data or (transport.direct and transport.stuck_since is not None):
             state.written += len(data)
             state.expect_write()
             await transport.write(data)

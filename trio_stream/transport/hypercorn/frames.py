@@ -184,6 +184,12 @@ class FrameWriter:
             async with self._wire.send_lock:
                 await self._wire.send_all()
 
+    async def wait_sent(self) -> None:
+        """Wait until the kernel has taken what was written; our task sends that, under the lock."""
+        while self.stuck_since is not None and not self._ended:
+            async with self._wire.send_lock:
+                pass
+
     def _write(self) -> None:
         self._wire.write(self._h2.data_to_send())
 

@@ -89,6 +89,8 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
                 await super().write(memoryview(part)[taken:])
         self._rest = b""
         self.stuck_since = None
+        if not data:  # it was called for what the kernel has not taken yet
+            await self._frames.wait_sent()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _write_frames(self, data: bytes | memoryview) -> int:
