@@ -63,21 +63,21 @@ class MemoryEngine(LocalLeases):
         if lease is not None:
             self.check_held(lease)
         assert self._feed is not None
-        ids, records = list[int](), list[Record]()
+        once = entries[0].once
+        if once is not None:  # such a one is alone
+            known = self._known.id(entries[0].topic, once.key)
+            if known is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return [known]
+            self._known.add(entries[0].topic, once, self._last + 1)
+        records = []
         for entry in entries:
-            if entry.once is not None and (known := self._known.id(entry.topic, entry.once.key)):
-                ids.append(known)
-                continue
             self._last = id = self._last + 1
-            if entry.once is not None:
-                self._known.add(entry.topic, entry.once, id)
-            ids.append(id)
             data = wire_form(id, entry.body)
             records.append(Record(id, entry.topic, entry.key, data, entry.but))
-        if records:
-            self._feed.records(records)
+        self._feed.records(records)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        return ids
+        return [record.id for record in records]
 
     async def pass_on(self, entries: Sequence[Entry]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()

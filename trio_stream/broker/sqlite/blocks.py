@@ -92,7 +92,8 @@ _INSERT_EMPTY = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, zeroblob(?))"
 #: Rows that one statement inserts; SQLite takes 32,766 values.
 _ROWS_AT_ONCE = (256, 64, 16, 4, 1)
 
-_by_topic = attrgetter("topic")
+_by_topic, _data = attrgetter("topic"), attrgetter("data")
+_key, _but = attrgetter("key"), attrgetter("but")
 
 
 class Block(NamedTuple):
@@ -154,14 +155,13 @@ def block_of(parts: Parts, time: float, data: bytes) -> Block:
 
 def pack(records: Sequence[Record], topic: int, now: float) -> list[Block]:
     """The blocks for some records of one topic, whose ids follow one another."""
-    data = [record.data for record in records]
+    data = list(map(_data, records))
     sizes = list(map(len, data))
     size = sum(sizes)
     if len(records) > 1 and size > PAGE_BYTES:
         half = len(records) // 2
         return pack(records[:half], topic, now) + pack(records[half:], topic, now)
-    keys = [record.key for record in records]
-    buts = [record.but for record in records]
+    keys, buts = list(map(_key, records)), list(map(_but, records))
     return [block_of(Parts(records[-1].id, topic, sizes, keys, buts), now, b"".join(data))]
 
 
