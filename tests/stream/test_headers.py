@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from tests.stream.helpers import PRIMER
+from tests.support.raw import EVENT_SOURCE
 from trio_stream import Stream
 from trio_stream.testing import connect
 
@@ -97,7 +98,7 @@ def test_a_status_is_an_int(status: Any) -> None:
 async def test_they_go_out_at_once_with_the_primer() -> None:
     stream = Stream(lambda stream: trio.sleep_forever())
     with trio.fail_after(5):
-        async with connect(stream, headers={"accept": "text/event-stream"}) as client:
+        async with connect(stream, headers=EVENT_SOURCE) as client:
             assert await client.receive_chunk() == PRIMER
             assert stream.statistics().events == 0
 
