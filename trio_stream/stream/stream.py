@@ -95,8 +95,8 @@ class Stream(NoSource, Returned):
     Memory: ``buffer_bytes``, or one larger event, waits at most, plus an unfinished write of that.
 
     Raises:
-      TypeError: a source that cannot be streamed, or a keyword that does not fit the format.
-      ValueError: a keyword out of its range, or a header that the server owns.
+      TypeError, RuntimeError: a source that cannot be streamed, or somebody has read already.
+      TypeError, ValueError: a keyword that does not fit the format, or out of its range.
     """
 
     __slots__ = ("__weakref__", "_state")

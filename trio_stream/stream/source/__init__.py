@@ -17,6 +17,7 @@ from .either import open_either
 from .iterables import AsyncSource, AwaitableSource, ChannelSource, InlineSource
 from .managers import ManagerSource
 from .upstream import UpstreamSource, is_response
+from .used import refuse_used
 
 __all__ = [
     "HeadersWaitFor",
@@ -56,8 +57,10 @@ def open_source(source: Any) -> Source:
 
     Raises:
       TypeError: ``source`` is a single value, or nothing that values could be taken from.
+      RuntimeError: somebody else has read it already, or closed it.
     """
     refuse_single_values(source)
+    refuse_used(source)
     if isinstance(source, Source):  # a broker's subscription
         return source
     # The order matters: a response is iterable, a receive stream is async iterable.
