@@ -160,6 +160,18 @@ async def test_a_failure_before_the_first_item_is_a_status(autojump_clock: Clock
             await read_failure(Stream(loop.source(failing)))
 
 
+async def test_the_headers_of_a_quiet_one_come_in_time(autojump_clock: Clock) -> None:
+    async def quiet() -> AsyncIterator[int]:
+        await asyncio.sleep(1e6)
+        yield 1
+
+    async with open_asyncio() as loop:
+        begin = trio.current_time()
+        async with connect(Stream(loop.source(quiet), ping=5)) as client:
+            assert client.status == 200
+            assert trio.current_time() - begin < 6
+
+
 async def test_what_came_before_a_failure_goes_out(autojump_clock: Clock) -> None:
     async def failing() -> AsyncIterator[int]:
         yield 1
