@@ -139,6 +139,17 @@ def of_gemini(item: Any) -> str:
     return item["candidates"][0]["content"]["parts"][0]["text"]
 
 
+#: What they are, so that all can be imported at once.
+MODULES = [
+    "anthropic",
+    "cohere",
+    "google.genai",
+    "huggingface_hub.inference._client",
+    "mistralai.client",
+    "ollama",
+    "openai.resources",
+]
+
 SDKS = [
     Sdk("anthropic", anthropic_create, of_delta),
     Sdk("anthropic, a manager", anthropic_stream, of_delta),

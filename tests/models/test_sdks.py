@@ -1,6 +1,7 @@
 """The SDKs of language models themselves, each against its own dialect, as sources of a stream."""
 
 import gc
+import importlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -12,7 +13,7 @@ import trio.testing
 from trio_asyncio import aio_as_trio
 
 from tests.models.endpoint import RETRY_AFTER, WORDS, Endpoint, model_endpoint
-from tests.models.sdks import ASK, SDKS, Call, Sdk
+from tests.models.sdks import ASK, MODULES, SDKS, Call, Sdk
 from tests.stream.helpers import data_of
 from tests.support.hypercorn_process import hypercorn
 from trio_stream import EventStreamDecoder, Stream, open_broker
@@ -32,6 +33,17 @@ pytestmark = [
 
 #: Seconds within which an API hears that nobody wants its answer any more.
 HEARD = 1.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded() -> Iterator[None]:
+    """All SDKs, of which the collector is not to look through every module in every test."""
+    for module in MODULES:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @asynccontextmanager
