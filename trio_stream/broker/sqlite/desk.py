@@ -96,7 +96,8 @@ class Desk:
 
     @property
     def is_open(self) -> bool:
-        return self._identity is not None
+        """Whether publishers come here: nobody who has the file by now has taken the place."""
+        return self._identity is not None and _identity(self._address) == self._identity
 
     def is_attended(self) -> bool:
         """Whether a process is there that has the file, or is about to."""
@@ -109,7 +110,7 @@ class Desk:
 
     def open(self) -> None:
         """Let publishers come, unless they do already; only for who has the file, or nobody."""
-        if self._identity is not None and _identity(self._address) == self._identity:
+        if self.is_open:
             return
         self.close()
         sock = socket.socket(socket.AF_UNIX)
