@@ -189,15 +189,17 @@ async def test_on_a_network_file_system_nothing_is_written(
 
 async def test_on_redis_it_is_one_more_publisher(server: RedisServer) -> None:
     async with open_broker(server.url, prefix="p") as broker:
+        # It reads nothing, so it has one connection; the broker has two, and this question one.
+        topics = await from_outside(trio_stream.publisher, server.url, prefix="p")
+        clients = await server.command("CLIENT", "LIST")
+        assert clients.count(b" name=") == 4
+        await from_outside(topics.close)
         before = await broker.publish("t", 0)
         ids = await from_outside(publish_all, server.url, prefix="p")
         events = (await broker.read("t", after=before)).events
         assert [event.id for event in events] == ids[:3]
         assert (events[0].but, ids[3], ids[4]) == ("a stream", "", ids[0])
         assert await broker.publish("t", "x", once="x") == ids[0]
-        # It reads nothing: there is one connection of its, while it is open.
-        clients = await server.command("CLIENT", "LIST")
-        assert clients.count(b"name=") == 3  # two of the broker's, and this one
 
 
 async def test_a_redis_that_is_not_there_is_told() -> None:
