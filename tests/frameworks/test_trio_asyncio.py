@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import trio
 import trio.testing
 
 from tests.stream.helpers import data_of, read_failure, read_to_the_break
+from tests.stream.test_cancelled_anywhere import Counter
 from trio_stream import Stream
 from trio_stream.frameworks.trio_asyncio import AsyncioLoop, open_asyncio
 from trio_stream.testing import connect
@@ -392,3 +394,48 @@ async def test_what_fails_in_the_block_is_raised_as_it_is(autojump_clock: Clock)
 def test_outside_trio() -> None:
     with pytest.raises(RuntimeError, match="runs on Trio"):
         open_asyncio().__aenter__().send(None)
+
+
+@pytest.mark.parametrize("kind", ["generator", "awaited", "managed"])
+async def test_one_that_is_left_at_any_step_is_closed(kind: str, autojump_clock: Clock) -> None:
+    opened, closed = [], []
+
+    async def generator() -> AsyncIterator[int]:
+        opened.append(n)
+        try:
+            for number in range(3):
+                yield number
+                await asyncio.sleep(0)
+        finally:
+            closed.append(n)
+            await asyncio.sleep(0)
+
+    async def awaited() -> AsyncIterator[int]:
+        await asyncio.sleep(0)
+        return generator()
+
+    @asynccontextmanager
+    async def managed() -> AsyncIterator[Any]:
+        opened.append(n)
+        try:
+            yield generator()
+        finally:
+            closed.append(n)
+            await asyncio.sleep(0)
+
+    make: Any = {"generator": generator, "awaited": awaited, "managed": managed}[kind]
+    async with open_asyncio() as loop:
+        for n in itertools.count(1):
+            with trio.CancelScope() as scope:
+                counter = Counter(scope, n)
+                trio.lowlevel.add_instrument(counter)
+                try:
+                    async with Stream(loop.source(make())) as stream:
+                        async for _ in stream.value:
+                            pass
+                finally:
+                    trio.lowlevel.remove_instrument(counter)
+            assert sorted(opened) == sorted(closed)
+            if not scope.cancelled_caught:
+                break
+        assert n > 10
