@@ -178,6 +178,20 @@ async def test_also_where_the_loop_is_asked_for_at_once(autojump_clock: Clock) -
     assert await data_of(Stream(AtOnce(2))) == ["1", "0"]
 
 
+async def test_and_where_a_future_of_asyncios_is_awaited(autojump_clock: Clock) -> None:
+    class Awaits(Both):
+        async def __anext__(self) -> int:
+            await Future()
+            raise AssertionError
+
+    async def found() -> Both:
+        return Awaits(2)
+
+    assert await data_of(Stream(Awaits(2))) == ["1", "0"]
+    assert await data_of(Stream(found())) == ["1", "0"]
+    assert await data_of(Stream(lambda stream: Awaits(2))) == ["1", "0"]
+
+
 async def test_it_is_not_begun_anew_in_the_middle(autojump_clock: Clock) -> None:
     class Late(Both):
         async def __anext__(self) -> int:
