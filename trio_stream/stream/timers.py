@@ -96,7 +96,7 @@ def _ping(state: StreamState, now: float) -> None:
     if options.ping is None or now < transport.last_write + options.ping:
         return
     ping = options.ping_bytes
-    if ping is None or not state.headers_out:
+    if ping is None or state.held_until is not None:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
         if not (state.express and write_express(state, ping, len(ping), events=0)):
