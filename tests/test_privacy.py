@@ -3,15 +3,18 @@
 import logging
 import pickle
 
+import httpx
 import pytest
 
 from trio_stream import (
     ConnectionLostError,
     ContentTypeError,
     RedirectError,
+    Stream,
     UpstreamStatusError,
 )
 from trio_stream.privacy import log_excerpt, shown_text, shown_url
+from trio_stream.testing import connect
 
 SECRET = "http://user:s3cret@example.org:8080/path?key=s3cret#s3cret"
 
@@ -66,6 +69,44 @@ def test_errors_say_as_much(error: Exception) -> None:
         assert "s3cret" not in f"{each} {each!r} {each.args}"
         url = getattr(each, "url", None) or each.urls[0]  # type: ignore[attr-defined]
         assert url == "http://example.org:8080/path"
+
+
+@pytest.mark.parametrize("text", ["asked: %s", f"asked: {SECRET}"])
+def test_no_line_of_the_log_has_more_of_a_url(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    logging.getLogger("trio_stream").warning(text, *[SECRET] * text.count("%s"))
+    assert caplog.messages == ["asked: http://example.org:8080/path"]
+
+
+def test_what_is_no_url_stays_as_it_was_logged(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("trio_stream").warning("%s of %d", "a", 2)
+    [record] = caplog.records
+    assert (record.msg, record.args) == ("%s of %d", ("a", 2))
+
+
+async def test_what_a_producer_failed_with_is_logged_without_what_was_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A client's exceptions have the whole URL in their text, and so has a traceback."""
+    failed = httpx.Response(401, request=httpx.Request("GET", SECRET))
+
+    async def ask(stream: Stream) -> None:
+        try:
+            failed.raise_for_status()
+        finally:
+            raise LookupError("the answer of " + SECRET)
+
+    def on_end(stream: Stream) -> None:
+        failed.raise_for_status()
+
+    with pytest.RaisesGroup(LookupError, flatten_subgroups=True, allow_unwrapped=True):
+        async with connect(Stream(ask, on_end=on_end)) as client:
+            await client.read()
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is httpx.HTTPStatusError
+    assert "HTTPStatusError: Client error '401 Unauthorized'" in caplog.text
+    assert "http://example.org:8080/path" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_excerpts_are_logged_where_their_own_logger_is_told_to(

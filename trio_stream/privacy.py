@@ -10,7 +10,7 @@ import logging
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["log_excerpt", "shown_text", "shown_url"]
+__all__ = ["log_excerpt", "shown_path", "shown_text", "shown_url"]
 
 #: Where the beginnings of what others sent are logged, for whoever asks for it by setting the
 #: logger's own level: what holds for all loggers, or for all of ours, does not turn it on.
@@ -35,14 +35,49 @@ def shown_url(url: str) -> str:
     if not parts.netloc and "@" in parts.path.partition("/")[0]:
         return "a malformed URL"  # credentials, but no "//" in front of them
     host = parts.netloc.rpartition("@")[2]
-    shown = parts._replace(netloc=host, query="", fragment="").geturl()
-    shown = "".join(char for char in shown if char.isprintable())
+    return _printable(parts._replace(netloc=host, query="", fragment="").geturl())
+
+
+def shown_path(path: str) -> str:
+    """The path of a request as logs may show it: on one line, and without what looks like a query.
+
+    Servers take the percent-encoding off, so that a query whose "?" was encoded is in the path.
+    """
+    return _printable(re.split(r"[?#]", path, maxsplit=1)[0])
+
+
+def _printable(text: str) -> str:
+    shown = "".join(char for char in text if char.isprintable())
     return shown if len(shown) <= _LENGTH else f"{shown[:_LENGTH]}..."
 
 
 def shown_text(text: str) -> str:
     """A message of somebody else's, the URLs in it as `shown_url` shows them."""
     return _URL.sub(lambda match: shown_url(match[0]), text)
+
+
+class _URLsShown(logging.Filter):
+    """Has every URL in a record shown as `shown_url` shows it, its traceback's included.
+
+    The exceptions of HTTP clients have the URL in their text that was asked for, and what a
+    producer failed with is logged with all that it came from. The exception itself stays in the
+    record, for what groups failures by it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if (shown := shown_text(text)) != text:
+            record.msg, record.args = shown, None
+        if record.exc_info and not record.exc_text:  # which formatters use if it is there
+            record.exc_text = shown_text(_traceback.formatException(record.exc_info))
+        return True
+
+
+_traceback = logging.Formatter()
+
+# A logger's filters see what is logged by that logger itself, before any handler does.
+logging.getLogger("trio_stream").addFilter(_URLsShown())
+excerpts.addFilter(_URLsShown())
 
 
 def log_excerpt(what: str, text: str) -> None:

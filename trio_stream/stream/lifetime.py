@@ -19,6 +19,7 @@ import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
+from .end_line import log_end
 from .ends import call_on_end, log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
@@ -77,6 +78,7 @@ class Lifetime:
             registry.leave_worker(self, connection.context)
         registry.outcomes[state.outcome] += 1
         call_on_end(state.options.on_end, state.handle())
+        log_end(state)
 
     def check(self, now: float) -> float:
         """Called by the registry."""

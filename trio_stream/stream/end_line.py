@@ -1,0 +1,62 @@
+"""The line that the log gets at a stream's end, with its fields for whoever collects logs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ..privacy import shown_path
+from .statistics import statistics_of
+
+if TYPE_CHECKING:
+    from .state import StreamState
+
+__all__ = ["log_end"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
+
+
+def log_end(state: StreamState) -> None:
+    """Tell, at DEBUG, that all of a stream has ended.
+
+    Called in the task of the request, so that filters find the request's context variables.
+    """
+    if log.isEnabledFor(logging.DEBUG):
+        fields = _fields(state)
+        log.debug(
+            "a stream ended: %(outcome)s after %(seconds).3f s, %(events)d events and "
+            "%(bytes)d bytes; client %(client)s, %(method)s %(path)s",
+            fields,
+            extra=fields,
+        )
+
+
+def _fields(state: StreamState) -> dict[str, Any]:
+    scope, counted = state.scope or {}, statistics_of(state)
+    path = shown_path(scope["path"]) if "path" in scope else None
+    return {
+        "outcome": None if counted.outcome is None else str(counted.outcome),
+        "seconds": counted.seconds_open,
+        "events": counted.events,
+        "bytes": counted.bytes,
+        "peak_queued": counted.peak_queued,
+        "client": _client(scope),
+        "method": scope.get("method"),
+        "path": path,
+        "route": _template(scope) or path,
+    }
+
+
+def _client(scope: Any) -> str | None:
+    """The address and port as the server knows them, or as a middleware has been told them."""
+    client = scope.get("client")
+    if not client:
+        return None
+    host, port = client
+    return shown_path(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
+
+
+def _template(scope: Any) -> str | None:
+    """``/orders/{id}``, where the framework says in the scope which of its routes it took."""
+    template = getattr(scope.get("route"), "path", None)
+    return template if isinstance(template, str) and template else None
