@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .broker import (
     Broker,
+    BrokerHealth,
     BrokerStatistics,
     Last,
     Member,
@@ -74,6 +75,7 @@ __all__ = [
     "AttemptOpened",
     "Broker",
     "BrokerError",
+    "BrokerHealth",
     "BrokerInUseError",
     "BrokerStatistics",
     "BrokerStorageError",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .broker import Broker
 from .contract import Member
 from .event import TopicEvent
+from .health import BrokerHealth
 from .opening import open_broker
 from .outside import TopicPublisher, publisher
 from .presence import presence_topic
@@ -26,6 +27,7 @@ from .subscription import Subscription
 
 __all__ = [
     "Broker",
+    "BrokerHealth",
     "BrokerStatistics",
     "Last",
     "Member",

@@ -11,6 +11,7 @@ from ..checks import check_count, check_kind, check_seconds
 from .contract import Engine, Entry, Member, full_engine
 from .entries import body_of, check_published, check_values, special_entry
 from .feed import LocalFeed
+from .health import BrokerHealth, health_of
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
@@ -329,6 +330,11 @@ class Broker:
             bytes=log.bytes,
             engine=self.engine.statistics(),
         )
+
+    def health(self) -> BrokerHealth:
+        """Whether the engine is there, and since when not; waits for nothing, raises if closed."""
+        self._feed.check_open()
+        return health_of(self.engine)
 
     def topic_statistics(self, topic: str) -> TopicStatistics:
         """What this process knows of one topic; a snapshot."""

@@ -13,6 +13,7 @@ from coredis.connection import Location
 from ...checks import check_choice, check_count, check_text
 from ...errors import BrokerUnavailableError
 from ..contract import Entry, Feed, Lease, Member, Page, Record, Retention, wire_form
+from ..health import BrokerHealth
 from ..topics import Selection
 from ..unwrapped import unwrapped
 from . import lease_scripts
@@ -20,7 +21,7 @@ from .address import parse_address
 from .entrance import Entrance
 from .history import History
 from .keys import Keys
-from .link import Link
+from .link import Link, health_of
 from .places import find_places
 from .publishing import Publishing, age_in_ms, closed
 from .troubles import Troubles
@@ -331,6 +332,9 @@ class RedisEngine:
             lease_scripts.LAPSED, [self._keys.members], self._keys.present("")
         )
         return [(topic.decode(), name.decode()) for topic, name in gone]
+
+    def health(self) -> BrokerHealth:
+        return health_of(self._troubles, self._commands, self._reading)
 
     def statistics(self) -> dict[str, Any]:
         return {

@@ -11,13 +11,14 @@ import trio
 from coredis.connection import Location
 
 from ...errors import BrokerUnavailableError
+from ..health import BrokerHealth
 from ..unwrapped import unwrapped
 from .places import NewWire
 from .script import Script
 from .troubles import WRITING, Troubles
 from .wire import PATIENCE, RefusedError, UnreachableError, Wire
 
-__all__ = ["Link"]
+__all__ = ["Link", "health_of"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -56,6 +57,7 @@ class Link:
         self._up = trio.Event()
         self.redis_run: str = ""
         self.connects: int = 0
+        self._down_since: float | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep it up, until cancelled. Raises what the first attempt fails with."""
@@ -69,7 +71,9 @@ class Link:
                 raise failure
             if self.connects > before:
                 wait = _FIRST_WAIT
-            log.info("the connection to Redis is lost: %s", failure or "it was closed")
+            tried_again = self.connects == before
+            level = logging.DEBUG if tried_again else logging.INFO
+            log.log(level, "no connection to Redis: %s", failure or "it was closed")
             if failure is not None:  # else it is mostly there again at once
                 self._troubles.begin(self._what, failure)
             await trio.sleep(random.uniform(wait / 2, wait))
@@ -86,6 +90,7 @@ class Link:
                     self._wire = wire
                     self.connects += 1
                     self._up.set()
+                    self._down_since = None
                     self._troubles.end(self._what)
                     if self.connects == 1:
                         task_status.started()
@@ -100,6 +105,8 @@ class Link:
             await wire.run(task_status=task_status)
         finally:
             self._wire = None
+            if self._down_since is None:
+                self._down_since = trio.current_time()
             if self._up.is_set():
                 self._up = trio.Event()
             scope.cancel()
@@ -113,6 +120,11 @@ class Link:
     def is_up(self) -> bool:
         """Whether there is a connection now, as far as is known."""
         return self._up.is_set()
+
+    @property
+    def down_since(self) -> float | None:
+        """When the last connection was lost, on Trio's clock; None while there is one."""
+        return self._down_since
 
     def drop(self, why: str) -> None:
         """Have another connection made, if there is one."""
@@ -145,3 +157,13 @@ class Link:
             reason = self._troubles.reason(self._what)
             raise UnreachableError(reason or "there is no connection to Redis")
         return self._wire
+
+
+def health_of(troubles: Troubles, *links: Link) -> BrokerHealth:
+    """Of Redis: it is there while all connections to it are."""
+    down = [link.down_since for link in links if link.down_since is not None]
+    trouble = troubles.reason("")
+    if not down:
+        return BrokerHealth(reachable=True, trouble=trouble)
+    seconds = trio.current_time() - min(down)
+    return BrokerHealth(False, seconds, trouble or "the connection to Redis was closed")

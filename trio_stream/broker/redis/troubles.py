@@ -7,6 +7,8 @@ from typing import final
 
 import trio
 
+from .wire import RefusedError
+
 __all__ = ["WRITING", "Troubles"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
@@ -19,12 +21,14 @@ WRITING = "writing"
 class Troubles:
     """What does not work now, by what it is, and why.
 
-    One outage is met in many places and in many tries: each reason is a warning once.
+    One outage is met in many places and in many tries. That Redis cannot be reached is a warning
+    once, whatever keeps it away meanwhile; what it refuses is one for each reason.
     """
 
     def __init__(self) -> None:
         self._now: dict[str, str] = {}
         self._told: set[str] = set()
+        self._lost = False
         self._since = 0.0
 
     def begin(self, what: str, why: object) -> None:
@@ -32,14 +36,20 @@ class Troubles:
         if not self._now:
             self._since = trio.current_time()
         self._now[what] = reason = str(why)
-        if reason not in self._told:
-            self._told.add(reason)
+        if reason in self._told:
+            return
+        self._told.add(reason)
+        if isinstance(why, RefusedError):
             log.warning("%s", reason)
+        else:
+            log.log(logging.INFO if self._lost else logging.WARNING, "%s", reason)
+            self._lost = True
 
     def end(self, what: str) -> None:
         """This works."""
         if self._now.pop(what, None) is not None and not self._now:
             self._told.clear()
+            self._lost = False
             seconds = trio.current_time() - self._since
             log.warning("Redis works again, after %.1f s", seconds)
 

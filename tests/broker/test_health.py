@@ -1,0 +1,94 @@
+"""Whether an engine is there: what a broker says of it, and what the log does, once."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from tests.broker.test_redis_refuses import Warnings
+from tests.support.redis_server import redis_server
+from trio_stream import BrokerHealth, BrokerUnavailableError, open_broker
+from trio_stream.broker.redis import link
+from trio_stream.broker.redis.troubles import WRITING, Troubles
+from trio_stream.broker.redis.wire import RefusedError, UnreachableError
+
+WELL = BrokerHealth(reachable=True, seconds_unreachable=0.0, trouble="")
+
+
+@pytest.fixture
+def warnings() -> Iterator[Warnings]:
+    handler = Warnings()
+    logging.getLogger("trio_stream").addHandler(handler)
+    yield handler
+    logging.getLogger("trio_stream").removeHandler(handler)
+
+
+async def test_what_is_in_this_process_is_there_until_it_is_closed() -> None:
+    async with open_broker() as broker:
+        assert broker.health() == WELL
+    with pytest.raises(trio.ClosedResourceError):
+        broker.health()
+
+
+async def test_a_redis_that_is_lost_is_told_once_and_its_return_too(
+    warnings: Warnings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LONGEST_WAIT", 0.1)
+    async with redis_server() as server, open_broker(server.url) as broker:
+        assert broker.health() == WELL
+        await server.crash()
+        await warnings.until("Redis does not answer")
+        lost = broker.health()
+        assert not lost.reachable
+        assert lost.seconds_unreachable > 0
+        assert "Redis does not answer" in lost.trouble
+        await trio.sleep(0.5)  # there are more tries than warnings
+        assert broker.health().seconds_unreachable >= lost.seconds_unreachable + 0.5
+        await server.start()
+        await warnings.until("works again")
+        assert broker.health() == WELL
+        assert len(warnings.texts) == 2
+
+
+async def test_a_redis_that_refuses_is_there_and_in_trouble() -> None:
+    async with redis_server() as server, open_broker(server.url) as broker:
+        await server.command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(BrokerUnavailableError):
+            await broker.publish("t", "in vain")
+        health = broker.health()
+        assert (health.reachable, health.seconds_unreachable) == (True, 0)
+        assert "OOM" in health.trouble
+        await server.command("CONFIG", "SET", "maxmemory", "0")
+        await broker.publish("t", "after")
+        assert broker.health() == WELL
+
+
+async def test_what_keeps_it_away_may_change(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One outage is one warning, and what is refused meanwhile another."""
+
+    def told() -> list[tuple[str, str]]:
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        caplog.clear()
+        return lines
+
+    caplog.set_level(logging.INFO, "trio_stream")
+    troubles = Troubles()
+    for _ in range(2):
+        for reason in ("nobody there", "no answer", "nobody there"):
+            for link_of in ("commands", "events"):
+                troubles.begin(link_of, UnreachableError(reason))
+        assert told() == [("WARNING", "nobody there"), ("INFO", "no answer")]
+        troubles.begin(WRITING, RefusedError("no room", "OOM"))
+        troubles.begin(WRITING, RefusedError("no room", "OOM"))
+        assert told() == [("WARNING", "no room")]
+        await trio.sleep(5)
+        troubles.end("commands")
+        troubles.end("events")
+        assert told() == []
+        troubles.end(WRITING)
+        troubles.end(WRITING)
+        assert told() == [("WARNING", "Redis works again, after 5.0 s")]
