@@ -329,6 +329,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "authorize": FUNCTION,
         "max_bytes": COUNT,
     },
+    "ready_app": {"broker": Kind([], [None, True, 5, "x", Odd()])},
     "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
     "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
     "Retention.of": {"topic": DATA},
@@ -598,6 +599,9 @@ USES: dict[str, Use] = {
         lambda broker, **options: void(
             trio_stream.publish_app(**{"broker": broker, "authorize": print, **options})
         )
+    ),
+    "ready_app": with_broker(
+        lambda broker, **options: void(trio_stream.ready_app(**{"broker": broker, **options}))
     ),
     "Broker.forget": with_broker(
         lambda broker, topic="x", **options: broker.forget(topic, **options)

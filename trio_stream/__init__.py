@@ -9,6 +9,7 @@ from .broker import (
     Last,
     Member,
     PublishApp,
+    ReadyApp,
     Resumable,
     ResumableRun,
     Retention,
@@ -22,6 +23,7 @@ from .broker import (
     presence_topic,
     publish_app,
     publisher,
+    ready_app,
 )
 from .client import (
     AttemptEnded,
@@ -99,6 +101,7 @@ __all__ = [
     "OpenStream",
     "Outcome",
     "PublishApp",
+    "ReadyApp",
     "ReadyState",
     "ReconnectPolicy",
     "RedirectError",
@@ -133,6 +136,7 @@ __all__ = [
     "presence_topic",
     "publish_app",
     "publisher",
+    "ready_app",
     "serve",
     "stream_app",
 ]

@@ -1,18 +1,22 @@
 """Whether an engine is there: what a broker says of it, and what the log does, once."""
 
+import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from tests.broker.test_redis_refuses import Warnings
+from tests.support.hypercorn_process import hypercorn
 from tests.support.redis_server import redis_server
-from trio_stream import BrokerHealth, BrokerUnavailableError, open_broker
+from trio_stream import BrokerHealth, BrokerUnavailableError, open_broker, ready_app
 from trio_stream.broker.redis import link
 from trio_stream.broker.redis.troubles import WRITING, Troubles
 from trio_stream.broker.redis.wire import RefusedError, UnreachableError
+from trio_stream.testing import connect
 
 WELL = BrokerHealth(reachable=True, seconds_unreachable=0.0, trouble="")
 
@@ -92,3 +96,51 @@ async def test_what_keeps_it_away_may_change(
         troubles.end(WRITING)
         troubles.end(WRITING)
         assert told() == [("WARNING", "Redis works again, after 5.0 s")]
+
+
+async def answer_of(app: Any, method: str = "GET") -> tuple[int, dict[str, Any]]:
+    async with connect(app, method=method) as client:
+        return client.status, json.loads(await client.read())
+
+
+async def test_a_probe_is_told() -> None:
+    async with open_broker() as broker:
+        app = ready_app(broker)
+        assert await answer_of(app) == (200, {"reachable": True, "seconds_unreachable": 0.0})
+        assert (await answer_of(app, "POST"))[0] == 405
+    assert await answer_of(app) == (503, {"reachable": False, "seconds_unreachable": 0.0})
+
+
+async def test_a_head_is_answered_without_a_body() -> None:
+    async with open_broker() as broker, connect(ready_app(broker), method="HEAD") as client:
+        assert (client.status, await client.read()) == (200, b"")
+
+
+async def test_a_probe_of_a_served_one_is_told_of_a_lost_redis_and_of_no_address() -> None:
+    async with redis_server() as redis:
+        env = {"BROKER": redis.url}
+        app = hypercorn("tests.broker.ready_served:app", env=env, expect_errors=True)
+        async with app as server, server.client() as client:
+            assert (await client.get("/ready/")).json()["reachable"] is True
+            assert (await client.head("/ready/")).status_code == 200
+            await redis.crash()
+            await server.process.wait_for_log("Redis does not answer")
+            answer = await client.get("/ready/")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json().keys() == {"reachable", "seconds_unreachable"}
+
+
+@pytest.mark.parametrize("broker", [None, "redis://localhost"])
+def test_what_is_no_broker_is_refused(broker: Any) -> None:
+    with pytest.raises(TypeError, match="an open broker"):
+        ready_app(broker)
+
+
+async def test_what_is_no_request_is_refused() -> None:
+    async def receive() -> Any: ...
+
+    async def send(message: Any) -> None: ...
+
+    async with open_broker() as broker:
+        with pytest.raises(RuntimeError, match="mount it"):
+            await ready_app(broker)({"type": "websocket"}, receive, send)

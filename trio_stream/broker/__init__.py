@@ -19,6 +19,7 @@ from .outside import TopicPublisher, publisher
 from .presence import presence_topic
 from .publish_app import PublishApp, publish_app
 from .reading import TopicPage
+from .ready_app import ReadyApp, ready_app
 from .recent import Last
 from .resumable import Resumable, ResumableRun
 from .retention import Retention
@@ -32,6 +33,7 @@ __all__ = [
     "Last",
     "Member",
     "PublishApp",
+    "ReadyApp",
     "Resumable",
     "ResumableRun",
     "Retention",
@@ -45,4 +47,5 @@ __all__ = [
     "presence_topic",
     "publish_app",
     "publisher",
+    "ready_app",
 ]

@@ -14,6 +14,7 @@ import trio
 from ..checks import check_callable, check_count, check_kind
 from ..errors import BrokerError
 from .broker import Broker
+from .json_answer import answer_json
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
@@ -24,8 +25,6 @@ log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Whether a request may publish to a topic.
 Authorize = Callable[[Any, str], bool | Awaitable[bool]]
-
-_json = msgspec.json.Encoder().encode
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,9 +84,9 @@ class PublishApp:
         try:
             wanted = await self._read(scope, receive)
             await self._check(scope, wanted.topic)
-            await _answer(send, 200, {"id": await self._publish(wanted)})
+            await answer_json(send, 200, {"id": await self._publish(wanted)})
         except _RefusedError as exc:
-            await _answer(send, exc.status, {"error": str(exc)}, exc.headers)
+            await answer_json(send, exc.status, {"error": str(exc)}, exc.headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> _Wanted:
         if scope["method"] != "POST":
@@ -133,18 +132,3 @@ class PublishApp:
             log.error("publish_app could not publish: %s", exc)
             text = "it may be stored, or not: publish it again, with the same once"
             raise _RefusedError(503, text, **{"retry-after": "5"}) from None
-
-
-async def _answer(
-    send: Send, status: int, content: object, headers: dict[str, str] | None = None
-) -> None:
-    body = _json(content)
-    named = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "cache-control": "no-store",
-        **(headers or {}),
-    }
-    pairs = [(name.encode(), value.encode()) for name, value in named.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
