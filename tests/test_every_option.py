@@ -377,7 +377,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
 
 #: Made by the library, for its users to read or to call: nobody gives these any options.
 MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
-MADE |= {"PublishApp", "Subscription", "TopicEvent", "TopicPublisher"}
+MADE |= {"PublishApp", "ReadyApp", "Subscription", "TopicEvent", "TopicPublisher"}
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
