@@ -25,7 +25,7 @@ async def test_the_live_streams_are_listed_the_oldest_first(
     assert open_streams() == ()
     async with connect(Stream(with_task), "/first", scope={"client": ("10.0.0.1", 5)}):
         await trio.sleep(60)
-        async with connect(Stream(forever), "/second"):
+        async with connect(Stream(forever, hold_headers=False), "/second"):
             await trio.testing.wait_all_tasks_blocked()
             first, second = open_streams()
             assert (first.age, second.age) == (60, 0)
@@ -38,7 +38,7 @@ async def test_the_live_streams_are_listed_the_oldest_first(
 
 
 async def test_one_can_be_ended_from_there() -> None:
-    async with connect(Stream(forever)) as client:
+    async with connect(Stream(forever, hold_headers=False)) as client:
         (stream,) = open_streams()
         stream.close()
         await client.read()
@@ -50,7 +50,7 @@ async def test_ends_are_counted_by_outcome() -> None:
     for _ in range(2):
         async with connect(Stream(["a"])) as client:
             await client.read()
-    async with connect(Stream(forever)):
+    async with connect(Stream(forever, hold_headers=False)):
         pass
     assert outcome_counts() == {"completed": 2, "disconnected": 1}
 
@@ -72,7 +72,7 @@ async def test_on_end_is_called_when_all_has_ended() -> None:
     def on_end(stream: Stream) -> None:
         order.append(f"ended: {stream.outcome}")
 
-    async with connect(Stream(callback, on_end=on_end)):
+    async with connect(Stream(callback, on_end=on_end, hold_headers=False)):
         pass
     assert order == ["finally", "ended: disconnected"]
 
