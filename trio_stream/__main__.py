@@ -102,8 +102,10 @@ class _Option(argparse.Action):
         name, equals, value = str(values).partition("=")
         if not (equals and name.isidentifier()):
             raise argparse.ArgumentError(self, "an option is NAME=VALUE")
-        number = int(value) if value.isascii() and value.isdigit() else value
-        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: number})
+        given: object = value
+        if value.isascii() and value.replace(".", "", 1).isdigit():
+            given = float(value) if "." in value else int(value)
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: given})
 
 
 def _version() -> str:

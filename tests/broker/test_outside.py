@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -16,12 +17,22 @@ import trio.testing
 import trio_stream
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Retention, open_broker, publish_app
+from trio_stream.broker.records import Entry, Once
 from trio_stream.broker.sqlite import outside as sqlite_outside
+from trio_stream.broker.sqlite.desk import Request, ask
 from trio_stream.broker.sqlite.network import network_of
-from trio_stream.errors import BrokerInUseError, BrokerStorageError, BrokerUnavailableError
+from trio_stream.errors import (
+    BrokerError,
+    BrokerInUseError,
+    BrokerStorageError,
+    BrokerUnavailableError,
+)
 from trio_stream.testing import connect
 
 PROJECT = Path(__file__).parents[2]
+
+#: Nothing, in more lists than can be read.
+NESTED = msgspec.Raw(b"\x91" * 10_000 + b"\xc0")
 
 
 @pytest.fixture
@@ -95,6 +106,30 @@ async def test_an_open_broker_is_asked(url: str, tmp_path: Path) -> None:
         desk = tmp_path / "log.db-desk"
         assert desk.stat().st_mode & 0o777 == (tmp_path / "log.db").stat().st_mode & 0o666
     assert [path.name for path in tmp_path.iterdir()] == ["log.db"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [Entry("t", b"data\n\n", once=Once("", 1.0))],
+        [Entry("t", b"data\n\n", once=Once("x", -1.0))],
+        [Entry("t", b"data\n\n", once=Once("x", float("nan")))],
+        [Entry("t", b"data\n\n", but="x" * 2000)],
+        [Entry("t", b"data\n\n", "k" * 2000)],
+        [{"topic": "t", "body": b"data\n\n", "other": NESTED}],
+    ],
+    ids=["none", "no key", "time ago", "no time", "long but", "long key", "nested"],
+)
+async def test_what_no_publisher_asks_is_refused_and_ends_nobody(
+    url: str, tmp_path: Path, entries: Any
+) -> None:
+    async with open_broker(url) as broker:
+        path = str(tmp_path / "log.db")
+        with pytest.raises((ValueError, BrokerError)):
+            await from_outside(ask, path, Request("append", entries), 5.0)
+        assert await from_outside(ask, path, Request("append", [Entry("t", b"data\n\n")]), 5.0)
+        assert len((await broker.read("t")).events) == 1
 
 
 async def test_many_publishers_and_a_server_that_comes_and_goes(url: str) -> None:
@@ -256,6 +291,8 @@ async def test_the_command_line(url: str) -> None:
         assert wrong.returncode == 2
         assert "is a pattern" in wrong.stderr
         assert "Traceback" not in wrong.stderr
+        half = await from_outside(run, url, "t", "x", "-o", "once_for=0.5", "--once", "y")
+        assert (half.returncode, half.stderr) == (0, "")
         wrong = await from_outside(run, url, "t", "x", "-o", "prefix=shop")
         assert "it is for redis://" in wrong.stderr
 
@@ -288,6 +325,9 @@ async def test_it_publishes_what_is_posted() -> None:
             (b"x", {"topic": "secret"}, {}, 403),
             (b"x", {"topic": "t"}, {"headers": {}}, 403),
             (b"x", {"topic": "a/*"}, {}, 400),
+            (b"x", {"topic": "t", "data": "y"}, {}, 400),
+            (b"x", "topic=secret&topic=t", {}, 400),
+            (b"x", "topic=t%ff", {}, 400),
             (b"x", "", {}, 400),
             (b'{"topic": "t"}', "", {}, 400),
             (b'{"topic": "t", "data": 1, "other": 1}', "", {}, 400),
@@ -301,6 +341,15 @@ async def test_it_publishes_what_is_posted() -> None:
         broker._feed.close()
         assert (await said(b"x", {"topic": "t"}))[0] == 503
     assert asked[0] == ("/", "t")
+
+
+async def test_what_is_nested_too_deep_is_a_bad_request() -> None:
+    async with open_broker() as broker:
+        app = publish_app(broker, authorize=lambda scope, topic: True)
+        body = b'{"topic": "t", "data": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+        async with connect(app, method="POST", body=body) as client:
+            assert client.status == 400
+            assert "nested too deep" in (await client.read()).decode()
 
 
 @pytest.mark.parametrize("says", [False, None, 1, "yes", object()])

@@ -101,7 +101,7 @@ class PublishApp:
             more = message.get("more_body", False)
             if len(body) > self._max_bytes:
                 raise _RefusedError(413, f"a body is at most {self._max_bytes} bytes")
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        query = _query(scope["query_string"])
         try:
             if "topic" not in query:
                 return msgspec.json.decode(body, type=_Wanted)
@@ -109,6 +109,8 @@ class PublishApp:
             return msgspec.convert(given, _Wanted, strict=False)
         except UnicodeDecodeError:
             raise _RefusedError(400, "the body is not UTF-8") from None
+        except RecursionError:
+            raise _RefusedError(400, "the body is nested too deep") from None
         except msgspec.MsgspecError as exc:
             raise _RefusedError(
                 400, f"{exc}; a topic may be in the query, and its data the body"
@@ -132,3 +134,20 @@ class PublishApp:
             log.error("publish_app could not publish: %s", exc)
             text = "it may be stored, or not: publish it again, with the same once"
             raise _RefusedError(503, text, **{"retry-after": "5"}) from None
+
+
+def _query(query: bytes) -> dict[str, str]:
+    """What a query says, each once: of two a proxy that checks them may have taken the other."""
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise _RefusedError(400, "the query is not UTF-8") from None
+    except ValueError as exc:
+        raise _RefusedError(400, f"the query cannot be read: {exc}") from None
+    named = dict(pairs)
+    if "topic" in named:
+        if len(named) < len(pairs):
+            raise _RefusedError(400, "the query says the same name twice")
+        if "data" in named:
+            raise _RefusedError(400, "with a topic in the query, its data are the body")
+    return named

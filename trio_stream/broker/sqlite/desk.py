@@ -15,14 +15,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Literal, TypeVar, final
+from typing import Annotated, Literal, TypeVar, final
 
 import msgspec
 import trio
 
+from ...checks import check_seconds
 from ...errors import BrokerError, BrokerInUseError, BrokerStorageError, BrokerUnavailableError
 from ..contract import Entry
 from ..entries import check_published
+from ..topics import check_name
 
 __all__ = ["Answer", "Desk", "Request", "ask", "open_at_desk"]
 
@@ -49,7 +51,7 @@ class Request(msgspec.Struct, frozen=True):
     """What a publisher wants: to append these, or to have them passed on."""
 
     what: Literal["append", "pass_on"]
-    entries: list[Entry]
+    entries: Annotated[list[Entry], msgspec.Meta(min_length=1)]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -180,12 +182,23 @@ class _Service:
         try:
             request = _decode(body)
             for entry in request.entries:
-                check_published(entry.topic, entry.key)
+                _check(entry)
             return Answer(list(await self._handle(request)))
-        except (BrokerError, TypeError, ValueError, msgspec.MsgspecError) as exc:
+        # Too deep for its reader is what no publisher sends, either.
+        except (BrokerError, TypeError, ValueError, msgspec.MsgspecError, RecursionError) as exc:
             return Answer(error=type(exc).__name__, text=str(exc))
         except trio.ClosedResourceError:
             return Answer(error=_CLOSED)  # nothing is stored
+
+
+def _check(entry: Entry) -> None:
+    """What a `TopicPublisher` has looked at, and nobody else who speaks here; likewise."""
+    check_published(entry.topic, entry.key)
+    if entry.once is not None:
+        check_name(entry.once.key, "once")
+        check_seconds("once_for", entry.once.seconds)
+    if entry.but:
+        check_name(entry.but, "but, a stream's id,")
 
 
 async def _read(stream: trio.SocketStream, size: int) -> bytes:
