@@ -13,6 +13,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount, Route
 
+from tests.support.hypercorn_process import hypercorn
+from tests.support.raw import read_until, send_request
 from trio_stream import Stream, StreamLimits
 from trio_stream.frameworks.starlette import StreamResponse
 from trio_stream.stream import end_line
@@ -202,3 +204,21 @@ async def test_the_requests_context_variables_are_there(
     finally:
         caplog.handler.removeFilter(note)
     assert seen == ["r-1"]
+
+
+async def test_served_by_hypercorn() -> None:
+    """The address is the client's own, and what a client of HTTP has in its errors is not there."""
+    async with hypercorn("tests.serving.logged_app:app", expect_errors=True) as server:
+        async with await server.connect() as stream:
+            port = stream.socket.getsockname()[1]
+            await send_request(stream, "/orders?token=s3cret")
+            await read_until(stream, b"data: x\n\n")
+        await server.process.wait_for_log(
+            rf"a stream ended: disconnected after [0-9.]+ s, 1 events and \d+ bytes; "
+            rf"client 127\.0\.0\.1:{port}, GET /orders\n"
+        )
+        async with server.client() as client:
+            assert (await client.get("/upstream?token=s3cret")).status_code == 502
+        await server.process.wait_for_log(r"a stream ended: failed .* GET /upstream\n")
+        assert "http://upstream.example/v1" in server.process.log()
+        assert "s3cret" not in server.process.log()
