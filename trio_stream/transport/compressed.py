@@ -34,7 +34,7 @@ class CompressedTransport:
         self._compressor: Compressor | None = None
 
     async def start(self, status: int, headers: Headers) -> None:
-        if VARIES in headers:
+        if VARIES in headers and status != 204:  # "No Content": an upstream's, passed on
             self._compressor = open_compressor(self._name)
             headers = (*headers, (b"content-encoding", self._name.encode()))
         await self._inner.start(status, headers)
