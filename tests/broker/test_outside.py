@@ -132,6 +132,35 @@ async def test_what_no_publisher_asks_is_refused_and_ends_nobody(
         assert len((await broker.read("t")).events) == 1
 
 
+async def test_a_file_in_the_place_of_the_socket_is_left_alone(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "log.db-desk"
+    other.write_text("somebody's")
+    async with open_broker(url):
+        assert "nobody outside can publish" in caplog.text
+    assert other.read_text() == "somebody's"
+
+
+async def test_an_answer_that_is_none_is_told_as_such(url: str, tmp_path: Path) -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            with trio.socket.socket(trio.socket.AF_UNIX) as sock:
+                await sock.bind(str(tmp_path / "log.db-desk"))
+                sock.listen()
+                topics = trio_stream.publisher(url)
+
+                async def ask_it() -> None:
+                    with pytest.raises(BrokerUnavailableError, match="it may be stored or not"):
+                        await from_outside(topics.publish, "t", 1)
+
+                nursery.start_soon(ask_it)
+                other, _ = await sock.accept()
+                with other:
+                    assert await other.recv(2**16)
+                    await other.send(b"\0\0\0\1\xc1")
+
+
 async def test_many_publishers_and_a_server_that_comes_and_goes(url: str) -> None:
     given: list[str] = []
 

@@ -118,7 +118,9 @@ class Desk:
         sock = socket.socket(socket.AF_UNIX)
         try:
             with suppress(FileNotFoundError):
-                os.unlink(self._address)  # noqa: PTH108  # left by one who was killed
+                # Left by one who was killed; what is no socket is somebody's file.
+                if stat.S_ISSOCK(os.lstat(self._address).st_mode):
+                    os.unlink(self._address)  # noqa: PTH108
             sock.bind(self._address)
             # Before it listens nobody can connect.
             os.chmod(self._address, stat.S_IMODE(os.stat(self._path).st_mode) & 0o666)  # noqa: PTH101, PTH116
@@ -257,7 +259,7 @@ def ask(path: str, request: Request, timeout: float) -> list[int] | None:
             sock.sendall(_length.pack(len(body)) + body)
             [size] = _length.unpack(_receive(sock, _length.size))
             answer = _decode_answer(_receive(sock, size))
-        except (OSError, EOFError) as exc:
+        except (OSError, EOFError, msgspec.MsgspecError) as exc:
             raise BrokerUnavailableError(
                 f"{path}: the process that has it open has not answered, and it may be stored or "
                 "not: publish it again, with once= if it must not be there twice"
