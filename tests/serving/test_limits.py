@@ -12,27 +12,31 @@ async def forever(stream: Stream) -> None:
     await trio.sleep_forever()
 
 
+def silent(limits: StreamLimits) -> Stream:
+    return Stream(forever, limits=limits, hold_headers=False)
+
+
 def of_client(host: str) -> dict[str, object]:
     return {"scope": {"client": (host, 1)}}
 
 
 async def test_the_one_too_many_is_told_503_and_when_to_return() -> None:
     limits = StreamLimits(total=1, retry_after=10)
-    async with connect(Stream(forever, limits=limits)) as first:
+    async with connect(silent(limits)) as first:
         assert first.status == 200
-        async with connect(Stream(forever, limits=limits)) as second:
+        async with connect(silent(limits)) as second:
             assert second.status == 503
             assert 10 <= int(second.headers["retry-after"]) <= 20
             assert b"503" in await second.read()
-    async with connect(Stream(forever, limits=limits)) as third:
+    async with connect(silent(limits)) as third:
         assert third.status == 200
 
 
 async def test_an_event_source_is_told_in_its_own_way() -> None:
     limits = StreamLimits(total=1, retry_after=10, refuse="retry")
     async with (
-        connect(Stream(forever, limits=limits)),
-        connect(Stream(forever, limits=limits), headers=EVENT_SOURCE) as second,
+        connect(silent(limits)),
+        connect(silent(limits), headers=EVENT_SOURCE) as second,
     ):
         assert second.status == 200
         assert second.headers["content-type"].startswith("text/event-stream")
@@ -61,8 +65,8 @@ async def test_who_is_no_event_source_is_told_the_status(
 ) -> None:
     limits = StreamLimits(total=1, retry_after=10, refuse="retry")
     async with (
-        connect(Stream(forever, limits=limits)),
-        connect(Stream(forever, limits=limits), method=method, headers=headers) as second,
+        connect(silent(limits)),
+        connect(silent(limits), method=method, headers=headers) as second,
     ):
         assert second.status == 503
         assert 10 <= int(second.headers["retry-after"]) <= 20
@@ -81,8 +85,8 @@ async def test_an_event_source_is_known_however_it_is_spelt(
 ) -> None:
     limits = StreamLimits(total=1, refuse="retry")
     async with (
-        connect(Stream(forever, limits=limits)),
-        connect(Stream(forever, limits=limits), headers=headers) as second,
+        connect(silent(limits)),
+        connect(silent(limits), headers=headers) as second,
     ):
         assert second.status == 200
 
@@ -90,9 +94,9 @@ async def test_an_event_source_is_known_however_it_is_spelt(
 async def test_the_returns_of_the_refused_are_spread() -> None:
     limits = StreamLimits(total=1, retry_after=10, refuse="retry")
     told = set()
-    async with connect(Stream(forever, limits=limits)):
+    async with connect(silent(limits)):
         for _ in range(20):
-            async with connect(Stream(forever, limits=limits), headers=EVENT_SOURCE) as refused:
+            async with connect(silent(limits), headers=EVENT_SOURCE) as refused:
                 assert [event async for event in refused.events()] == []
                 told.add(refused.retry)
     assert len(told) > 10
@@ -100,19 +104,19 @@ async def test_the_returns_of_the_refused_are_spread() -> None:
 
 async def test_each_key_has_a_limit_of_its_own() -> None:
     limits = StreamLimits(per_key=1)
-    async with connect(Stream(forever, limits=limits), **of_client("1.1.1.1")):  # type: ignore[arg-type]
-        async with connect(Stream(forever, limits=limits), **of_client("2.2.2.2")) as other:  # type: ignore[arg-type]
+    async with connect(silent(limits), **of_client("1.1.1.1")):  # type: ignore[arg-type]
+        async with connect(silent(limits), **of_client("2.2.2.2")) as other:  # type: ignore[arg-type]
             assert other.status == 200
-        async with connect(Stream(forever, limits=limits), **of_client("1.1.1.1")) as same:  # type: ignore[arg-type]
+        async with connect(silent(limits), **of_client("1.1.1.1")) as same:  # type: ignore[arg-type]
             assert same.status == 503
 
 
 async def test_a_key_of_ones_own() -> None:
     limits = StreamLimits(per_key=1, key=lambda scope: scope["query_string"])
-    async with connect(Stream(forever, limits=limits), query="user=a"):
-        async with connect(Stream(forever, limits=limits), query="user=b") as other:
+    async with connect(silent(limits), query="user=a"):
+        async with connect(silent(limits), query="user=b") as other:
             assert other.status == 200
-        async with connect(Stream(forever, limits=limits), query="user=a") as same:
+        async with connect(silent(limits), query="user=a") as same:
             assert same.status == 503
 
 
@@ -123,7 +127,7 @@ async def test_a_refused_source_is_closed_and_never_run() -> None:
         ran.append(True)
 
     limits = StreamLimits(total=1)
-    async with connect(Stream(forever, limits=limits)):
+    async with connect(silent(limits)):
         coroutine = source()  # a warning, which is an error here, if it is neither run nor closed
         async with connect(Stream(coroutine, limits=limits)) as refused:
             assert refused.status == 503
@@ -144,8 +148,8 @@ async def test_places_are_given_back_also_after_a_failure() -> None:
 
 async def test_statistics() -> None:
     limits = StreamLimits(total=1)
-    async with connect(Stream(forever, limits=limits)):
-        async with connect(Stream(forever, limits=limits)):
+    async with connect(silent(limits)):
+        async with connect(silent(limits)):
             pass
         statistics = limits.statistics()
         assert (statistics.open, statistics.keys, statistics.refused) == (1, 1, 1)

@@ -270,7 +270,7 @@ async def test_a_client_that_leaves_while_waiting_for_a_thread(
     async with connect(Stream(first())) as holder:
         await holder.receive_event()
         generator = second()
-        async with connect(Stream(generator)):
+        async with connect(Stream(generator, hold_headers=False)):
             pass
         assert second.produced == 0
         with pytest.raises(StopIteration):  # it was closed without having been started
@@ -292,7 +292,7 @@ async def test_other_streams_go_on_while_one_blocks(autojump_clock: Clock) -> No
         release.wait(20)
         yield 1
 
-    async with connect(Stream(blocked())) as waiting:
+    async with connect(Stream(blocked(), hold_headers=False)) as waiting:
         assert await data_of(Stream(["a", "b"])) == ["a", "b"]
         release.set()
         assert (await waiting.receive_event()).data == "1"

@@ -172,7 +172,7 @@ async def test_also_of_one_that_never_got_a_thread(
     limiter = current_blocking_limiter()
     limiter.total_tokens = 1
     async with limiter:
-        await check("blocking iterator", leave, {}, caplog)
+        await check("blocking iterator", leave, {"hold_headers": False}, caplog)
 
 
 async def check(source: str, end: Any, options: Any, caplog: pytest.LogCaptureFixture) -> None:

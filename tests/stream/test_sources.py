@@ -141,7 +141,7 @@ async def test_a_memory_channel(no_task_left: NothingLeft) -> None:
     send, receive = trio.open_memory_channel[str](10)
     for letter in "abc":
         send.send_nowait(letter)
-    async with connect(Stream(receive)) as client:
+    async with connect(Stream(receive, hold_headers=False)) as client:
         assert [(await client.receive_event()).data for _ in range(3)] == ["a", "b", "c"]
         await send.send("d")
         assert (await client.receive_event()).data == "d"
@@ -153,7 +153,7 @@ async def test_a_memory_channel(no_task_left: NothingLeft) -> None:
 
 async def test_a_memory_channel_is_closed_when_the_client_leaves() -> None:
     send, receive = trio.open_memory_channel[str](0)
-    async with connect(Stream(receive)):
+    async with connect(Stream(receive, hold_headers=False)):
         pass
     with pytest.raises(trio.BrokenResourceError):
         await send.send("x")
@@ -194,7 +194,7 @@ async def test_a_receive_channel_of_another_kind() -> None:
 
 async def test_a_receive_stream_chunk_by_chunk() -> None:
     send, receive = trio.testing.memory_stream_one_way_pair()
-    async with connect(Stream(receive)) as client:
+    async with connect(Stream(receive, hold_headers=False)) as client:
         await send.send_all("café".encode()[:-1])
         assert (await client.receive_event()).data == "caf"
         await send.send_all("é".encode()[-1:])
@@ -206,7 +206,7 @@ async def test_a_receive_stream_chunk_by_chunk() -> None:
 
 async def test_a_receive_stream_as_bytes() -> None:
     send, receive = trio.testing.memory_stream_one_way_pair()
-    async with connect(Stream(receive, format="bytes")) as client:
+    async with connect(Stream(receive, format="bytes", hold_headers=False)) as client:
         await send.send_all(b"\x00\xff")
         assert await client.receive_chunk() == b"\x00\xff"
         await send.aclose()
@@ -216,7 +216,7 @@ async def test_a_receive_stream_as_bytes() -> None:
 
 async def test_a_receive_stream_is_closed_when_the_client_leaves() -> None:
     _, receive = trio.testing.memory_stream_one_way_pair()
-    async with connect(Stream(receive)):
+    async with connect(Stream(receive, hold_headers=False)):
         pass
     with pytest.raises(trio.ClosedResourceError):
         await receive.receive_some()

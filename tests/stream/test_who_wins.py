@@ -41,7 +41,7 @@ async def test_a_disconnect_replaces_an_end_whose_bytes_did_not_get_out() -> Non
         stream.close()
 
     go = trio.Event()
-    stream = Stream(send_and_close)
+    stream = Stream(send_and_close, hold_headers=False)
     async with connect(stream) as client:
         client.stall()
         go.set()

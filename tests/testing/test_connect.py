@@ -155,7 +155,7 @@ async def test_a_body_may_take_its_time(autojump_clock: trio.testing.MockClock) 
 
 
 async def test_leaving_the_block_ends_the_app(no_task_left: NothingLeft) -> None:
-    stream = Stream(lambda stream: trio.sleep_forever())
+    stream = Stream(lambda stream: trio.sleep_forever(), hold_headers=False)
     async with connect(stream) as client:
         assert client.status == 200
     assert stream.outcome == "disconnected"
