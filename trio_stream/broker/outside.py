@@ -57,7 +57,8 @@ def publisher(
       url: ``sqlite:///path``, where the broker that has the file open is asked to append, and where
         none is, it is written to directly; or ``redis://host`` and the like.
       history, history_age, history_bytes, retention, once_for, options: as for `open_broker`; all
-        who publish should say the same. On SQLite they count where no broker has the file open.
+        who publish should say the same. On SQLite they count where no broker has the file open. On
+        Redis an outage is waited for, however long it is; ``outage="raise"`` tells of it at once.
 
     Raises:
       TypeError, ValueError: no engine has such a URL, or an option is out of its range; memory://
