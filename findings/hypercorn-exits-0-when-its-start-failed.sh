@@ -32,8 +32,13 @@ def start(worker_class, *options):
     """The exit code, and whether the application's message was printed."""
     command = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:0"]
     command += ["--worker-class", worker_class, *options, "app:app"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    return ended.returncode, "the database is away" in ended.stderr
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        _, errors = server.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.terminate()  # its worker, too
+        raise
+    return server.returncode, "the database is away" in errors
 
 
 seen = {}
