@@ -52,6 +52,7 @@ USES = {
     "cli": "import rich",
     "examples": "from trio_stream.frameworks.starlette import StreamResponse",
     "redis": "import trio_stream.broker.redis.engine",
+    "zstd": "from trio_stream.codec.compressor import open_compressor\nopen_compressor('zstd')",
 }
 
 
