@@ -187,12 +187,7 @@ async def _start(command: list[str], *, task_status: trio.TaskStatus[trio.Proces
                 await stream.aclose()
 
 
-# On a busy machine about one run in a hundred ends otherwise, once by a crash of the interpreter at
-# its end; why is not known yet.
-UNSTEADY = pytest.mark.xfail(strict=False, reason="ends otherwise once in a hundred times")
-
-
-@pytest.mark.parametrize("when", [pytest.param("connected", marks=UNSTEADY), "connecting"])
+@pytest.mark.parametrize("when", ["connected", "connecting"])
 async def test_ctrl_c_ends_it_without_a_word(when: str) -> None:
     async def wait(exchange: Exchange) -> None:
         if when == "connected":

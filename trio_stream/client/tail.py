@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,15 +46,21 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Show events until there are no more; the command's exit code."""
+    """Show events until there are no more; the command's exit code.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C, once all is closed.
+    """
     # The screen says what the log would say.
     logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = Notes()
     try:
-        trio.run(_tail, options, _view(options), notes)
+        interrupted = trio.run(_tail_until_interrupted, options, _view(options), notes)
     except (TrioStreamError, ValueError) as exc:
         notes.failure(exc)
         return 1
+    if interrupted:
+        raise KeyboardInterrupt
     return 0
 
 
@@ -62,6 +70,24 @@ def _view(options: Options) -> View:
     if options.view == "ndjson":
         return Values(sys.stdout)
     return Screen(open_paper(sys.stdout))
+
+
+async def _tail_until_interrupted(options: Options, view: View, notes: Notes) -> bool:
+    """Whether it was interrupted: cancelled, as a `KeyboardInterrupt` is raised anywhere.
+
+    That may be within httpcore's generators, which it leaves unclosed.
+    """
+    with trio.CancelScope() as scope:
+        if threading.current_thread() is threading.main_thread():  # no other is interrupted
+            trio.lowlevel.spawn_system_task(_cancel_when_interrupted, scope)
+        await _tail(options, view, notes)
+    return scope.cancelled_caught
+
+
+async def _cancel_when_interrupted(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        await anext(signals)
+    scope.cancel()  # a second one is Python's again: whatever hangs, it ends
 
 
 async def _tail(options: Options, view: View, notes: Notes) -> None:
