@@ -12,7 +12,7 @@ from ...codec import EncodedEvent, to_chunk
 from ..asgi import PIECE
 from ..base import LARGE
 from .known import KnownTransport
-from .proof import NONE_BETWEEN, chunks_to_prove, is_transparent
+from .proof import NONE_BETWEEN, chunks_to_prove
 from .sockets import Write, sender, wait_writable, write_nowait
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class Http1Transport(KnownTransport):
         "_rest",
         "_send_lock",
         "_sender",
-        "_to_prove",
     )
 
     direct: bool
@@ -63,9 +62,8 @@ class Http1Transport(KnownTransport):
         #: view, because the chunk is mostly one for many clients.
         self._rest: tuple[bytes | memoryview, ...] = ()
         # A TLS connection has its own framing, and HTTP/1.0 no chunks.
-        proved = not connection.tls and self._http_version == "1.1"
-        #: Chunks that are still to be seen to come out as they went in.
-        self._to_prove = chunks_to_prove(connection, send) if proved else 0
+        if not connection.tls and self._http_version == "1.1":
+            self._to_prove = chunks_to_prove(connection, send)
 
     async def start(self, status: int, headers: Headers) -> None:
         if self._to_prove == NONE_BETWEEN and self._connection.http.scope["method"] != "HEAD":
@@ -101,10 +99,7 @@ class Http1Transport(KnownTransport):
             if data or self._is_unfinished:
                 await self._write_direct(data)
         elif data and self._to_prove:
-            first = bytes(data[:PIECE])
-            passed = await is_transparent(self._connection, self._deliver, first)
-            self._to_prove = self._to_prove - 1 if passed else 0
-            self.direct = passed and not self._to_prove
+            self.direct = await self._prove(bytes(data[:PIECE]))
             await self.write(memoryview(data)[PIECE:])
         else:
             await super().write(data)

@@ -10,7 +10,7 @@ from h2.stream import H2Stream
 from ...codec import EncodedEvent
 from .http2 import PIECE, Http2Transport
 from .known import OutletTransport
-from .proof import chunks_to_prove, is_transparent
+from .proof import chunks_to_prove
 
 if TYPE_CHECKING:
     from hypercorn.protocol.h2 import StreamBuffer
@@ -38,7 +38,6 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         "_may_be_held",
         "_outlet",
         "_rest",
-        "_to_prove",
         "_waiting_since",
     )
 
@@ -71,10 +70,7 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
         if self.direct:
             await self._write_direct(data)
         elif data and self._to_prove:
-            first = bytes(data[:PIECE])
-            passed = await is_transparent(self._connection, self._deliver, first)
-            self._to_prove = self._to_prove - 1 if passed else 0
-            if passed and not self._to_prove:
+            if await self._prove(bytes(data[:PIECE])):
                 self._frames.join()
                 self.direct = True
             await self.write(memoryview(data)[PIECE:])

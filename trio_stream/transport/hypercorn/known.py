@@ -11,6 +11,7 @@ from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
 from .door import pass_on
+from .proof import is_transparent
 
 if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
@@ -39,6 +40,7 @@ class KnownTransport(AsgiTransport):
         "_left",
         "_looked",
         "_silence",
+        "_to_prove",
     )
 
     stuck_since: float | None
@@ -64,6 +66,8 @@ class KnownTransport(AsgiTransport):
         self._kernel_waits = False
         self._silence = stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN
         connection.limit_silence(self._silence)
+        #: Chunks that are still to be seen to come out as they went in, before others go past.
+        self._to_prove = 0
 
     async def start(self, status: int, headers: Headers) -> None:
         await super().start(status, headers)
@@ -72,6 +76,12 @@ class KnownTransport(AsgiTransport):
     async def finish(self) -> None:
         await super().finish()
         self._finished = True
+
+    async def _prove(self, chunk: bytes) -> bool:
+        """Send one of the first chunks; whether it was the last that had to come out untouched."""
+        passed = await is_transparent(self._connection, self._deliver, chunk)
+        self._to_prove = self._to_prove - 1 if passed else 0
+        return passed and not self._to_prove
 
     async def _pass_on(self, message: Message) -> None:
         if self._connection.proof is None:  # there is no `StreamMiddleware` to do that

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..asgi import Message, Send
     from .connection import HypercornConnection
 
-__all__ = ["NONE_BETWEEN", "Proof", "is_transparent"]
+__all__ = ["NONE_BETWEEN", "Proof", "chunks_to_prove", "is_transparent"]
 
 #: A response that says it is encoded or counted is not ours as it stands.
 _TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
