@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["is_event_source", "names_what_it_accepts"]
+__all__ = ["is_event_source", "list_header", "names_what_it_accepts"]
 
 
 def is_event_source(scope: Scope) -> bool:
@@ -35,6 +35,11 @@ def names_what_it_accepts(scope: Scope) -> bool:
 
 def _values(scope: Scope, name: bytes) -> set[bytes]:
     """The members of a list header, without parameters, in lower case."""
-    lines = b",".join(value for key, value in scope["headers"] if key.lower() == name)
-    members = (member.partition(b";")[0].strip().lower() for member in lines.split(b","))
+    listed = list_header(scope, name).split(b",")
+    members = (member.partition(b";")[0].strip().lower() for member in listed)
     return {member for member in members if member}
+
+
+def list_header(scope: Scope, name: bytes) -> bytes:
+    """All lines of a header that holds a list, as one (RFC 9110, 5.3)."""
+    return b",".join(value for key, value in scope["headers"] if key.lower() == name)

@@ -9,6 +9,7 @@ from ..checks import shown
 from ..codec import Format
 from ..codec.accept_encoding import choose_coding
 from ..codec.compressor import available_codings
+from .clients import list_header
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
@@ -31,16 +32,12 @@ def check_compress(wire: Format, compress: Compress | None) -> tuple[str, ...]:
     if compress is None:
         return ()
     available = available_codings()
-    if isinstance(compress, str):
-        if compress != "auto":
-            raise ValueError(
-                f"compress must be None, 'auto' or a tuple of 'gzip' and 'zstd', not "
-                f"{shown(compress)}"
-            )
+    if compress == "auto":
         # What bytes are is not known: mostly they are compressed already.
         return () if wire.name == "bytes" else available
     if not isinstance(compress, tuple | list) or not compress:
-        raise TypeError(
+        wrong = ValueError if isinstance(compress, str) else TypeError
+        raise wrong(
             f"compress must be None, 'auto' or a tuple of 'gzip' and 'zstd', not {shown(compress)}"
         )
     for name in compress:
@@ -55,9 +52,4 @@ def coding_for(scope: Scope, offered: Sequence[str]) -> str | None:
     """The coding in which the client of this request is answered, or None."""
     if not offered:
         return None
-    accepted = [
-        value.decode("latin-1")
-        for name, value in scope["headers"]
-        if name.lower() == b"accept-encoding"
-    ]
-    return choose_coding(accepted, offered)
+    return choose_coding([list_header(scope, b"accept-encoding").decode("latin-1")], offered)

@@ -1,4 +1,4 @@
-"""The line that the log gets at a stream's end, with its fields for whoever collects logs."""
+"""Who hears of a stream's end: its user's `on_end`, and the log, in a line with its fields."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..privacy import shown_path
+from .ends import call_on_end
 from .statistics import statistics_of
 
 if TYPE_CHECKING:
     from .state import StreamState
 
-__all__ = ["log_end"]
+__all__ = ["tell_end"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 
-def log_end(state: StreamState) -> None:
-    """Tell, at DEBUG, that all of a stream has ended.
+def tell_end(state: StreamState) -> None:
+    """Tell that all of a stream has ended: `on_end`, then the log, at DEBUG.
 
     Called in the task of the request, so that filters find the request's context variables.
     """
+    call_on_end(state.options.on_end, state.handle())
     if log.isEnabledFor(logging.DEBUG):
         fields = _fields(state)
         log.debug(

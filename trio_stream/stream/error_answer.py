@@ -9,7 +9,7 @@ from typing import Any, final
 from ..checks import check_callable, naming, shown
 from ..codec.jsonable import to_json, to_utf8
 from .refusals import Blame, is_error_status
-from .response_headers import Headers, checked_headers
+from .response_headers import Headers, RawHeaders, checked_headers, with_defaults
 
 __all__ = ["ErrorAnswer", "ErrorAnswerOption", "answer_with", "check_error_answer", "response_to"]
 
@@ -46,19 +46,14 @@ class ErrorAnswer:
         if body is not None:
             with naming("body"):
                 kind, self.body = _encoded(body)
-        chosen = checked_headers(headers)
-        names = {name for name, _ in chosen}
         defaults = ((b"content-type", kind), (b"cache-control", b"no-store"))
-        ours = (pair for pair in defaults if pair[0] not in names)
-        self.headers: tuple[tuple[bytes, bytes], ...] = (*ours, *chosen)
+        self.headers: RawHeaders = with_defaults(defaults, checked_headers(headers))
 
 
 ErrorAnswerOption = ErrorAnswer | Callable[[BaseException], ErrorAnswer | None]
 
 
-def response_to(
-    known: Blame, answer: ErrorAnswer
-) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+def response_to(known: Blame, answer: ErrorAnswer) -> tuple[int, RawHeaders, bytes]:
     """Status, headers and body of the answer to a failure."""
     status = answer.status or known.upstream_status or known.status
     headers = answer.headers

@@ -19,8 +19,8 @@ import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
-from .end_line import log_end
-from .ends import call_on_end, log_failure
+from .end_line import tell_end
+from .ends import log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
 from .producer import produce
@@ -77,8 +77,7 @@ class Lifetime:
         if connection is not None:
             registry.leave_worker(self, connection.context)
         registry.outcomes[state.outcome] += 1
-        call_on_end(state.options.on_end, state.handle())
-        log_end(state)
+        tell_end(state)
 
     def check(self, now: float) -> float:
         """Called by the registry."""

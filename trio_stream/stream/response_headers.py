@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..codec import Format
 from ..transport.compressed import VARIES
 from .compression import Compress
 
-__all__ = ["Headers", "all_headers", "checked_headers"]
+__all__ = ["Headers", "RawHeaders", "all_headers", "checked_headers", "with_defaults"]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: Names in lower case, and values, as they go out.
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 #: Headers that frame the body: the server writes them, and a wrong one breaks the stream.
 #: Connection headers are forbidden in HTTP/2 (RFC 9113, 8.2.2) and Hypercorn owns them in HTTP/1.
@@ -33,28 +36,31 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: RFC 9110, 5.5: a value holds none, but for the tab.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-
 #: `no-store`: a stream is of one client and one moment. `no-transform`: proxies must not compress
 #: it, which would buffer it. `x-accel-buffering: no` tells nginx the same.
-_STREAM_HEADERS = {
-    "cache-control": "no-store, no-transform",
-    "x-accel-buffering": "no",
-}
+_STREAM_HEADERS = (
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 def all_headers(
-    wire: Format, chosen: list[tuple[bytes, bytes]], compress: Compress | None
-) -> tuple[tuple[bytes, bytes], ...]:
+    wire: Format, chosen: Sequence[tuple[bytes, bytes]], compress: Compress | None
+) -> RawHeaders:
     """The response's headers: the format's own, where ``chosen`` does not replace them."""
-    names = {name for name, _ in chosen}
     if compress is not None:
-        if b"content-encoding" in names:
+        if any(name == b"content-encoding" for name, _ in chosen):
             raise TypeError("compress= sets Content-Encoding: leave it out of headers")
         # Also of what is not compressed, for caches, though there is nothing that they may keep.
         chosen = [*chosen, VARIES]
-    defaults = {"content-type": wire.content_type, **_STREAM_HEADERS}
-    ours = [(k.encode(), v.encode()) for k, v in defaults.items() if k.encode() not in names]
-    return tuple(ours + chosen)
+    kind = (b"content-type", wire.content_type.encode())
+    return with_defaults((kind, *_STREAM_HEADERS), chosen)
+
+
+def with_defaults(defaults: RawHeaders, chosen: Sequence[tuple[bytes, bytes]]) -> RawHeaders:
+    """The headers that were chosen, behind the defaults that they do not replace."""
+    names = {name for name, _ in chosen}
+    return (*(pair for pair in defaults if pair[0] not in names), *chosen)
 
 
 def checked_headers(given: Any) -> list[tuple[bytes, bytes]]:

@@ -12,8 +12,7 @@ from ..transport.base import ClientGone
 from ..transport.compressed import CompressedTransport
 from ..transport.hypercorn import choose_transport
 from .compression import coding_for
-from .end_line import log_end
-from .ends import call_on_end
+from .end_line import tell_end
 from .lifetime import Lifetime
 from .outcome import Outcome
 from .registry import current_registry
@@ -88,8 +87,7 @@ async def _finish_unrun(state: StreamState) -> None:
         await state.close_unrun()
     finally:
         current_registry().outcomes[state.outcome] += 1
-        call_on_end(state.options.on_end, state.handle())
-        log_end(state)
+        tell_end(state)
 
 
 def last_event_id(scope: Scope) -> str | None:

@@ -9,8 +9,8 @@ import trio
 
 from ..codec import encode_retry, join_events
 from . import timers
-from .end_line import log_end
-from .ends import call_on_end, log_failure
+from .end_line import tell_end
+from .ends import log_failure
 from .outcome import Outcome
 from .producer import produce
 from .state import StreamState
@@ -103,8 +103,7 @@ class Entered:
         try:
             await self._nursery_manager.__aexit__(None, None, None)
         finally:
-            call_on_end(state.options.on_end, state.handle())
-            log_end(state)
+            tell_end(state)
         if exc is None:
             state.raise_failure()
         elif state.failure is not exc:
