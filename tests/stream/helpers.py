@@ -1,6 +1,6 @@
 """What the tests of streams share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import trio
@@ -11,6 +11,24 @@ from trio_stream.transport.memory import Application
 
 #: What every event stream says first.
 PRIMER = b"retry: 3000\n"
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+    yield 2
+
+
+def blocking_numbers() -> Iterator[int]:
+    yield 1
+    yield 2
+
+
+def channel() -> trio.MemoryReceiveChannel[int]:
+    send, receive = trio.open_memory_channel[int](2)
+    send.send_nowait(1)
+    send.send_nowait(2)
+    send.close()
+    return receive
 
 
 async def body_of(app: Application, **request: Any) -> bytes:

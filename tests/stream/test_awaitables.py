@@ -1,6 +1,6 @@
 """Awaitables of sources: awaited inside the stream, before the headers go out."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import httpx
@@ -8,31 +8,13 @@ import pytest
 import trio
 import trio.testing
 
-from tests.stream.helpers import PRIMER, data_of
+from tests.stream.helpers import PRIMER, blocking_numbers, channel, data_of, numbers
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream
 from trio_stream.testing import connect
 from trio_stream.transport.memory import MemoryConnection
 
 Clock = trio.testing.MockClock
-
-
-async def numbers() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
-
-def blocking_numbers() -> Iterator[int]:
-    yield 1
-    yield 2
-
-
-def channel() -> trio.MemoryReceiveChannel[int]:
-    send, receive = trio.open_memory_channel[int](2)
-    send.send_nowait(1)
-    send.send_nowait(2)
-    send.close()
-    return receive
 
 
 SOURCES: list[Callable[[], Any]] = [numbers, blocking_numbers, channel, lambda: [1, 2]]

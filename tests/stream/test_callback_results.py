@@ -1,7 +1,7 @@
 """What a callback returns: nothing, or a source, which is streamed."""
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.stream.helpers import PRIMER, data_of, read_failure
+from tests.stream.helpers import PRIMER, blocking_numbers, data_of, numbers, read_failure
 from tests.stream.upstream_server import answer, chunk, head, upstream
 from tests.support.tasks import NothingLeft
 from trio_stream import ServerSentEvent, Stream
@@ -57,16 +57,6 @@ class Second:
         self.closed = True
 
 
-async def values() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
-
-def blocking_values() -> Iterator[int]:
-    yield 1
-    yield 2
-
-
 @asynccontextmanager
 async def manager() -> AsyncIterator[Answer]:
     yield Answer()
@@ -92,8 +82,8 @@ def response() -> httpx.Response:
 
 SOURCES: list[Callable[[], Any]] = [
     Answer,
-    values,
-    blocking_values,
+    numbers,
+    blocking_numbers,
     manager,
     awaitable,
     channel,

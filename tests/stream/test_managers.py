@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.stream.helpers import PRIMER, data_of, read_failure
+from tests.stream.helpers import PRIMER, channel, data_of, numbers, read_failure
 from tests.stream.upstream_server import answer, chunk, head, upstream
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream
@@ -24,19 +24,6 @@ Clock = trio.testing.MockClock
 async def forever() -> AsyncIterator[int]:
     yield 1
     await trio.sleep_forever()
-
-
-async def numbers() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
-
-def channel() -> trio.MemoryReceiveChannel[int]:
-    send, receive = trio.open_memory_channel[int](2)
-    send.send_nowait(1)
-    send.send_nowait(2)
-    send.close()
-    return receive
 
 
 async def find() -> list[int]:
