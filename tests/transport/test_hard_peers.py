@@ -349,6 +349,30 @@ async def test_keys_that_are_updated_while_events_flow(
     assert streams.transports == {"TlsTransport"}
 
 
+async def test_a_client_that_wants_to_negotiate_tls_1_2_anew(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    """The server's own TLS says no, whoever leaves for it has left, and all others go on."""
+    client = OpenSsl(tmp_path)
+    async with served("1.1 tls", certificate) as (streams, port):
+        other = await connect(port, wire="1.1 tls", certificate=certificate)
+        await send_request(other, "/mixture", "connection: close")
+        async with client.running(port, certificate, "-tls1_2"):
+            await client.say("GET /beats HTTP/1.1\r\nhost: x\r\n\r\n")
+            await client.until(client.body, b"beat")
+            await client.say("R\n")
+            await client.until(client.messages, b"<<< .*Alert.*no_renegotiation")
+            with trio.fail_after(20):
+                while "disconnected" not in streams.outcomes:
+                    streams.next_beat()
+                    await trio.sleep(0.01)
+        body, complete = body_of(await read_to_end(other))
+        assert complete
+        assert_whole(body)
+        await trio.aclose_forcefully(other)
+    assert streams.transports == {"TlsTransport"}
+
+
 async def test_1_000_streams_that_are_opened_and_cancelled_at_once(
     certificate: Certificate,
 ) -> None:
