@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from .broker import publisher
-from .checks import MAX_SECONDS
+from .client.arguments import add_request, read_count, read_request, read_seconds, read_size
 from .client.tail import Options, run
-from .client.wiretap import is_local
 from .errors import TrioStreamError
 
 __all__ = ["main"]
@@ -37,11 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tail(options: dict[str, Any]) -> int:
     options["names"] = frozenset(options["names"])
-    content = options["content"]
-    options["method"] = options["method"] or ("GET" if content is None else "POST")
-    options["headers"] = dict(options["headers"])
-    if content is not None and "content-type" not in map(str.lower, options["headers"]):
-        options["headers"]["content-type"] = _content_type(content)
+    read_request(options)
     return run(Options(**options))
 
 
@@ -122,44 +114,14 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
         "as long as the server asks for. Ctrl-C ends it. Events go to standard output, what "
         "happens to the connection goes to standard error."
     )
-    _add_request(tail.add_argument)
+    add_request(tail.add_argument)
     _add_manner(tail.add_argument)
     _add_view(tail.add_argument)
 
 
-def _add_request(add: Callable[..., object]) -> None:
-    add(
-        "url",
-        metavar="URL",
-        type=_url,
-        help="where the stream is, user:password@ included; without a scheme it is https, "
-        "or http if the host is this machine",
-    )
-    add(
-        "-H",
-        "--header",
-        dest="headers",
-        action="append",
-        default=[],
-        type=_header,
-        metavar="NAME:VALUE",
-        help="a request header; may be given many times",
-    )
-    add(
-        "-d",
-        "--data",
-        dest="content",
-        type=_data,
-        metavar="DATA",
-        help="the request's body, and a POST; @FILE reads a file, @- standard input",
-    )
-    add("-X", "--method", metavar="METHOD", help="the request's method")
-    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
-
-
 def _add_manner(add: Callable[..., object]) -> None:
     add("-i", "--last-event-id", metavar="ID", help="begin after the event with this id")
-    add("-n", "--count", type=_count, metavar="N", help="end after this many events")
+    add("-n", "--count", type=read_count, metavar="N", help="end after this many events")
     add(
         "--reconnect",
         action=argparse.BooleanOptionalAction,
@@ -167,7 +129,7 @@ def _add_manner(add: Callable[..., object]) -> None:
     )
     add(
         "--idle-timeout",
-        type=_seconds,
+        type=read_seconds,
         default=300.0,
         metavar="SECONDS",
         help="reconnect when no byte has come for this long (default: 300)",
@@ -182,7 +144,7 @@ def _add_manner(add: Callable[..., object]) -> None:
     add(
         "--max-event-size",
         dest="max_event_bytes",
-        type=_size,
+        type=read_size,
         default=32 * 2**20,
         metavar="SIZE",
         help="bytes, or 64K, 64M; a larger event is left out (default: 32M)",
@@ -220,66 +182,6 @@ def _add_view(add: Callable[..., object]) -> None:
         help="tell of each request and its answer, without what is secret in them",
     )
     add("--comments", action="store_true", help="show comments too")
-
-
-def _url(text: str) -> str:
-    if "://" in text:
-        return text
-    host = urlsplit(f"//{text}").netloc.rpartition("@")[2]
-    name = host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return f"http://{text}" if is_local(name) else f"https://{text}"
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not (colon and name.strip()):
-        # What it is instead may be the token that was to be its value.
-        raise argparse.ArgumentTypeError("a header is NAME:VALUE")
-    return name.strip(), value.strip()
-
-
-def _data(text: str) -> str | bytes:
-    if not text.startswith("@"):
-        return text
-    try:
-        return sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
-    except OSError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of events, 1 or more")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
-    factor = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}.get(unit, 0)
-    if not (digits.isascii() and digits.isdigit() and int(digits[:12]) * factor):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 4096, 64K or 64M")
-    return int(digits[:12]) * factor
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= MAX_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of seconds above 0, up to {MAX_SECONDS}"
-        )
-    return seconds
-
-
-def _content_type(content: str | bytes) -> str:
-    """What a body is, when nobody says: JSON if it can be, else what a form would send."""
-    try:
-        json.loads(content)
-    except ValueError:
-        return "application/x-www-form-urlencoded"
-    return "application/json"
 
 
 if __name__ == "__main__":

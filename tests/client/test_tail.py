@@ -28,7 +28,8 @@ from tests.client.scripted import (
     reset,
     status,
 )
-from trio_stream.__main__ import _url, main
+from trio_stream.__main__ import main
+from trio_stream.client.arguments import read_url
 from trio_stream.client.paper import visible
 from trio_stream.client.wiretap import Wiretap
 
@@ -519,7 +520,7 @@ async def test_a_user_and_a_password_are_sent(tail: Tail) -> None:
     ],
 )
 def test_a_url_without_a_scheme_is_https_unless_it_is_this_machine(url: str, asked: str) -> None:
-    assert _url(url) == asked
+    assert read_url(url) == asked
 
 
 async def test_what_goes_in_clear_is_told() -> None:

@@ -9,14 +9,14 @@ from ..errors import ConnectionLostError
 __all__ = ["make_client"]
 
 
-def make_client(url: str, *, verify: bool = True) -> httpx.AsyncClient:
+def make_client(url: str, *, verify: bool = True, http2: bool = False) -> httpx.AsyncClient:
     """A client of httpx for this URL, as the environment says: proxies, certificates.
 
     Raises:
       ConnectionLostError: it cannot be made as the environment says; its reason is what to do.
     """
     try:
-        return httpx.AsyncClient(verify=verify)
+        return httpx.AsyncClient(verify=verify, http2=http2)
     except ImportError as exc:
         reason = str(exc)  # names the package
     except OSError as exc:

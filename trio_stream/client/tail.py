@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import trio
@@ -17,6 +16,7 @@ from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, Upst
 from .attempts import AttemptEnded, AttemptOpened, describe
 from .event_source import EventSource
 from .http_client import make_client
+from .interruption import until_interrupted
 from .paper import open_paper
 from .views import Lines, Screen, Values, View
 from .wiretap import Wiretap
@@ -55,7 +55,7 @@ def run(options: Options) -> int:
     logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = Notes()
     try:
-        interrupted = trio.run(_tail_until_interrupted, options, _view(options), notes)
+        interrupted = trio.run(until_interrupted, partial(_tail, options, _view(options), notes))
     except (TrioStreamError, ValueError) as exc:
         notes.failure(exc)
         return 1
@@ -70,24 +70,6 @@ def _view(options: Options) -> View:
     if options.view == "ndjson":
         return Values(sys.stdout)
     return Screen(open_paper(sys.stdout))
-
-
-async def _tail_until_interrupted(options: Options, view: View, notes: Notes) -> bool:
-    """Whether it was interrupted: cancelled, as a `KeyboardInterrupt` is raised anywhere.
-
-    That may be within httpcore's generators, which it leaves unclosed.
-    """
-    with trio.CancelScope() as scope:
-        if threading.current_thread() is threading.main_thread():  # no other is interrupted
-            trio.lowlevel.spawn_system_task(_cancel_when_interrupted, scope)
-        await _tail(options, view, notes)
-    return scope.cancelled_caught
-
-
-async def _cancel_when_interrupted(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT) as signals:
-        await anext(signals)
-    scope.cancel()  # a second one is Python's again: whatever hangs, it ends
 
 
 async def _tail(options: Options, view: View, notes: Notes) -> None:

@@ -10,7 +10,7 @@ import httpx
 
 from ..privacy import shown_url
 
-__all__ = ["Wiretap", "is_local"]
+__all__ = ["Wiretap", "is_local", "shown_header"]
 
 #: Names of headers, and of a query's parameters, whose values are somebody's to keep.
 _SECRET = re.compile(
@@ -55,10 +55,14 @@ class Wiretap:
 
     def _headers(self, sign: str, headers: httpx.Headers) -> None:
         for name, value in headers.multi_items():
-            shown = "..." if _SECRET.search(name) else value
-            if name in ("location", "content-location", "referer"):
-                shown = shown_url(value)
-            self._tell(sign, f"{name}: {shown}")
+            self._tell(sign, f"{name}: {shown_header(name, value)}")
+
+
+def shown_header(name: str, value: str) -> str:
+    """A header's value as it may be shown: no secret, and no URL's credentials and query."""
+    if _SECRET.search(name):
+        return "..."
+    return shown_url(value) if name in ("location", "content-location", "referer") else value
 
 
 def is_local(host: str) -> bool:
