@@ -6,7 +6,16 @@ import pytest
 import trio
 import trio.testing
 
-from trio_stream import Stream, no_reconnect, open_streams, outcome_counts, stream_app
+from trio_stream import (
+    Stream,
+    StreamLimits,
+    TaskView,
+    ended_streams,
+    no_reconnect,
+    open_streams,
+    outcome_counts,
+    stream_app,
+)
 from trio_stream.testing import connect
 
 
@@ -58,6 +67,121 @@ async def test_ends_are_counted_by_outcome() -> None:
 def test_outside_trio_there_is_nothing_to_see() -> None:
     with pytest.raises(RuntimeError):
         open_streams()
+    with pytest.raises(RuntimeError):
+        ended_streams()
+
+
+async def test_each_has_a_number_of_its_own_which_it_keeps_to_its_end() -> None:
+    async with connect(Stream(forever, hold_headers=False), "/a"):
+        async with connect(Stream(forever, hold_headers=False), "/b?token=t"):
+            first, second = open_streams()
+            assert first.number != second.number
+        async with connect(Stream(forever, hold_headers=False), "/c"):
+            again, third = open_streams()
+            assert again.number == first.number
+            assert third.number not in {first.number, second.number}
+    numbers = [stream.number for stream in (second, third, first)]
+    assert [ended.number for ended in ended_streams()] == numbers
+    assert [ended.request for ended in ended_streams()] == ["GET /b", "GET /c", "GET /a"]
+
+
+async def test_the_ended_are_kept_with_their_last_figures_a_hundred_of_them() -> None:
+    limits = StreamLimits(total=1)
+    for n in range(100):
+        async with connect(Stream(["x"]), f"/{n}", scope={"client": ("::1", 5)}) as client:
+            await client.read()
+    async with connect(Stream(forever, limits=limits, hold_headers=False)):
+        async with connect(Stream(["x"], limits=limits), "/refused") as client:
+            await client.read()
+        async with connect(Stream(["x"]), "/head", method="HEAD"):
+            pass
+        *others, refused, head = ended_streams()
+    assert [ended.request for ended in others] == [f"GET /{n}" for n in range(2, 100)]
+    assert (others[0].statistics.events, others[0].client) == (1, "[::1]:5")
+    assert [ended.statistics.outcome for ended in (refused, head)] == ["refused", "answered"]
+
+
+class Template:
+    path = "/orders/{id}"
+
+
+async def test_the_route_is_the_frameworks_template_or_the_path_without_a_query() -> None:
+    async with connect(Stream(forever, hold_headers=False), "/orders/5", scope={"route": Template}):
+        (stream,) = open_streams()
+        assert (stream.route, stream.scope["path"]) == ("/orders/{id}", "/orders/5")
+    async with connect(Stream(forever, hold_headers=False), "/x%3Ftoken=t"):
+        (stream,) = open_streams()
+        assert stream.route == "/x"
+
+
+async def test_a_client_that_takes_nothing_is_stuck_and_its_sender_waits(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def much(stream: Stream) -> None:
+        while True:
+            await stream.send("x" * 1000)
+
+    stream = Stream(much, stall_timeout=None, buffer=4, hold_headers=False)
+    async with connect(stream, socket_buffer=1000):
+        await trio.sleep(20)
+        (seen,) = open_streams()
+        assert (seen.seconds_stuck, seen.seconds_silent) == (20, 20)
+        counted = seen.statistics
+        assert (counted.queued, counted.waiting_senders) == (4, 1)
+        assert counted.queued_bytes == 4 * len(b"data: \n\n") + 4000
+    async with connect(Stream(forever, ping=None, hold_headers=False)):
+        await trio.sleep(20)
+        (seen,) = open_streams()
+        assert (seen.seconds_stuck, seen.seconds_silent) == (0, 20)
+
+
+def find(task: TaskView, name: str) -> TaskView:
+    """The one task of this name."""
+
+    def each(task: TaskView) -> list[TaskView]:
+        return [task, *(found for child in task.children for found in each(child))]
+
+    (found,) = (task for task in each(task) if task.name == name)
+    return found
+
+
+async def grow(inner: int) -> None:
+    async with trio.open_nursery() as nursery:
+        if inner:
+            nursery.start_soon(grow, inner - 1, name="the inner")
+        nursery.start_soon(trio.sleep_forever, name=f"sleeper {inner}")
+
+
+async def test_the_tree_of_tasks_tells_where_each_waits() -> None:
+    async def parent(stream: Stream) -> None:
+        stream.start_soon(grow, 1, name="tree")
+        await trio.sleep_forever()
+
+    async with connect(Stream(parent, hold_headers=False)):
+        await trio.testing.wait_all_tasks_blocked()
+        (stream,) = open_streams()
+        tree = stream.task_tree()
+        assert tree is not None
+        assert any(place.startswith(f"{__name__}.{parent.__qualname__}:") for place in tree.places)
+        sleeper, inner = find(tree, "tree").children
+        assert (sleeper.name, sleeper.children) == ("sleeper 1", ())
+        assert [child.name for child in inner.children] == ["sleeper 0"]
+        assert sleeper.places[0].startswith("trio.")
+
+
+async def test_a_tree_of_very_many_tasks_says_how_many_it_leaves_out() -> None:
+    async def parent(stream: Stream) -> None:
+        for _ in range(1000):
+            stream.start_soon(trio.sleep_forever, name="one of many")
+
+    async with connect(Stream(parent, hold_headers=False)):
+        await trio.testing.wait_all_tasks_blocked()
+        (stream,) = open_streams()
+        tree = stream.task_tree()
+        assert tree is not None
+        left = sum(child.name == "one of many" for child in tree.children)
+        assert 0 < left < 200
+        assert tree.more + left == 1000
 
 
 async def test_on_end_is_called_when_all_has_ended() -> None:

@@ -20,6 +20,8 @@ async def test_before_it_is_served_nothing_has_happened() -> None:
         "events": 1,
         "bytes": 0,
         "queued": 1,
+        "queued_bytes": 14,
+        "waiting_senders": 0,
         "peak_queued": 1,
         "seconds_open": 0.0,
         "outcome": None,

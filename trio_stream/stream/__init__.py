@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .app import StreamApp, stream_app
+from .ended import EndedStream, ended_streams
 from .error_answer import ErrorAnswer
 from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
@@ -12,9 +13,11 @@ from .serving import last_event_id
 from .source import current_blocking_limiter
 from .statistics import StreamStatistics
 from .stream import Stream
+from .task_tree import TaskView
 from .together import NotSent
 
 __all__ = [
+    "EndedStream",
     "ErrorAnswer",
     "LimitStatistics",
     "NotSent",
@@ -24,8 +27,10 @@ __all__ = [
     "StreamApp",
     "StreamLimits",
     "StreamStatistics",
+    "TaskView",
     "client_address",
     "current_blocking_limiter",
+    "ended_streams",
     "last_event_id",
     "no_reconnect",
     "open_streams",

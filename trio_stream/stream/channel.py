@@ -73,6 +73,11 @@ class EventChannel:
         return len(self._chunks)
 
     @property
+    def waiting_senders(self) -> int:
+        """How many senders wait for room."""
+        return 0 if self._senders is None else len(self._senders)
+
+    @property
     def total_events(self) -> int:
         """How many events have been let in."""
         return self._taken + len(self._chunks)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..privacy import shown_path
 from .ends import call_on_end
+from .requested import client_of, path_of, route_of
 from .statistics import statistics_of
 
 if TYPE_CHECKING:
@@ -35,30 +35,14 @@ def tell_end(state: StreamState) -> None:
 
 def _fields(state: StreamState) -> dict[str, Any]:
     scope, counted = state.scope or {}, statistics_of(state)
-    path = shown_path(scope["path"]) if "path" in scope else None
     return {
         "outcome": None if counted.outcome is None else str(counted.outcome),
         "seconds": counted.seconds_open,
         "events": counted.events,
         "bytes": counted.bytes,
         "peak_queued": counted.peak_queued,
-        "client": _client(scope),
+        "client": client_of(scope),
         "method": scope.get("method"),
-        "path": path,
-        "route": _template(scope) or path,
+        "path": path_of(scope),
+        "route": route_of(scope),
     }
-
-
-def _client(scope: Any) -> str | None:
-    """The address and port as the server knows them, or as a middleware has been told them."""
-    client = scope.get("client")
-    if not client:
-        return None
-    host, port = client
-    return shown_path(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
-
-
-def _template(scope: Any) -> str | None:
-    """``/orders/{id}``, where the framework says in the scope which of its routes it took."""
-    template = getattr(scope.get("route"), "path", None)
-    return template if isinstance(template, str) and template else None

@@ -19,7 +19,7 @@ import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
-from .end_line import tell_end
+from .ended import note_end
 from .ends import log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
@@ -35,10 +35,12 @@ __all__ = ["Lifetime"]
 class Lifetime:
     """Runs the parts of a stream that is served; what the registry watches."""
 
-    __slots__ = ("_done", "_helpers", "state")
+    __slots__ = ("_done", "_helpers", "number", "state")
 
     def __init__(self, state: StreamState) -> None:
         self.state: StreamState = state
+        #: By which it is spoken of, in this Trio run.
+        self.number: int = next(current_registry().numbers)
         self._helpers: trio.Nursery | None = None
         self._done: trio.Event | None = None
 
@@ -72,12 +74,11 @@ class Lifetime:
             current_registry().join_worker(self, connection.context)
 
     def _finish(self, connection: ServerConnection | None) -> None:
-        state, registry = self.state, current_registry()
+        state = self.state
         state.unwatch()
         if connection is not None:
-            registry.leave_worker(self, connection.context)
-        registry.outcomes[state.outcome] += 1
-        tell_end(state)
+            current_registry().leave_worker(self, connection.context)
+        note_end(state, self.number)
 
     def check(self, now: float) -> float:
         """Called by the registry."""

@@ -1,28 +1,35 @@
-"""Seeing the live streams of this process, and ending one from outside."""
+"""Seeing the live streams of this process, how others ended, and ending one from outside."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import trio
 
 from .lifetime import Lifetime
 from .outcome import Outcome
 from .registry import current_registry
+from .requested import route_of
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
+from .task_tree import TaskView, view_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import trio
+    from ..transport.asgi import Scope
 
-__all__ = ["OpenStream", "open_streams", "outcome_counts"]
+__all__ = ["OpenStream", "each_open_stream", "open_streams", "outcome_counts"]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
     """A live stream as `open_streams` saw it. No payload is in it."""
 
+    #: Of no other stream of this Trio run.
+    number: int
     #: Seconds since it was served.
     age: float
     #: The request's method and path.
@@ -32,11 +39,47 @@ class OpenStream:
     #: The names of the tasks in its nursery, its own first.
     tasks: tuple[str, ...]
     statistics: StreamStatistics
+    #: Seconds since bytes last left for the client, pings included.
+    seconds_silent: float
+    #: Seconds since the client last took a byte while a write is unfinished; 0 while none is.
+    seconds_stuck: float
     _state: StreamState = field(repr=False)
+
+    @property
+    def scope(self) -> Scope:
+        """The ASGI scope of its request."""
+        scope: Scope = self._state.scope
+        return scope
+
+    @property
+    def route(self) -> str | None:
+        """``/orders/{id}``, where the framework says which route it took; else the path.
+
+        That is without a query, and shortened.
+        """
+        return route_of(self._state.scope)
+
+    def task_tree(self) -> TaskView | None:
+        """The task that serves it, now, with all tasks below; None before it runs.
+
+        Some 20 us for each task.
+        """
+        nursery = self._state.tasks.nursery
+        return None if nursery is None else view_task(nursery.parent_task)
 
     def close(self) -> None:
         """End it as `Stream.close` does."""
         self._state.end(Outcome.CLOSED)
+
+
+def each_open_stream() -> Iterator[OpenStream]:
+    """What `open_streams` lists, one after another, each as it is when it is asked for.
+
+    For whoever looks at thousands, and lets other tasks run in between. Raises what that does.
+    """
+    for served in current_registry().streams:
+        if isinstance(served, Lifetime) and served.state.watched is served:
+            yield _describe(served)
 
 
 def open_streams() -> tuple[OpenStream, ...]:
@@ -45,9 +88,7 @@ def open_streams() -> tuple[OpenStream, ...]:
     Raises:
       RuntimeError: called from outside Trio.
     """
-    watched = current_registry().streams
-    streams = [_describe(served.state) for served in watched if isinstance(served, Lifetime)]
-    return tuple(sorted(streams, key=lambda stream: -stream.age))
+    return tuple(each_open_stream())
 
 
 def outcome_counts() -> Mapping[Outcome, int]:
@@ -61,16 +102,21 @@ def outcome_counts() -> Mapping[Outcome, int]:
     return dict(current_registry().outcomes)
 
 
-def _describe(state: StreamState) -> OpenStream:
-    scope = state.scope or {}
-    client = scope.get("client")
+def _describe(served: Lifetime) -> OpenStream:
+    state, now = served.state, trio.current_time()
+    scope, transport = state.scope or {}, state.transport
+    client: Any = scope.get("client")
     statistics = statistics_of(state)
+    stuck_since = None if transport is None else transport.stuck_since
     return OpenStream(
+        number=served.number,
         age=statistics.seconds_open,
         request=f"{scope.get('method')} {scope.get('path')}",
         client=tuple(client) if client else None,
         tasks=_task_names(state.tasks.nursery),
         statistics=statistics,
+        seconds_silent=0.0 if transport is None else now - transport.last_write,
+        seconds_stuck=0.0 if stuck_since is None else now - stuck_since,
         _state=state,
     )
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, Protocol
 
 import trio
 
 __all__ = ["Registry", "Watched", "current_registry"]
 
-
 log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Streams that have ended of which it is kept what they were, half a kilobyte each.
+_KEPT = 100
 
 
 class Watched(Protocol):
@@ -75,7 +77,11 @@ class Registry:
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
         self._sleep: trio.CancelScope | None = None
+        #: Of streams, each one's own.
+        self.numbers: itertools.count[int] = itertools.count(1)
+        #: How streams ended, and what is known of the last of them.
         self.outcomes: Counter[Any] = Counter()
+        self.ended: deque[Any] = deque(maxlen=_KEPT)
         self._warned: set[str] = set()
         self._workers: dict[Worker, _WorkerStreams] = {}
 

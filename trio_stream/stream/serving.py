@@ -12,7 +12,7 @@ from ..transport.base import ClientGone
 from ..transport.compressed import CompressedTransport
 from ..transport.hypercorn import choose_transport
 from .compression import coding_for
-from .end_line import tell_end
+from .ended import note_end
 from .lifetime import Lifetime
 from .outcome import Outcome
 from .registry import current_registry
@@ -86,8 +86,7 @@ async def _finish_unrun(state: StreamState) -> None:
     try:
         await state.close_unrun()
     finally:
-        current_registry().outcomes[state.outcome] += 1
-        tell_end(state)
+        note_end(state, next(current_registry().numbers))
 
 
 def last_event_id(scope: Scope) -> str | None:

@@ -22,6 +22,9 @@ class StreamStatistics:
     bytes: int
     #: Events that wait to be written now.
     queued: int
+    #: Their bytes, and how many senders wait for room besides.
+    queued_bytes: int
+    waiting_senders: int
     #: The most events that ever waited: helps to choose ``buffer``.
     peak_queued: int
     #: Seconds since the stream was served or entered, up to its end; 0 before.
@@ -39,6 +42,8 @@ def statistics_of(state: StreamState) -> StreamStatistics:
         events=channel.total_events + state.expressed,
         bytes=state.written,
         queued=channel.queued_events,
+        queued_bytes=channel.queued_bytes,
+        waiting_senders=channel.waiting_senders,
         peak_queued=channel.peak_events,
         seconds_open=_seconds_open(state),
         outcome=state.outcome,

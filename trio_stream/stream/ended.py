@@ -1,0 +1,66 @@
+"""What is known of a stream when all of it has ended: it is counted, kept a while, and told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .end_line import tell_end
+from .registry import current_registry
+from .requested import client_of, path_of, route_of
+from .statistics import StreamStatistics, statistics_of
+
+if TYPE_CHECKING:
+    from .state import StreamState
+
+__all__ = ["EndedStream", "ended_streams", "note_end"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedStream:
+    """A stream that has ended; got by `ended_streams`. No payload is in it."""
+
+    #: What `OpenStream.number` was.
+    number: int
+    #: When all of it had ended, as `time.time` says it.
+    at: float
+    #: The request's method and path, without a query, and its route as `OpenStream.route`.
+    request: str
+    route: str | None
+    #: ``address:port`` as the server knows it, or None on a Unix socket.
+    client: str | None
+    #: Its last ones, outcome included.
+    statistics: StreamStatistics
+
+
+def ended_streams() -> tuple[EndedStream, ...]:
+    """The last hundred streams that ended in this Trio run, the newest last.
+
+    With the requests that were answered without a stream: a HEAD, a refusal.
+
+    Raises:
+      RuntimeError: called from outside Trio.
+    """
+    return tuple(current_registry().ended)
+
+
+def note_end(state: StreamState, number: int) -> None:
+    """All of it has ended: count it, keep what is known of it, and tell who wants to know.
+
+    Called in the task of the request.
+    """
+    registry, scope = current_registry(), state.scope
+    registry.outcomes[state.outcome] += 1
+    if scope is not None:
+        registry.ended.append(
+            EndedStream(
+                number=number,
+                at=time.time(),
+                request=f"{scope['method']} {path_of(scope)}",
+                route=route_of(scope),
+                client=client_of(scope),
+                statistics=statistics_of(state),
+            )
+        )
+    tell_end(state)

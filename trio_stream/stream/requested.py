@@ -1,0 +1,29 @@
+"""What may be told of a request: no query, no header, on one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..privacy import shown_path
+
+__all__ = ["client_of", "path_of", "route_of"]
+
+
+def path_of(scope: Any) -> str | None:
+    """The path, without its query; None where there is no request."""
+    return shown_path(scope["path"]) if scope and "path" in scope else None
+
+
+def client_of(scope: Any) -> str | None:
+    """The address and port as the server knows them, or as a middleware has been told them."""
+    client = scope.get("client") if scope else None
+    if not client:
+        return None
+    host, port = client
+    return shown_path(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
+
+
+def route_of(scope: Any) -> str | None:
+    """``/orders/{id}``, where the framework says which route it took; else the path."""
+    template = getattr(scope.get("route"), "path", None) if scope else None
+    return template if isinstance(template, str) and template else path_of(scope)
