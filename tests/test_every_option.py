@@ -406,7 +406,8 @@ def found() -> Iterator[tuple[str, set[str]]]:
 
 
 def of_members(name: str, kind: type) -> Iterator[tuple[str, set[str]]]:
-    for member, value in vars(kind).items():
+    ours = [vars(base) for base in kind.__mro__ if base.__module__.startswith("trio_stream.")]
+    for member, value in {name: value for base in ours for name, value in base.items()}.items():
         if not member.startswith("_") and f"{name}.{member}" not in OURS:
             if isinstance(value, property) and value.fset is not None:
                 yield f"{name}.{member}", {"value"}

@@ -40,6 +40,7 @@ BROKER_ORDER = [
     "reader",
     "subscription",
     "publisher",
+    "publishing",
     "presence",
     "resumable",
     "broker",

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, final
+from typing import final
 
-import trio
-
-from ..checks import check_count, check_kind, check_seconds
-from .contract import Engine, Entry, Member, full_engine
-from .entries import body_of, check_published, check_values, special_entry
+from ..checks import check_count, check_seconds
+from .contract import Engine, Member
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
+from .publishing import Publishing
 from .reading import TopicPage, read_page
 from .recent import Cursor, Place, check_after
 from .resumable import Producer, Resumable, RunEnding, Runs
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import check_cursor, check_name, check_topic, parse_cursor, select_topics
+from .topics import check_cursor, check_name, check_topic, select_topics
 
 __all__ = ["Broker"]
 
 
 @final
-class Broker:
+class Broker(Publishing):
     """Topics: publish to a name, and whoever subscribes to it gets the event; see `open_broker`.
 
     Everything here may be called from any task, while the broker is open.
@@ -45,138 +42,9 @@ class Broker:
         runs: Runs,
         once_for: float,
     ) -> None:
-        self.engine = engine
-        self._once_for = once_for
-        self._feed = feed
-        self._publisher = publisher
+        super().__init__(engine, feed, publisher, once_for)
         self._presence = presence
         self._runs = runs
-
-    async def publish(
-        self,
-        topic: str,
-        data: Any,
-        *,
-        event: str | None = None,
-        key: str = "",
-        once: str | None = None,
-        keep: bool = True,
-        but: str | None = None,
-    ) -> str:
-        """Append one event to a topic; returns its id.
-
-        Once it returns, the event is stored, as safely as the broker's engine does, and will reach
-        every subscriber. Nobody's slowness is waited for. A checkpoint. Cancelled, it may be stored
-        or not, unless the engine knows better.
-
-        Args:
-          topic: any text of up to 1024 bytes in which ``/`` separates segments, none of them ``*``
-            or ``**``, the first not beginning with ``$``.
-          data: as for ``stream.send``. It is encoded here, once.
-          event: the event's name.
-          key: of what this is the latest value, for subscribers with ``overflow="latest"``.
-            Without, of the topic as a whole.
-          once: any text of up to 1024 bytes, such as an order's number. For ``once_for`` seconds
-            (see `open_broker`) the same one in the same topic appends nothing, whoever publishes
-            it, and gives the first one's id again: publish once more what was cancelled or failed.
-          keep: False hands the event to those who are at the head of the topic now, and to nobody
-            else: it is in no history, has no id, and leaves no gap. Returns ``""``. A client that
-            has no room for it, or is cut off, does not get it; an iterator has room for 256.
-          but: the id of a stream that does not get it, its sender's mostly: `Stream.id`.
-
-        Raises:
-          TypeError, ValueError: the topic or the event cannot be what they are; nothing is stored.
-          trio.ClosedResourceError: the broker is closed; nothing is stored.
-          BrokerError: the engine could not store it, or cannot tell whether it did.
-        """
-        name, body = check_published(topic, key), body_of(data, event)
-        if once is None and but is None and keep is True:
-            entry = Entry(name, body, key)
-        else:
-            entry = self._special(Entry(name, body, key), once, keep, but)
-            if not keep:
-                return await self._pass_on([entry])
-        # As `Publisher.publish`, whose coroutine would be one more to wake up through: 0.4 of 8 us.
-        self._feed.check_open()
-        id = (await self.engine.append((entry,)))[0]
-        if self._publisher.accepted(1, id):
-            await self._publisher.wait_for_room()
-        return str(id)
-
-    async def publish_many(
-        self,
-        topic: str,
-        values: Iterable[Any],
-        *,
-        event: str | None = None,
-        key: str = "",
-        keep: bool = True,
-        but: str | None = None,
-    ) -> list[str]:
-        """Append several events to a topic at once, all or none; returns their ids.
-
-        Much cheaper for each than `publish`. Subscribers get them in one write. Takes and raises
-        what `publish` does, but for ``once``.
-        """
-        check_values(values)
-        name = check_published(topic, key)
-        entries = [Entry(name, body_of(data, event), key) for data in values]
-        if but is not None or keep is not True:
-            entries = [self._special(entry, None, keep, but) for entry in entries]
-        if not entries:
-            await self._check_open()
-            return []
-        if not keep:
-            return [await self._pass_on(entries)] * len(entries)
-        return list(map(str, await self._publisher.publish(entries)))
-
-    async def find_once(self, topic: str, once: str) -> str | None:
-        """The id of what was published to a topic with this ``once``, while that is known.
-
-        None: nothing is stored under it. What is on its way still, from a process that was cut off
-        or a publish that was cancelled, may come later: who publishes it again with the same
-        ``once`` is sure.
-        """
-        check_topic(topic)
-        check_name(once, "once")
-        engine = full_engine(self.engine, "once=")
-        await self._check_open()
-        id = await engine.find_once(topic, once)
-        return None if id is None else str(id)
-
-    async def forget(self, topic: str, id: str | int | None = None) -> bool:
-        """Delete an event of a topic everywhere, or all that it has; whether there was any.
-
-        Who comes back with an older id, or has still to read it, is told of a gap. What is on its
-        way to a client goes out. With all of a topic, the keys of ``once`` are deleted, too.
-
-        Args:
-          id: of the event; None for all. What is no id of an event there is no error.
-
-        Raises what `publish` does.
-        """
-        check_published(topic, "")
-        if isinstance(id, bool):
-            raise TypeError(f"id must be an event's id or None, not {id}")
-        check_kind("id", id, (str, int), "an event's id or None", or_none=True)
-        engine = full_engine(self.engine, "forget")
-        number = None if id is None else parse_cursor(id)
-        await self._check_open()
-        if id is not None and not number:
-            return False
-        return await engine.forget(topic, number)
-
-    def _special(self, entry: Entry, once: str | None, keep: bool, but: str | None) -> Entry:
-        """The entry with what few have; whatever is wrong is told, and what the engine has not."""
-        special = special_entry(entry, once, keep, but, self._once_for)
-        if once is not None:
-            full_engine(self.engine, "once=")
-        return special
-
-    async def _pass_on(self, entries: Sequence[Entry]) -> str:
-        self._feed.check_open()
-        await full_engine(self.engine, "keep=False").pass_on(entries)
-        return ""
 
     def subscribe(
         self,
@@ -312,10 +180,6 @@ class Broker:
         """
         await self._check_open()
         return list(await self.engine.members(check_topic(topic)))
-
-    async def _check_open(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self._feed.check_open()
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""
