@@ -18,6 +18,7 @@ from docutils.parsers.rst import Directive
 from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 
+from trio_stream.stream.hooks import Telling
 from trio_stream.stream.options import StreamKeywords, StreamOptions
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def name_the_keywords(
 
 
 def stream_keywords() -> Iterator[str]:
-    defaults = inspect.signature(StreamOptions.checked).parameters
+    checked = inspect.signature(StreamOptions.checked).parameters
+    defaults = {**checked, **inspect.signature(Telling).parameters}
     for name, kind in StreamKeywords.__annotations__.items():
         default: Any = defaults[name].default if name in defaults else ...
         # What is decided elsewhere, as the ping is by the format, the docstring tells.

@@ -113,6 +113,7 @@ REQUEST_HEADERS = Kind([{"x-a": "b"}, print, None], [True, 5, "x: y", [5], {"a":
 BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
 CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 
+LABEL = Kind(["orders", "/orders/{id}"], [*LINE.bad, "", "x" * 101])
 EVENT_ID = Kind(["5", 5, "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 RETENTION = Kind(
     [None, {}, {"a/*": Retention()}],
@@ -154,6 +155,7 @@ STREAM: dict[str, Kind | None] = {
     "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
     "limits": of_type(StreamLimits()).or_none(),
     "on_end": FUNCTION.or_none(),
+    "label": LABEL.or_none(),
     "hold_headers": FLAG.or_none(),
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
     "headers": HEADERS.or_none(),

@@ -1,6 +1,7 @@
 """Seeing the live streams, ending one, counting ends, and the end hook."""
 
 import logging
+from dataclasses import dataclass
 
 import pytest
 import trio
@@ -44,6 +45,20 @@ async def test_the_live_streams_are_listed_the_oldest_first(
             assert first.statistics.events == 1
             assert first.statistics.outcome is None
     assert open_streams() == ()
+
+
+async def test_a_label_stands_for_the_route() -> None:
+    @dataclass
+    class Route:
+        path: str
+
+    scope = {"route": Route("/orders/{id}")}
+    for label, shown in (("orders", "orders"), (None, "/orders/{id}")):
+        stream = Stream(forever, label=label, hold_headers=False)
+        async with connect(stream, "/orders/5", scope=scope):
+            (open_stream,) = open_streams()
+            assert open_stream.route == shown
+        assert ended_streams()[-1].route == shown
 
 
 async def test_one_can_be_ended_from_there() -> None:

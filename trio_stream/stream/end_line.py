@@ -22,7 +22,7 @@ def tell_end(state: StreamState) -> None:
 
     Called in the task of the request, so that filters find the request's context variables.
     """
-    call_on_end(state.options.on_end, state.handle())
+    call_on_end(state.options.telling.on_end, state.handle())
     if log.isEnabledFor(logging.DEBUG):
         fields = _fields(state)
         log.debug(
@@ -44,5 +44,5 @@ def _fields(state: StreamState) -> dict[str, Any]:
         "client": client_of(scope),
         "method": scope.get("method"),
         "path": path_of(scope),
-        "route": route_of(scope),
+        "route": route_of(scope, state.options.telling.label),
     }

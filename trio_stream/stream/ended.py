@@ -58,7 +58,7 @@ def note_end(state: StreamState, number: int) -> None:
                 number=number,
                 at=time.time(),
                 request=f"{scope['method']} {path_of(scope)}",
-                route=route_of(scope),
+                route=route_of(scope, state.options.telling.label),
                 client=client_of(scope),
                 statistics=statistics_of(state),
             )

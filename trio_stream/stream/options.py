@@ -34,6 +34,7 @@ from .farewell import (
     FarewellEvent,
     refuse_without_fields,
 )
+from .hooks import Telling
 from .limits import StreamLimits
 from .response_headers import Headers, all_headers, checked_headers
 from .source.contract import UpstreamOptions
@@ -80,6 +81,7 @@ class StreamKeywords(TypedDict, total=False):
     farewell_event: FarewellEvent | None
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
+    label: str | None
     hold_headers: bool | None
     status: int
     headers: Headers | None
@@ -106,7 +108,7 @@ class StreamOptions:
     drain_timeout: float
     ends: Ends
     limits: StreamLimits | None
-    on_end: Callable[[Any], None] | None
+    telling: Telling
     hold_headers: bool | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -134,16 +136,15 @@ class StreamOptions:
         farewell: Farewell = "auto",
         farewell_event: FarewellEvent | None = None,
         limits: StreamLimits | None = None,
-        on_end: Callable[[Any], None] | None = None,
         hold_headers: bool | None = None,
         status: int = 200,
         headers: Headers | None = None,
         tell_id: TellId | None = None,
         compress: Compress | None = None,
-        **upstream: Any,
+        **others: Any,
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
-        wire = _checked_format(format, buffer, buffer_bytes, ids, on_end, limits, hold_headers)
+        wire = _checked_format(format, buffer, buffer_bytes, ids, limits, hold_headers)
         ping, ping_bytes = _pings(wire, ping)
         return cls(
             format=wire,
@@ -158,14 +159,14 @@ class StreamOptions:
             drain_timeout=drain_timeout,
             ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event, error_answer),
             limits=limits,
-            on_end=on_end,
+            telling=Telling.taken_from(others),
             hold_headers=hold_headers,
             status=check_status(status),
             headers=all_headers(wire, chosen := checked_headers(headers), compress),
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             tell_id=_check_tell_id(wire, tell_id),
             codings=check_compress(wire, compress),
-            upstream=_upstream_options(wire, **upstream),
+            upstream=_upstream_options(wire, **others),
         )
 
     def headers_of(self, id: str | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -229,7 +230,6 @@ def _checked_format(
     buffer: object,
     buffer_bytes: object,
     ids: object,
-    on_end: object,
     limits: object,
     hold_headers: object,
 ) -> Format:
@@ -240,7 +240,6 @@ def _checked_format(
     if ids is not None:
         refuse_without_fields("ids", wire)
     check_callable("ids", ids, "returns the next id", or_none=True)
-    check_callable("on_end", on_end, "takes the stream", or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
     check_flag("hold_headers", hold_headers, or_none=True)
     return wire

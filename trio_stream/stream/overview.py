@@ -53,11 +53,11 @@ class OpenStream:
 
     @property
     def route(self) -> str | None:
-        """``/orders/{id}``, where the framework says which route it took; else the path.
+        """Its ``label``, or ``/orders/{id}``, where the framework says that, or the path.
 
         That is without a query, and shortened.
         """
-        return route_of(self._state.scope)
+        return route_of(self._state.scope, self._state.options.telling.label)
 
     def task_tree(self) -> TaskView | None:
         """The task that serves it, now, with all tasks below; None before it runs.

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..privacy import shown_path
 
-__all__ = ["client_of", "path_of", "route_of"]
+__all__ = ["client_of", "path_of", "route_of", "template_of"]
 
 
 def path_of(scope: Any) -> str | None:
@@ -23,7 +23,12 @@ def client_of(scope: Any) -> str | None:
     return shown_path(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
 
 
-def route_of(scope: Any) -> str | None:
-    """``/orders/{id}``, where the framework says which route it took; else the path."""
+def template_of(scope: Any) -> str | None:
+    """``/orders/{id}``, where the framework says in the scope which of its routes it took."""
     template = getattr(scope.get("route"), "path", None) if scope else None
-    return template if isinstance(template, str) and template else path_of(scope)
+    return template if isinstance(template, str) and template else None
+
+
+def route_of(scope: Any, label: str | None) -> str | None:
+    """A stream's ``label``; without one its route's template, if that is known; else the path."""
+    return label or template_of(scope) or path_of(scope)

@@ -6,17 +6,26 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from ..checks import shown
-from ..codec import EncodedEvent, as_event, check_event_name, encode_retry, join_events, unwrap
+from ..codec import (
+    EncodedEvent,
+    as_event,
+    check_event_name,
+    check_retry,
+    encode_retry,
+    join_events,
+    unwrap,
+)
 from ..transport.base import ClientGone
+from .farewell import refuse_without_fields
 from .state import StreamState
 
 __all__ = [
-    "check_name_or_function",
+    "check_event",
+    "check_own_retry",
     "encode",
     "event_name",
     "flush_now",
     "refuse_to_wait_unserved",
-    "refuse_without_fields",
     "send_at_once",
     "write_express",
 ]
@@ -43,13 +52,23 @@ def encode(
     return chunk
 
 
-def check_name_or_function(event: object) -> None:
-    """What a stream's ``event`` may be, besides None; else `TypeError` or `ValueError`."""
-    if isinstance(event, str):
-        check_event_name(event)
-    elif not callable(event) or iscoroutinefunction(event):
-        what = "a str, or a sync callable that makes it of an item"
-        raise TypeError(f"an event name is {what}, not {shown(event)}")
+def check_event(state: StreamState, event: object) -> None:
+    """What a stream's ``event`` may be; else `TypeError` or `ValueError`."""
+    if event is not None:
+        refuse_without_fields("event", state.format)
+        if isinstance(event, str):
+            check_event_name(event)
+        elif not callable(event) or iscoroutinefunction(event):
+            what = "a str, or a sync callable that makes it of an item"
+            raise TypeError(f"an event name is {what}, not {shown(event)}")
+
+
+def check_own_retry(state: StreamState, ms: object) -> None:
+    """What a stream's ``retry`` may be; else `TypeError` or `ValueError`."""
+    if ms is not None:
+        refuse_without_fields("retry", state.format)
+        if ms is not False:
+            check_retry(ms)
 
 
 def _has_id(data: Any) -> bool:
@@ -96,12 +115,6 @@ def refuse_to_wait_unserved(state: StreamState) -> None:
             "the stream is not served yet. Make buffer= larger, or send from a task: "
             "stream.start_soon(producer, stream)"
         )
-
-
-def refuse_without_fields(state: StreamState, name: str) -> None:
-    """Raise `TypeError` if the stream's format has no such fields."""
-    if not state.format.has_fields:
-        raise TypeError(f"a {state.format.name} stream has no {name}: that needs format='sse'")
 
 
 def flush_now(state: StreamState) -> bool:

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, final
 import trio
 
 from ..checks import check_callable, check_seconds
-from ..codec import EncodedEvent, check_retry
+from ..codec import EncodedEvent
 from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
 from .returned import Returned
-from .sending import (
-    check_name_or_function,
-    encode,
-    refuse_to_wait_unserved,
-    refuse_without_fields,
-    send_at_once,
-)
+from .sending import check_event, check_own_retry, encode, refuse_to_wait_unserved, send_at_once
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
@@ -77,6 +71,8 @@ class Stream(NoSource, Returned):
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
+      label: the name that it is counted and logged under, one for many streams. None: its route's
+        template, where the framework says that.
       hold_headers: whether headers wait until something is sent, at most for `ping` seconds, so
         that a failure before that is a status. None: for what is awaited or entered and, unless an
         EventSource asks, for what is lazy: generators, async iterables, callbacks.
@@ -202,9 +198,7 @@ class Stream(NoSource, Returned):
 
     @event.setter
     def event(self, name: EventName | None) -> None:
-        if name is not None:
-            refuse_without_fields(self._state, "event")
-            check_name_or_function(name)
+        check_event(self._state, name)
         self._state.event = name
 
     @property
@@ -217,10 +211,7 @@ class Stream(NoSource, Returned):
 
     @retry.setter
     def retry(self, ms: int | Literal[False] | None) -> None:
-        if ms is not None:
-            refuse_without_fields(self._state, "retry")
-            if ms is not False:
-                check_retry(ms)
+        check_own_retry(self._state, ms)
         self._state.set_retry(ms)
 
     # The nursery.

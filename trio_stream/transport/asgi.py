@@ -74,6 +74,7 @@ class AsgiTransport(Progress):
     last_write: float
 
     sees_progress = False
+    coding: str | None = None  # `CompressedTransport` has one
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, stall_timeout: float = inf

@@ -52,6 +52,10 @@ class Transport(Protocol):
     stuck_since: float | None
 
     @property
+    def coding(self) -> str | None:
+        """The content coding of what is sent, or None while it is sent as it is."""
+
+    @property
     def direct(self) -> bool:
         """Whether `write_nowait` is worth a try."""
 

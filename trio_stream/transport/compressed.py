@@ -63,6 +63,10 @@ class CompressedTransport:
             await self._inner.write(self._compressor.end())
         await self._inner.finish()
 
+    @property
+    def coding(self) -> str | None:
+        return None if self._compressor is None else self._name
+
     # All else is the inner one's.
 
     @property
