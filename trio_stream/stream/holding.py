@@ -7,9 +7,9 @@ from math import inf
 import trio
 
 from .clients import is_event_source
-from .options import DEFAULT_PING
 from .source import HeadersWaitFor
 from .state import StreamState
+from .timing import DEFAULT_PING
 
 __all__ = ["headers_wait_for", "hold_headers"]
 
@@ -41,6 +41,6 @@ def _seconds(state: StreamState, wait_for: HeadersWaitFor) -> float:
         hold = wait_for == "ready" or (wait_for == "item" and not is_event_source(state.scope))
     if not hold:
         return 0
-    if options.ping is not None:
-        return options.ping
+    if options.timing.ping is not None:
+        return options.timing.ping
     return inf if wait_for == "ready" else DEFAULT_PING

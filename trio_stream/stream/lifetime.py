@@ -70,7 +70,7 @@ class Lifetime:
         hold_headers(state, headers_wait_for(state))
         state.watch(self, timers.first_check(state))
         if connection is not None:
-            shutdown.check_drain_timeout(state.options.drain_timeout, connection.graceful_timeout)
+            shutdown.check_drain(state.options.timing, connection.graceful_timeout)
             current_registry().join_worker(self, connection.context)
 
     def _finish(self, connection: ServerConnection | None) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from secrets import token_urlsafe
 from typing import Any, Literal, TypedDict
-
-from msgspec import UNSET, UnsetType
 
 from ..checks import (
     check_callable,
@@ -17,7 +15,6 @@ from ..checks import (
     check_count,
     check_flag,
     check_kind,
-    check_seconds,
     shown,
 )
 from ..codec import Format, get_format
@@ -38,6 +35,7 @@ from .hooks import Telling
 from .limits import StreamLimits
 from .response_headers import Headers, all_headers, checked_headers
 from .source.contract import UpstreamOptions
+from .timing import Timing
 
 __all__ = [
     "Headers",
@@ -55,11 +53,8 @@ TellId = Literal["header", "event"]
 #: do not include content."
 _WITHOUT_BODY = frozenset({204, 205, 304})
 
-#: Seconds. Of 25 proxies that were tried, none calls it silence.
-DEFAULT_PING = 8.0
-
-#: The end of the year 9999, as Unix time: what is later is in milliseconds.
-_LAST_TIME = 253_402_300_799
+#: The keywords that are times.
+_TIMES = frozenset(signature(Timing.checked).parameters) - {"wire"}
 
 
 class StreamKeywords(TypedDict, total=False):
@@ -97,15 +92,10 @@ class StreamOptions:
     """What the keywords of `Stream` that hold for its whole life come to."""
 
     format: Format
-    ping: float | None
-    ping_bytes: bytes | None
-    stall_timeout: float
     buffer: int
     buffer_bytes: int
-    max_duration: float | None
-    expires_at: float | None
     ids: Callable[[], str | int] | None
-    drain_timeout: float
+    timing: Timing
     ends: Ends
     limits: StreamLimits | None
     telling: Telling
@@ -122,17 +112,12 @@ class StreamOptions:
         cls,
         *,
         format: str = "sse",
-        ping: float | UnsetType | None = UNSET,
-        stall_timeout: float | None = 30.0,
         buffer: int = 256,
         buffer_bytes: int = 2**20,
-        max_duration: float | None = None,
-        expires_at: float | None = None,
         ids: Callable[[], str | int] | None = None,
         error_event: ErrorEvent | None = None,
         error_end: ErrorEnd = "broken",
         error_answer: ErrorAnswerOption | None = None,
-        drain_timeout: float = 0.0,
         farewell: Farewell = "auto",
         farewell_event: FarewellEvent | None = None,
         limits: StreamLimits | None = None,
@@ -145,18 +130,13 @@ class StreamOptions:
     ) -> StreamOptions:
         """Check every keyword; what is wrong is a `TypeError` or `ValueError` of the caller's."""
         wire = _checked_format(format, buffer, buffer_bytes, ids, limits, hold_headers)
-        ping, ping_bytes = _pings(wire, ping)
+        times = {name: others.pop(name) for name in _TIMES & others.keys()}
         return cls(
             format=wire,
-            ping=ping,
-            ping_bytes=ping_bytes,
-            stall_timeout=_patience(ping, stall_timeout, max_duration, expires_at, drain_timeout),
             buffer=buffer,
             buffer_bytes=buffer_bytes,
-            max_duration=max_duration,
-            expires_at=expires_at,
             ids=ids,
-            drain_timeout=drain_timeout,
+            timing=Timing.checked(wire, **times),
             ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event, error_answer),
             limits=limits,
             telling=Telling.taken_from(others),
@@ -243,34 +223,6 @@ def _checked_format(
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
     check_flag("hold_headers", hold_headers, or_none=True)
     return wire
-
-
-def _pings(wire: Format, ping: float | UnsetType | None) -> tuple[float | None, bytes | None]:
-    """The seconds of silence, and what is sent then: of JSON lines nothing unasked.
-
-    A blank line is nothing to who reads events, and many fail at one who read JSON lines.
-    """
-    if ping is UNSET:
-        return DEFAULT_PING, wire.ping if wire.has_fields else None
-    return ping, wire.ping
-
-
-def _patience(
-    ping: object,
-    stall_timeout: float | None,
-    max_duration: object,
-    expires_at: object,
-    drain_timeout: object,
-) -> float:
-    """Check every time; returns the one of which None is for ever."""
-    check_seconds("ping", ping, "None turns pings off", or_none=True)
-    check_seconds("stall_timeout", stall_timeout, "None waits for ever", or_none=True)
-    check_seconds("max_duration", max_duration, "None means no limit", or_none=True)
-    check_seconds(
-        "expires_at", expires_at, "as time.time() gives them", most=_LAST_TIME, or_none=True
-    )
-    check_seconds("drain_timeout", drain_timeout, "0 ends the producer at once", zero=True)
-    return math.inf if stall_timeout is None else stall_timeout
 
 
 def check_status(status: int) -> int:

@@ -31,7 +31,8 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
     try:
         _check_scope(scope)
         state.scope = scope
-        transport, connection = choose_transport(scope, receive, send, state.options.stall_timeout)
+        patience = state.options.timing.stall_timeout
+        transport, connection = choose_transport(scope, receive, send, patience)
         release = limits.admit(scope) if limits is not None else None
     except BaseException:
         state.end(Outcome.FAILED)

@@ -10,15 +10,17 @@ from . import timers
 from .outcome import Outcome
 from .registry import current_registry
 from .state import StreamState
+from .timing import Timing
 
-__all__ = ["begin", "check_drain_timeout", "cut_short"]
+__all__ = ["begin", "check_drain", "cut_short"]
 
 #: Seconds for the last bytes when the server cancels the ASGI call, which is its last resort.
 _CUT_SHORT = 0.5
 
 
-def check_drain_timeout(drain_timeout: float, graceful_timeout: float) -> None:
+def check_drain(timing: Timing, graceful_timeout: float) -> None:
     """Report a misconfiguration at once, and not when it cuts streams off."""
+    drain_timeout = timing.drain_timeout
     if drain_timeout > graceful_timeout:
         current_registry().warn_once(
             "drain_timeout=%g is longer than Hypercorn's graceful_timeout=%g: the server will "
@@ -35,7 +37,7 @@ def begin(state: StreamState) -> None:
     now = trio.current_time()
     # A stuck client must not hold the server longer than the server is willing to wait.
     state.drain(now, stall_limit=max(state.connection.graceful_timeout - _CUT_SHORT, 0))
-    if state.options.drain_timeout == 0:
+    if state.options.timing.drain_timeout == 0:
         state.end(Outcome.SHUTDOWN)
     state.look_again(timers.next_check(state, now))
 

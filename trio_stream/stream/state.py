@@ -15,18 +15,16 @@ from typing import Any, Literal, final
 import trio
 
 from ..codec import MAX_RETRY, DroppedInput, Format, encode_retry
-from ..transport.base import LOOKS, ServerConnection, Transport
-from .channel import EventChannel
+from ..transport.base import ServerConnection, Transport
+from .clocked import Clocked
 from .ends import StreamBroken, StreamClosed, failure_in
-from .express import Express
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, LOST, Outcome
-from .registry import Watched, current_registry
 from .source import Source, is_callback, open_source
 from .tasks import StreamTasks, Task
 
-__all__ = ["DEFAULT_RETRY", "FAREWELL_WINDOW", "SHIELDED", "StreamState"]
+__all__ = ["DEFAULT_RETRY", "FAREWELL_WINDOW", "StreamState"]
 
 #: What a browser waits before it reconnects is set by the last `retry` it was sent, and a stream
 #: that is shut down says a long one: so every stream says its own first. 3000 ms is what Firefox
@@ -37,14 +35,11 @@ DEFAULT_RETRY = 3000
 #: Ten seconds make ten thousand clients a thousand a second, which one worker takes in its stride.
 FAREWELL_WINDOW = 10_000
 
-#: Seconds after which a producer that does not let itself be cancelled is named in the log.
-SHIELDED = 5.0
-
 _NOTHING_DROPPED = DroppedInput()
 
 
 @final
-class StreamState(Express):
+class StreamState(Clocked):
     """What the parts of a stream know of each other, and how it ends.
 
     Args:
@@ -56,15 +51,10 @@ class StreamState(Express):
     __slots__ = (
         "answered",
         "callback",
-        "clock",
         "connection",
         "content_type",
-        "deadline",
         "delivered",
-        "drained_at",
-        "draining",
         "dropped",
-        "ended_at",
         "entered",
         "event",
         "failure",
@@ -72,20 +62,15 @@ class StreamState(Express):
         "format",
         "handle",
         "headers_out",
-        "held_until",
         "id",
         "no_content",
-        "opened_at",
-        "options",
         "outcome",
         "primed",
         "retry",
         "scope",
         "source",
-        "stall_limit",
         "tasks",
         "used",
-        "watched",
         "writing",
     )
 
@@ -93,12 +78,11 @@ class StreamState(Express):
     retry_due: bool
 
     def __init__(self, source: Any, options: StreamOptions, handle: Callable[[], Any]) -> None:
-        super().__init__(EventChannel(options.buffer, options.buffer_bytes))
+        super().__init__(options)
         self.handle: Callable[[], Any] = handle
 
-        # What is configured: the options for good; event and retry may change at any time, and a
-        # new retry is due with the next event.
-        self.options: StreamOptions = options
+        # What is configured, besides the options: event and retry may change at any time, and a new
+        # retry is due with the next event.
         self.id: str | None = options.new_id()
         self.format: Format = options.format
         self.event: EventName | None = None
@@ -112,36 +96,26 @@ class StreamState(Express):
 
         self.dropped: DroppedInput = DroppedInput()  # by the decoder of an upstream
 
-        # Where it goes: who serves it (`watched`) or has entered it, the request, and its response.
-        # `writing` is the running writer's, `held_until` not None while the headers wait; `primed`
-        # says that the first bytes have been made, `no_content` makes a 204 of headers not yet out,
-        # and `answered` says that the response itself has told of the failure.
+        # Where it goes: who has entered it, or the request, and its response. `writing` is the
+        # running writer's; `primed` says that the first bytes have been made, `no_content` makes a
+        # 204 of headers not yet out, and `answered` that the response itself has told of the
+        # failure.
         self.used: bool = False
         self.entered: Any = None
-        self.watched: Watched | None = None
         self.scope: Any = None
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
-        self.held_until: float | None = None
         self.headers_out: bool = False
         self.primed: bool = False
         self.no_content: bool = False
         self.answered: bool = False
         self.content_type: str | None = None  # the source's own, for `format="bytes"`
 
-        # How it ends, and when, on Trio's clock. `drained_at`: when the producer's time after the
-        # server's shutdown is over.
+        # How it ends.
         self.outcome: Outcome | None = None
         self.failure: BaseException | None = None
         self.failure_told: bool = False
         self.delivered: bool = False
-        self.draining: trio.Event | None = None
-        self.opened_at: float = inf
-        self.deadline: float = inf
-        self.drained_at: float = inf
-        self.ended_at: float = inf
-        self.clock: trio.abc.Clock | None = None
-        self.stall_limit: float = options.stall_timeout
 
     # How it begins.
 
@@ -159,29 +133,9 @@ class StreamState(Express):
         self, transport: Transport | None = None, connection: ServerConnection | None = None
     ) -> None:
         """It begins, and its response goes there; without a transport it has been entered."""
-        self.clock = trio.lowlevel.current_clock()
-        self.opened_at = trio.current_time()
-        if self.options.max_duration is not None:
-            # Plus or minus 10 %: clients that came together must not all come back together.
-            self.deadline = self.opened_at + self.options.max_duration * random.uniform(0.9, 1.1)
+        self.start_clocks()
         self.transport = transport
         self.connection = connection
-
-    def watch(self, watched: Watched, when: float) -> None:
-        """Have the registry look at it, at ``when`` for the first time, until `unwatch`."""
-        self.watched = watched
-        current_registry().add(watched, when)
-
-    def unwatch(self) -> None:
-        """It is over."""
-        watched, self.watched = self.watched, None
-        if watched is not None:
-            current_registry().discard(watched)
-
-    def look_again(self, when: float) -> None:
-        """Have the registry look at it at ``when`` already."""
-        if self.watched is not None:
-            current_registry().reschedule(self.watched, when)
 
     # How it ends.
 
@@ -192,8 +146,7 @@ class StreamState(Express):
         self.outcome = outcome  # before the producer is cancelled, so that its `finally` can ask
         self._push_farewell()
         self._close_channel()
-        if self.opened_at is not inf:
-            self._note_end()
+        self.note_end()
 
     def fail(self, failure: BaseException) -> None:
         """End it because of this, which its call raises when all of it has ended."""
@@ -205,7 +158,7 @@ class StreamState(Express):
         if self.delivered:
             return
         if self.outcome is None:
-            self._note_end()
+            self.note_end()
         if self.outcome not in LOST:  # cutting a stalled client off makes it a disconnected one
             self.outcome = outcome
         self._close_channel()
@@ -254,31 +207,12 @@ class StreamState(Express):
         self.release_headers()
         self.tasks.cancel()
 
-    def _note_end(self) -> None:
-        self.ended_at = trio.current_time()
-        self.look_again(self.ended_at + SHIELDED)
-
     def end_error(self) -> Exception:
         """What a send raises after the end."""
         outcome = self.outcome or Outcome.CLOSED
         if outcome in LOST:
             return StreamBroken(self.handle(), outcome)
         return StreamClosed(self.handle(), outcome)
-
-    def drain(self, now: float, stall_limit: float) -> None:
-        """The server shuts down: this long the producer may go on, and a client may be stuck."""
-        self.drained_at = now + self.options.drain_timeout
-        self.stall_limit = min(self.stall_limit, stall_limit)
-        if self.draining is not None:
-            self.draining.set()
-
-    def drain_event(self) -> trio.Event:
-        """What is set when the server shuts down."""
-        if self.draining is None:
-            self.draining = trio.Event()
-            if self.drained_at is not inf or self.outcome is Outcome.SHUTDOWN:
-                self.draining.set()
-        return self.draining
 
     def raise_failure(self) -> None:
         """Raise, once, what it failed with, unless the response has told of it."""
@@ -334,11 +268,6 @@ class StreamState(Express):
         self.express = False
         self.writing = trio.CancelScope(shield=True)
         return self.writing
-
-    def expect_write(self) -> None:
-        """A write begins: the registry is to look soon whether the client takes anything of it."""
-        if self.transport is not None and self.transport.sees_progress:
-            self.look_again(trio.current_time() + self.stall_limit / LOOKS)
 
     def end_writing(self) -> None:
         """The writer has nothing more to write; until the end events may go past the channel."""

@@ -15,7 +15,7 @@ from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
 from .returned import Returned
-from .sending import check_event, check_own_retry, encode, refuse_to_wait_unserved, send_at_once
+from .sender import Sender
 from .serving import last_event_id, serve_asgi
 from .source import NoSource
 from .state import StreamState
@@ -31,7 +31,7 @@ __all__ = ["Stream"]
 
 
 @final
-class Stream(NoSource, Returned):
+class Stream(Sender, NoSource, Returned):
     """A stream of events to one client, with a nursery and a bounded channel of its own.
 
     A `Stream` is an ASGI application for one request: return it from an endpoint, or call it with
@@ -95,7 +95,7 @@ class Stream(NoSource, Returned):
       TypeError, ValueError: a keyword that does not fit the format, or out of its range.
     """
 
-    __slots__ = ("__weakref__", "_state")
+    __slots__ = ("__weakref__",)
 
     def __init__(
         self,
@@ -127,59 +127,6 @@ class Stream(NoSource, Returned):
         """What others may call this stream by, if it tells that its client: see ``tell_id``."""
         return self._state.id
 
-    # Sending.
-
-    async def send(
-        self,
-        data: Any,
-        *,
-        event: str | None = None,
-        id: str | int | None = None,
-        retry: int | None = None,
-    ) -> None:
-        """Send one event, waiting while the client is slower than its producer.
-
-        Always a checkpoint; `trio.Cancelled` means that the event was not accepted.
-
-        Args:
-          data: `str` and UTF-8 `bytes` as text, a `ServerSentEvent` as it says (or that of httpx2,
-            httpx-sse, sse-starlette or FastAPI), an `EncodedEvent` as it is, else JSON.
-          event: this event's name, instead of the stream's.
-          id: what the client will return as ``Last-Event-ID``.
-          retry: the client's reconnection time from now on, in milliseconds.
-
-        Raises:
-          trio.ClosedResourceError: the stream has ended on this side.
-          trio.BrokenResourceError: the client left, or stalled.
-          TypeError: the data or a field cannot be sent in this format.
-          ValueError: a name or id would break out of its field, text is not valid Unicode, or is an
-            event in wire form, which goes in as an `EncodedEvent`.
-          RuntimeError: the stream has not been served yet and its buffer is full, so that waiting
-            would be for ever.
-        """
-        state = self._state
-        chunk = encode(state, data, event, id, retry)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            send_at_once(state, data, chunk)
-        except trio.WouldBlock:
-            refuse_to_wait_unserved(state)
-            await state.channel.wait_for_room(chunk)
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def send_nowait(
-        self,
-        data: Any,
-        *,
-        event: str | None = None,
-        id: str | int | None = None,
-        retry: int | None = None,
-    ) -> None:
-        """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
-        state = self._state
-        send_at_once(state, data, encode(state, data, event, id, retry))
-
     @staticmethod
     def send_to_all_nowait(streams: Iterable[Stream], event: EncodedEvent) -> NotSent:
         """Send one event to each of these that has room, at a topic's speed, and wait for none.
@@ -190,29 +137,6 @@ class Stream(NoSource, Returned):
           TypeError: it is no `EncodedEvent`, or not in a stream's format. Then none has got it.
         """
         return send_to_all((getattr(stream, "_state", stream) for stream in streams), event)
-
-    @property
-    def event(self) -> EventName | None:
-        """The name, or what makes it, of events sent from now on that have none of their own."""
-        return self._state.event
-
-    @event.setter
-    def event(self, name: EventName | None) -> None:
-        check_event(self._state, name)
-        self._state.event = name
-
-    @property
-    def retry(self) -> int | Literal[False] | None:
-        """The client's reconnection time, in milliseconds; a new one goes with the next event.
-
-        False: none is sent unasked, neither first nor last.
-        """
-        return self._state.retry
-
-    @retry.setter
-    def retry(self, ms: int | Literal[False] | None) -> None:
-        check_own_retry(self._state, ms)
-        self._state.set_retry(ms)
 
     # The nursery.
 
@@ -265,7 +189,8 @@ class Stream(NoSource, Returned):
     @property
     def draining(self) -> trio.Event:
         """Set when the server has begun to shut down: finish within ``drain_timeout`` seconds."""
-        return self._state.drain_event()
+        state = self._state
+        return state.drain_event(over=state.outcome is Outcome.SHUTDOWN)
 
     @property
     def outcome(self) -> Outcome | None:

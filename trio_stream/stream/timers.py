@@ -13,10 +13,11 @@ from math import inf
 import trio
 
 from ..transport.base import LOOKS
+from .clocked import SHIELDED
 from .ends import StreamBroken
 from .outcome import LOST, Outcome
 from .sending import write_express
-from .state import SHIELDED, StreamState
+from .state import StreamState
 
 __all__ = ["check", "expire", "expiry", "first_check", "next_check"]
 
@@ -43,7 +44,7 @@ def check(state: StreamState, now: float) -> float:
     elif state.writing is not None and now >= state.writing.deadline:
         # Hypercorn shields its writes: only closing the connection ends one that is stuck.
         transport.drop()
-    elif state.options.ping is not None and transport.is_gone():
+    elif state.options.timing.ping is not None and transport.is_gone():
         state.lose(Outcome.DISCONNECTED)
     elif stuck_since is None and state.outcome is None:
         _ping(state, now)
@@ -81,10 +82,10 @@ def next_check(state: StreamState, now: float) -> float:
             stalled = max(stalled, now + 1)
         return min(stalled, cut if cut > now else inf, shielded if shielded > now else inf)
     silent = inf
-    if options.ping is not None and stuck_since is None:
-        silent = transport.last_write + options.ping
+    if options.timing.ping is not None and stuck_since is None:
+        silent = transport.last_write + options.timing.ping
         if silent <= now:  # it has just been pinged, or there is nothing to ping with
-            silent = now + options.ping
+            silent = now + options.timing.ping
     held = inf if state.held_until is None else state.held_until
     return min(stalled, silent, held, state.drained_at, expiry(state, now))
 
@@ -93,9 +94,9 @@ def _ping(state: StreamState, now: float) -> None:
     options, transport = state.options, state.transport
     assert transport is not None
     # The sum that `next_check` made: a difference may be rounded to a bit less than was waited.
-    if options.ping is None or now < transport.last_write + options.ping:
+    if options.timing.ping is None or now < transport.last_write + options.timing.ping:
         return
-    ping = options.ping_bytes
+    ping = options.timing.ping_bytes
     if ping is None or state.held_until is not None:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
@@ -116,7 +117,7 @@ async def expire(state: StreamState) -> None:
 
 def expiry(state: StreamState, now: float) -> float:
     """When the stream expires. The wall clock is asked anew each time, because it may be set."""
-    expires_at = state.options.expires_at
+    expires_at = state.options.timing.expires_at
     if expires_at is None or state.outcome is not None:
         return state.deadline
     return min(state.deadline, now + (expires_at - time.time()))

@@ -1,0 +1,106 @@
+"""When things happen to a stream, and who looks at its clocks."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+
+import trio
+
+from ..transport.base import LOOKS
+from .channel import EventChannel
+from .express import Express
+from .options import StreamOptions
+from .registry import Watched, current_registry
+
+__all__ = ["SHIELDED", "Clocked"]
+
+#: Seconds after which a producer that does not let itself be cancelled is named in the log.
+SHIELDED = 5.0
+
+
+class Clocked(Express):
+    """The part of a stream's state that is times, all on Trio's clock.
+
+    Args:
+      options: among them the times that were asked for.
+    """
+
+    __slots__ = (
+        "clock",
+        "deadline",
+        "drained_at",
+        "draining",
+        "ended_at",
+        "held_until",
+        "opened_at",
+        "options",
+        "stall_limit",
+        "watched",
+    )
+
+    def __init__(self, options: StreamOptions) -> None:
+        super().__init__(EventChannel(options.buffer, options.buffer_bytes))
+        self.options: StreamOptions = options
+        self.watched: Watched | None = None
+        self.clock: trio.abc.Clock | None = None
+        self.opened_at: float = inf
+        self.deadline: float = inf
+        self.ended_at: float = inf
+        self.held_until: float | None = None  # not None while the headers wait
+        self.stall_limit: float = options.timing.stall_timeout
+
+        # When the producer's time after the server's shutdown is over, and what tells it of that.
+        self.drained_at: float = inf
+        self.draining: trio.Event | None = None
+
+    def start_clocks(self) -> None:
+        """It begins now."""
+        self.clock = trio.lowlevel.current_clock()
+        self.opened_at = trio.current_time()
+        max_duration = self.options.timing.max_duration
+        if max_duration is not None:
+            # Plus or minus 10 %: clients that came together must not all come back together.
+            self.deadline = self.opened_at + max_duration * random.uniform(0.9, 1.1)
+
+    def note_end(self) -> None:
+        """It ends now, if it has begun."""
+        if self.opened_at is not inf:
+            self.ended_at = trio.current_time()
+            self.look_again(self.ended_at + SHIELDED)
+
+    def watch(self, watched: Watched, when: float) -> None:
+        """Have the registry look at it, at ``when`` for the first time, until `unwatch`."""
+        self.watched = watched
+        current_registry().add(watched, when)
+
+    def unwatch(self) -> None:
+        """It is over."""
+        watched, self.watched = self.watched, None
+        if watched is not None:
+            current_registry().discard(watched)
+
+    def look_again(self, when: float) -> None:
+        """Have the registry look at it at ``when`` already."""
+        if self.watched is not None:
+            current_registry().reschedule(self.watched, when)
+
+    def expect_write(self) -> None:
+        """A write begins: the registry is to look soon whether the client takes anything of it."""
+        if self.transport is not None and self.transport.sees_progress:
+            self.look_again(trio.current_time() + self.stall_limit / LOOKS)
+
+    def drain(self, now: float, stall_limit: float) -> None:
+        """The server shuts down: this long the producer may go on, and a client may be stuck."""
+        self.drained_at = now + self.options.timing.drain_timeout
+        self.stall_limit = min(self.stall_limit, stall_limit)
+        if self.draining is not None:
+            self.draining.set()
+
+    def drain_event(self, *, over: bool) -> trio.Event:
+        """What is set when the server shuts down, also if it is ``over`` by then."""
+        if self.draining is None:
+            self.draining = trio.Event()
+            if self.drained_at is not inf or over:
+                self.draining.set()
+        return self.draining
