@@ -42,6 +42,25 @@ async def test_an_event_reaches_every_client_once_and_encoded_once() -> None:
         assert broker.statistics().subscriptions == 0
 
 
+async def test_what_was_delivered_is_not_delivered_again_when_the_broker_is_closed() -> None:
+    async with trio.open_nursery() as nursery:
+        client_done = trio.Event()
+
+        async def read(task_status: trio.TaskStatus[None]) -> None:
+            async with connect(Stream(broker.subscribe("t"))) as client:
+                task_status.started()
+                assert re.findall(rb"data: (.*)", await client.read()) == [b"1", b"2", b"3"]
+            client_done.set()
+
+        async with open_broker() as broker:
+            await nursery.start(read)
+            for number in (1, 2, 3):
+                await settled()
+                await broker.publish("t", number)
+            await settled()
+        await client_done.wait()
+
+
 async def test_a_client_that_comes_back_misses_nothing() -> None:
     async with open_broker() as broker:
         last, got = None, []

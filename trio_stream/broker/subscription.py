@@ -276,6 +276,9 @@ class Subscription(Follower):
         while self.seen is not inf and not self._feed.closed:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if self.seen is not inf:  # the broker is closed, and up to here it has had everything
+            self._cursor, self.seen = int(self.seen), inf
+            self._feed.fanout.discard(self)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._task = None
