@@ -25,6 +25,7 @@ ORDER = [
     "frameworks",
     "broker",
     "client",
+    "doctor",
     "testing",
     "__main__",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 from .broker import publisher
 from .client.arguments import add_request, read_count, read_request, read_seconds, read_size
 from .client.tail import Options, run
+from .doctor import add_doctor
 from .errors import TrioStreamError
 
 __all__ = ["main"]
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_tail(commands.add_parser("tail", help="show an event stream as it comes"))
+    add_doctor(commands.add_parser("doctor", help="say what is wrong with an event stream"))
     _add_publish(commands.add_parser("publish", help="publish an event to a broker's topic"))
     return parser
 

@@ -7,7 +7,7 @@ import re
 
 from ..checks import check_text
 
-__all__ = ["check_last_event_id", "to_header"]
+__all__ = ["can_be_sent", "check_last_event_id", "to_header"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -39,7 +39,13 @@ def to_header(event_id: str | None) -> str | None:
     value = (event_id or "").strip(" \t")
     if not value:
         return None
-    if _CONTROL.search(value) or len(value.encode()) > MAX_BYTES:
+    if not can_be_sent(value):
         log.warning("reconnecting without Last-Event-ID: no header can carry it")
         return None
     return value
+
+
+def can_be_sent(event_id: str) -> bool:
+    """Whether a header can carry this id as it is."""
+    is_too_long = len(event_id.encode()) > MAX_BYTES
+    return event_id == event_id.strip(" \t") and not (_CONTROL.search(event_id) or is_too_long)

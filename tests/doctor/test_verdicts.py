@@ -1,0 +1,63 @@
+"""The doctor's verdicts: one server that is in order, and for each complaint one that is not."""
+
+from __future__ import annotations
+
+import pytest
+import trio.testing
+
+from tests.client.scripted import Script, ScriptedServer, over_memory
+from tests.doctor.servers import CASES, Case, healthy
+from trio_stream.doctor.complaints import COMPLAINTS, Finding
+from trio_stream.doctor.examine import Options, examine
+from trio_stream.doctor.observation import Examination
+from trio_stream.doctor.verdicts import judge
+
+#: What is so over HTTP/1.1 alone, which these servers speak.
+ALWAYS = "six-connections"
+
+
+async def look(script: Script, **options: object) -> tuple[Examination, list[Finding]]:
+    given = Options(**({"url": "http://host/"} | options))  # type: ignore[arg-type]
+    async with over_memory(ScriptedServer(script)) as client:
+        seen = await examine(given, client)
+    return seen, judge(seen)
+
+
+def complaints(findings: list[Finding]) -> set[str]:
+    return {finding.complaint.code for finding in findings if finding.complaint} - {ALWAYS}
+
+
+async def test_of_a_server_in_order_nothing_is_wrong(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, findings = await look(healthy)
+    assert [(finding.subject, finding.level) for finding in findings] == [
+        ("answer", "fine"),
+        ("content type", "fine"),
+        ("charset", "fine"),
+        ("version", "advice"),
+        ("first byte", "fine"),
+        ("buffering", "fine"),
+        ("proxies", "fine"),
+        ("events", "fine"),
+        ("lines", "fine"),
+        ("pings", "fine"),
+        ("retry", "fine"),
+        ("ids", "fine"),
+        ("resuming", "fine"),
+        ("end", "fine"),
+    ]
+    assert trio.current_time() < 30
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}: {case.seen}")
+async def test_what_is_wrong_is_told(case: Case, autojump_clock: trio.testing.MockClock) -> None:
+    _, findings = await look(case.script, **case.options)
+    told = {f.complaint.code: f for f in findings if f.complaint}
+    assert told.keys() - {ALWAYS} == {case.code, *case.also}
+    assert case.seen in told[case.code].seen
+    assert told[case.code].level == COMPLAINTS[case.code].level
+
+
+def test_each_complaint_has_a_server_of_which_it_is_true() -> None:
+    assert {case.code for case in CASES} | {ALWAYS} == COMPLAINTS.keys()
