@@ -342,6 +342,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "presence": NAME.or_none(),
         "patterns": FLAG,
         "gap": NOTICE,
+        "stale_after": SECONDS.or_none(),
     },
     "Broker.resumable": {
         "key": NAME,
@@ -351,6 +352,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "gap": NOTICE,
         "done": NOTICE,
         "failed": NOTICE,
+        "stale_after": SECONDS.or_none(),
     },
     "Broker.stop_resumable": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},

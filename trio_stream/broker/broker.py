@@ -54,6 +54,7 @@ class Broker(Publishing):
         presence: str | None = None,
         patterns: bool = True,
         gap: Notice = gap_event,
+        stale_after: float | None = None,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -76,14 +77,21 @@ class Broker(Publishing):
           gap: what a stream's client is told where events are gone that came after its cursor: an
             event, or ``(GapError) -> event or None``, or None for nothing. An event named ``gap``
             when not given. An iterator is told by `GapError`.
+          stale_after: seconds after which a stream's client is told by an event ``stale`` that the
+            engine is away, and by an event ``fresh`` when it is back; the data of both is
+            ``{"seconds": 12.5}``, for how long. None tells nothing: what was published meanwhile
+            comes anyhow.
         """
         check_notice("gap", gap)
+        check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         check_after(after)
         selection = select_topics(topics, patterns)
         if presence is not None:
             check_name(presence, "a name to be present under")
         visit = None if presence is None else self._presence.visit(selection, presence)
-        return Subscription(self._feed, selection, after, overflow, visit, gap=gap)
+        return Subscription(
+            self._feed, selection, after, overflow, visit, gap=gap, stale_after=stale_after
+        )
 
     async def read(
         self,
@@ -120,6 +128,7 @@ class Broker(Publishing):
         gap: Notice = gap_event,
         done: Notice = DONE,
         failed: Notice = failed_event,
+        stale_after: float | None = None,
     ) -> Resumable:
         """The events of a producer that outlives its client: for a `Stream`, or to iterate.
 
@@ -147,6 +156,7 @@ class Broker(Publishing):
             ``() -> event or None``, or None for the stream's end alone.
           failed: what it is told instead of ``failed``: an event, or ``(reason) -> event or None``.
             None breaks the stream off with `RunFailedError`, so that it is not taken for whole.
+          stale_after: as for `subscribe`.
 
         These events get an id of the log's; one of their own is a `ValueError`. What a function
         raises breaks the stream off.
@@ -156,8 +166,9 @@ class Broker(Publishing):
         check_seconds("linger", linger, "less than 1 is 1", zero=True)
         check_cursor(after)
         check_notice("gap", gap)
+        check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         ending = RunEnding(key, done, failed)
-        return Resumable(self._runs, key, producer, after, linger, gap, ending)
+        return Resumable(self._runs, key, producer, after, linger, gap, ending, stale_after)
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""

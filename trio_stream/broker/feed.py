@@ -16,6 +16,7 @@ from .contract import Engine, FullEngine, Page, Record, Retention, full_engine
 from .fanout import FanOut
 from .large import LargeEvents
 from .log import MemoryLog
+from .outage import Outage
 from .topics import EARLIEST, Selection
 
 __all__ = ["LocalFeed"]
@@ -60,6 +61,7 @@ class LocalFeed:
         self._retention = retention
         self._max_bytes = max_bytes
         self.fanout: FanOut = FanOut()
+        self.outage: Outage = Outage(engine)
         self._large = LargeEvents(max_bytes // 2)
         self.log: MemoryLog
         self.closed: bool = False

@@ -93,6 +93,7 @@ async def open_broker(
             runs = Runs(engine, feed, publisher, presence, nursery)
             await nursery.start(feed.run)
             nursery.start_soon(feed.fanout.run)
+            nursery.start_soon(feed.outage.run)
             nursery.start_soon(presence.run)
             if engine.shared:
                 nursery.start_soon(presence.keep_alive)

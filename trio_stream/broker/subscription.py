@@ -71,6 +71,7 @@ class Subscription(Follower):
         "_page",
         "_passing",
         "_reader",
+        "_stale_after",
         "_task",
         "_used",
         "_visit",
@@ -91,6 +92,7 @@ class Subscription(Follower):
         gap: Notice = gap_event,
         ending: Ending | None = None,
         unknown: bool = False,
+        stale_after: float | None = None,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))
         super().__init__(inf, selection, NOWHERE)
@@ -108,6 +110,7 @@ class Subscription(Follower):
         self._gap = gap
         self._ending = ending
         self._fell_behind = 0
+        self._stale_after = stale_after
 
     def statistics(self) -> SubscriptionStatistics:
         """Counters, for logs and metrics; a snapshot."""
@@ -135,10 +138,11 @@ class Subscription(Follower):
         if self._ending is None:  # else each event has to be looked at
             self.sink = sink
         try:
-            await self._appear()
-            self._cursor = max(self._cursor, await self._reader.find_place())
-            while await self._catch_up(sink):
-                await self._follow()
+            with self._feed.outage.telling(sink, self._stale_after):
+                await self._appear()
+                self._cursor = max(self._cursor, await self._reader.find_place())
+                while await self._catch_up(sink):
+                    await self._follow()
         finally:
             self._feed.fanout.discard(self)
             self._disappear()

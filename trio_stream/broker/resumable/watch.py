@@ -72,6 +72,7 @@ class Resumable:
         "_over",
         "_producer",
         "_runs",
+        "_stale_after",
         "_subscription",
         "_topic",
     )
@@ -85,7 +86,9 @@ class Resumable:
         linger: float,
         gap: Notice,
         ending: RunEnding,
+        stale_after: float | None = None,
     ) -> None:
+        self._stale_after = stale_after
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
@@ -168,6 +171,7 @@ class Resumable:
             visit=runs.presence.visit(selection, "watcher"),
             gap=self._gap,
             ending=self._ending,
+            stale_after=self._stale_after,
             # A client that was in the middle of something else has to be told to forget it, and
             # one that can't have the beginning, that it hasn't.
             unknown=not run.known and (self._after is not None or run.start is None),
