@@ -125,6 +125,14 @@ PLACE = Kind(
 )
 
 
+PRINCIPAL = Kind(
+    ["x", "a/*", "a\nb\0", 17, -1, 2**64],
+    [None, True, "", "x" * 1025, "\ud800", b"x", 1.5, ["x"], HUGE, -HUGE, Odd()],
+)
+#: A stream's that each request has one of.
+NO_PRINCIPAL = {"principal": Kind([None], [*PRINCIPAL.good, True])}
+
+
 def choice(*words: str) -> Kind:
     bad = [None, True, 0, 5, "", "other", words[0].upper() + " ", words[0].encode(), [words[0]]]
     return Kind(list(words), [*bad, "\ud800", Odd()])
@@ -153,6 +161,9 @@ STREAM: dict[str, Kind | None] = {
     "drain_timeout": SECONDS_OR_ZERO,
     "farewell": choice("auto", "proper", "broken"),
     "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
+    "principal": PRINCIPAL.or_none(),
+    "authorize": FUNCTION.or_none(),
+    "recheck": Kind([None], SECONDS.or_none().bad),  # a number needs an `authorize`
     "limits": of_type(StreamLimits()).or_none(),
     "on_end": FUNCTION.or_none(),
     "label": LABEL.or_none(),
@@ -202,8 +213,26 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream.start": {"async_fn": DATA, "args": DATA, "name": DATA},  # as Trio's own
     "Stream.start_soon": {"async_fn": FUNCTION, "args": DATA, "name": DATA},
     "Stream.wait": {"seconds": SECONDS_OR_ZERO},
-    "StreamApp": {"callback": FUNCTION, "lifespan": FUNCTION.or_none(), **STREAM},
-    "stream_app": {"callback": FUNCTION.or_none(), "lifespan": FUNCTION.or_none(), **STREAM},
+    "StreamApp": {
+        "callback": FUNCTION,
+        "lifespan": FUNCTION.or_none(),
+        **STREAM,
+        **NO_PRINCIPAL,
+    },
+    "stream_app": {
+        "callback": FUNCTION.or_none(),
+        "lifespan": FUNCTION.or_none(),
+        **STREAM,
+        **NO_PRINCIPAL,
+    },
+    "open_streams": {"principal": PRINCIPAL.or_none()},
+    "Refusal": {
+        "status": Kind([401, 599], [0, 200, 204, 303, 399, 600, 403.0, *NUMBERS, *OBJECTS]),
+        "body": DATA,
+        "location": Kind([None], [True, 5, b"/x", ["/x"], "", "/ä", "/a b", "/a\nb", Odd()]),
+        "headers": HEADERS.or_none(),
+    },
+    "Refusal.answer": {"transport": DATA, "scope": DATA},
     "ErrorAnswer": {
         "status": ERROR_STATUS.or_none(),
         "body": DATA,
@@ -212,12 +241,15 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "StreamLimits": {
         "total": COUNT.or_none(),
         "per_key": COUNT.or_none(),
+        "per_principal": COUNT.or_none(),
         "key": FUNCTION,
         "refuse": choice("status", "retry"),
         "retry_after": SECONDS,
     },
     "StreamLimits.total": {"value": COUNT.or_none()},
     "StreamLimits.per_key": {"value": COUNT.or_none()},
+    "StreamLimits.per_principal": {"value": COUNT.or_none()},
+    "StreamLimits.admit_principal": {"principal": DATA},
     "StreamLimits.refuse": {"value": choice("status", "retry")},
     "StreamLimits.admit": {"scope": DATA},
     "StreamLimits.answer": {"transport": DATA, "scope": DATA},
@@ -353,6 +385,12 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "done": NOTICE,
         "failed": NOTICE,
         "stale_after": SECONDS.or_none(),
+        "principal": PRINCIPAL.or_none(),
+    },
+    "Broker.disconnect": {
+        "principal": PRINCIPAL,
+        "refuse_for": Kind([0, 0.5, 86_400], [86_401, *SECONDS_OR_ZERO.bad]),
+        "runs": FLAG,
     },
     "Broker.stop_resumable": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},
@@ -557,10 +595,13 @@ USES: dict[str, Use] = {
     "stream_app": lambda callback=print, **options: (
         stream_app(**options)(print) if options else stream_app(callback)
     ),
+    "open_streams": trio_stream.open_streams,
     "ErrorAnswer": ErrorAnswer,
+    "Refusal": trio_stream.Refusal,
     "StreamLimits": StreamLimits,
     "StreamLimits.total": setting(StreamLimits, "total"),
     "StreamLimits.per_key": setting(StreamLimits, "per_key"),
+    "StreamLimits.per_principal": setting(StreamLimits, "per_principal"),
     "StreamLimits.refuse": setting(StreamLimits, "refuse"),
     "StreamMiddleware": lambda **options: StreamMiddleware(**{"app": app, **options}),
     "serve": serving,
@@ -616,6 +657,9 @@ USES: dict[str, Use] = {
     ),
     "Broker.resumable": with_broker(
         lambda broker, **options: broker.resumable(**{"key": "x", "producer": None, **options})
+    ),
+    "Broker.disconnect": with_broker(
+        lambda broker, principal="x", **options: broker.disconnect(principal, **options)
     ),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
     "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),

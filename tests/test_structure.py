@@ -44,6 +44,7 @@ BROKER_ORDER = [
     "publishing",
     "presence",
     "resumable",
+    "disconnects",
     "broker",
     "opening",
     "outside",

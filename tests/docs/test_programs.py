@@ -36,7 +36,7 @@ APPS: dict[str, tuple[str, Any]] = {
 }
 
 #: Programs and pages that another test runs: below, in `test_production.py`, in `test_readme.py`.
-OTHERS = {"listen.py", "service.py", "counter.py", "counter.html"}
+OTHERS = {"accounts.py", "listen.py", "service.py", "counter.py", "counter.html"}
 
 #: Programs and pages that are run together, by tests of their own in `test_in_chromium.py`.
 IN_CHROMIUM = {"board.html", "login.py", "login.html", "login_by_token.html"}
@@ -88,6 +88,26 @@ async def test_an_application_streams(
             event = await client.receive_event()
             got = event.data if isinstance(first, str) else event.json()
             assert (set(got) if isinstance(first, set) else got) == first
+
+
+async def test_whose_a_stream_is(folder: Path) -> None:
+    program = load(folder, "accounts.py")
+    cookie = {"cookie": "session=token-of-ann"}
+    async with lifespan(program.app) as state:
+        given: dict[str, Any] = {"scope": {"state": state}}
+        async with connect(program.app, **given) as client:
+            assert client.status == 401
+        async with connect(program.app, headers=cookie, **given) as client:
+            await state["broker"].publish("users/17", "for her")
+            assert (await client.receive_event()).data == "for her"
+            await program.log_out(state["broker"], "token-of-ann")
+            await client.read()
+            assert client.ended is not None
+        async with connect(program.app, headers=cookie, **given) as client:
+            assert client.status == 401
+        program.sessions["token-of-ann"] = 17
+        await program.lock(state["broker"], 17)
+        assert program.sessions == {}
 
 
 async def test_a_state_and_then_its_changes(folder: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
-from ..checks import check_count, check_seconds
+from ..checks import check_count, check_flag, check_seconds
+from ..stream.principals import check_principal
 from .contract import Engine, Member
+from .disconnects import Disconnects
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
 from .notices import DONE, Notice, check_notice, failed_event, gap_event
@@ -20,6 +22,9 @@ from .subscription import Overflow, Subscription
 from .topics import check_cursor, check_name, check_topic, select_topics
 
 __all__ = ["Broker"]
+
+#: Seconds. Who is to stay out for longer is refused by the application, which knows why.
+_LONGEST_REFUSAL = 86_400
 
 
 @final
@@ -40,11 +45,13 @@ class Broker(Publishing):
         publisher: Publisher,
         presence: Presence,
         runs: Runs,
+        disconnects: Disconnects,
         once_for: float,
     ) -> None:
         super().__init__(engine, feed, publisher, once_for)
         self._presence = presence
         self._runs = runs
+        self._disconnects = disconnects
 
     def subscribe(
         self,
@@ -129,6 +136,7 @@ class Broker(Publishing):
         done: Notice = DONE,
         failed: Notice = failed_event,
         stale_after: float | None = None,
+        principal: str | int | None = None,
     ) -> Resumable:
         """The events of a producer that outlives its client: for a `Stream`, or to iterate.
 
@@ -157,6 +165,8 @@ class Broker(Publishing):
           failed: what it is told instead of ``failed``: an event, or ``(reason) -> event or None``.
             None breaks the stream off with `RunFailedError`, so that it is not taken for whole.
           stale_after: as for `subscribe`.
+          principal: whose the run is, for `disconnect`; None: the principal's of the stream that
+            starts it.
 
         These events get an id of the log's; one of their own is a `ValueError`. What a function
         raises breaks the stream off.
@@ -168,12 +178,40 @@ class Broker(Publishing):
         check_notice("gap", gap)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         ending = RunEnding(key, done, failed)
-        return Resumable(self._runs, key, producer, after, linger, gap, ending, stale_after)
+        whose = None if principal is None else check_principal(principal)
+        return Resumable(self._runs, key, producer, after, linger, gap, ending, stale_after, whose)
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""
         await self._check_open()
         return await self._runs.request_stop(key)
+
+    async def disconnect(
+        self, principal: str | int, *, refuse_for: float = 0.0, runs: bool = False
+    ) -> None:
+        """End all streams of a principal, in every process that shares the log.
+
+        Their outcome is ``revoked``: what is queued goes out, their ``farewell_event``, and an end
+        as ``farewell`` says. Those of this process have ended, but for that, when this returns, and
+        also when it raises; those of others some milliseconds later, or when they can read the log
+        again. It is streams that have it, whatever they stream: ``Stream(principal=)``.
+
+        Args:
+          principal: as `Stream` takes it: 17 and "17" are the same.
+          refuse_for: seconds for which no stream of theirs may open, anywhere, up to a day: a 403,
+            after which an EventSource does not come back. With 0 it may come back at once, and is
+            asked who it is.
+          runs: whether their resumable runs are stopped, too.
+
+        Raises:
+          BrokerError: the others may hear of it, or not.
+          trio.ClosedResourceError: the broker is closed.
+        """
+        whose = check_principal(principal)
+        check_seconds("refuse_for", refuse_for, "up to a day", zero=True, most=_LONGEST_REFUSAL)
+        check_flag("runs", runs)
+        await self._check_open()
+        await self._disconnects.disconnect(whose, float(refuse_for), runs)
 
     @property
     def last_id(self) -> str:

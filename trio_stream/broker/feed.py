@@ -6,7 +6,7 @@ and gets what is new handed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, final
 from weakref import WeakSet
 
@@ -17,6 +17,7 @@ from .fanout import FanOut
 from .large import LargeEvents
 from .log import MemoryLog
 from .outage import Outage
+from .overheard import Told
 from .topics import EARLIEST, Selection
 
 __all__ = ["LocalFeed"]
@@ -70,6 +71,7 @@ class LocalFeed:
         #: Weak, as an iterator need not be closed: who drops it has left.
         self._readers: WeakSet[Reader] = WeakSet()
         self._iterators: WeakSet[Iterator] = WeakSet()
+        self._told: Told = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run the engine; started once it is open."""
@@ -79,7 +81,14 @@ class LocalFeed:
         """The engine is open, and feeds what comes after this id."""
         # The clock's own, which costs half of what `trio.current_time` does: it is asked each time.
         clock = trio.lowlevel.current_clock().current_time
-        self.log = MemoryLog(head, self._retention, self._max_bytes, clock)
+        self.log = MemoryLog(head, self._retention, self._max_bytes, clock, self._told)
+
+    def overhear(self, topic: str, tell: Callable[[], None]) -> None:
+        """Have this called by every event of a topic, and when some may have been left out.
+
+        In the middle of what the feed does, so that it may take note and no more. Before `run`.
+        """
+        self._told[topic] = tell
 
     @property
     def head(self) -> int:
@@ -139,6 +148,8 @@ class LocalFeed:
         last = self.log.head
         self.log.restart(head)
         self.fanout.interrupt(last)
+        for tell in self._told.values():
+            tell()
 
     # Who reads, until when.
 

@@ -15,6 +15,7 @@ from typing import final
 
 from ..transport.base import LARGE
 from .contract import Page, Record, Retention
+from .overheard import Overheard, Told
 from .topics import EARLIEST, Selection
 
 __all__ = ["MemoryLog"]
@@ -113,10 +114,16 @@ class MemoryLog:
       retention: bounds for each topic.
       max_bytes: for all topics together; the oldest events go first. This is the memory it takes.
       clock: for ages, in seconds; must not jump back.
+      told: who hears of the events of which topics.
     """
 
     def __init__(
-        self, base: int, retention: Retention, max_bytes: int, clock: Callable[[], float]
+        self,
+        base: int,
+        retention: Retention,
+        max_bytes: int,
+        clock: Callable[[], float],
+        told: Told | None = None,
     ) -> None:
         self.head: int = base
         self.bytes: int = 0
@@ -124,6 +131,7 @@ class MemoryLog:
         self._retention = retention
         self._max_bytes = max_bytes
         self._clock = clock
+        self._told = told or {}
         self._topics: dict[str, _Topic] = {}
         #: The topics of all events, oldest first; see `_Topic.stale`.
         self._order: deque[_Topic] = deque()
@@ -169,6 +177,8 @@ class MemoryLog:
     def _add_topic(self, name: str) -> _Topic:
         trimmed = self._forgotten.pop(name, self.base)
         topic = self._topics[name] = _Topic(name, self._retention.of(name), trimmed)
+        if name in self._told:
+            topic.records = Overheard(self._told[name])
         return topic
 
     def restart(self, head: int) -> None:

@@ -11,6 +11,7 @@ import trio
 from ..checks import check_count, check_on_trio, check_seconds
 from .broker import Broker
 from .contract import Engine, Retention
+from .disconnects import Disconnects
 from .engines import open_engine
 from .feed import LocalFeed
 from .log import MemoryLog
@@ -91,7 +92,9 @@ async def open_broker(
     with unwrapped():
         async with trio.open_nursery() as nursery:
             runs = Runs(engine, feed, publisher, presence, nursery)
+            disconnects = Disconnects(engine, feed, publisher, runs)
             await nursery.start(feed.run)
+            await nursery.start(disconnects.run)
             nursery.start_soon(feed.fanout.run)
             nursery.start_soon(feed.outage.run)
             nursery.start_soon(presence.run)
@@ -100,7 +103,7 @@ async def open_broker(
             if kept.ages:
                 nursery.start_soon(_expire, feed.log, min(kept.ages))
             try:
-                yield Broker(engine, feed, publisher, presence, runs, once_for)
+                yield Broker(engine, feed, publisher, presence, runs, disconnects, once_for)
             finally:
                 with trio.move_on_after(_FAREWELL, shield=True):
                     await runs.stop_all()

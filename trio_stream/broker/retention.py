@@ -10,7 +10,10 @@ from urllib.parse import quote
 from ..checks import check_count, check_kind, check_seconds, naming
 from .topics import check_name, compile_patterns, is_pattern
 
-__all__ = ["Retention", "RetentionTable", "retention_of"]
+__all__ = ["DISCONNECTS", "Retention", "RetentionTable", "retention_of"]
+
+#: The topic on which it is said who was disconnected.
+DISCONNECTS = "$disconnects"
 
 #: Topics of which it is remembered what is kept of them.
 _KNOWN = 10_000
@@ -39,7 +42,7 @@ class Retention:
 
     def of(self, topic: str) -> Retention:
         """What holds for one topic."""
-        return self
+        return self if topic != DISCONNECTS else _OF_DISCONNECTS
 
     @property
     def ages(self) -> frozenset[float]:
@@ -50,6 +53,10 @@ class Retention:
     def table(self) -> str:
         """What there is besides, in one word, for who compares it with another's."""
         return ""
+
+
+#: Enough for who is cut off for a while, whatever is kept of the users' own topics.
+_OF_DISCONNECTS = Retention()
 
 
 @final
@@ -69,8 +76,9 @@ class RetentionTable(Retention):
         if found is None:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
+            default = Retention(self.events, self.age, self.bytes)
             fitting = (kept for name, kept in self.rows if _matches(name, topic))
-            found = next(fitting, None) or Retention(self.events, self.age, self.bytes)
+            found = (next(fitting, None) or default).of(topic)
             self._known[topic] = found
         return found
 

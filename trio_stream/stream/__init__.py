@@ -8,6 +8,7 @@ from .error_answer import ErrorAnswer
 from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
 from .overview import OpenStream, open_streams, outcome_counts
+from .refusal import Refusal
 from .responses import no_reconnect
 from .serving import last_event_id
 from .source import current_blocking_limiter
@@ -23,6 +24,7 @@ __all__ = [
     "NotSent",
     "OpenStream",
     "Outcome",
+    "Refusal",
     "Stream",
     "StreamApp",
     "StreamLimits",

@@ -42,6 +42,8 @@ class StreamApp:
                 "stream_app needs a callback that takes the stream and is called for each request, "
                 f"not a {type(callback).__name__}"
             )
+        if options.get("principal") is not None:
+            raise TypeError("principal= would be everybody's: authorize= says whose a request is")
         what = "takes the app and returns an async context manager"
         check_callable("lifespan", lifespan, what, or_none=True)
         kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)

@@ -35,6 +35,7 @@ class Clocked(Express):
         "held_until",
         "opened_at",
         "options",
+        "recheck_at",
         "stall_limit",
         "watched",
     )
@@ -46,6 +47,7 @@ class Clocked(Express):
         self.clock: trio.abc.Clock | None = None
         self.opened_at: float = inf
         self.deadline: float = inf
+        self.recheck_at: float = inf  # when `authorize` is asked again
         self.ended_at: float = inf
         self.held_until: float | None = None  # not None while the headers wait
         self.stall_limit: float = options.timing.stall_timeout

@@ -11,9 +11,19 @@ from ..codec.jsonable import to_json, to_utf8
 from .refusals import Blame, is_error_status
 from .response_headers import Headers, RawHeaders, checked_headers, with_defaults
 
-__all__ = ["ErrorAnswer", "ErrorAnswerOption", "answer_with", "check_error_answer", "response_to"]
+__all__ = [
+    "TEXT",
+    "ErrorAnswer",
+    "ErrorAnswerOption",
+    "answer_with",
+    "check_error_answer",
+    "encoded_body",
+    "response_to",
+    "status_line",
+]
 
-_TEXT, _JSON = b"text/plain; charset=utf-8", b"application/json"
+#: Content types.
+TEXT, _JSON = b"text/plain; charset=utf-8", b"application/json"
 
 
 @final
@@ -41,11 +51,9 @@ class ErrorAnswer:
         self, status: int | None = None, body: Any = None, *, headers: Headers | None = None
     ) -> None:
         self.status: int | None = None if status is None else _checked_status(status)
-        self.body: bytes | None = None
-        kind = _TEXT
-        if body is not None:
-            with naming("body"):
-                kind, self.body = _encoded(body)
+        kind: bytes
+        self.body: bytes | None
+        kind, self.body = (TEXT, None) if body is None else encoded_body(body)
         defaults = ((b"content-type", kind), (b"cache-control", b"no-store"))
         self.headers: RawHeaders = with_defaults(defaults, checked_headers(headers))
 
@@ -59,7 +67,7 @@ def response_to(known: Blame, answer: ErrorAnswer) -> tuple[int, RawHeaders, byt
     headers = answer.headers
     if known.retry_after is not None and all(name != b"retry-after" for name, _ in headers):
         headers += ((b"retry-after", known.retry_after.encode("latin-1", "replace")),)
-    return status, headers, _line(status) if answer.body is None else answer.body
+    return status, headers, status_line(status) if answer.body is None else answer.body
 
 
 def check_error_answer(value: object) -> None:
@@ -99,15 +107,17 @@ def _checked_status(status: Any) -> int:
     return int(status)
 
 
-def _encoded(body: Any) -> tuple[bytes, bytes]:
-    if isinstance(body, str):
-        return _TEXT, to_utf8(body)
-    if isinstance(body, bytes | bytearray | memoryview):
-        return _TEXT, bytes(body)
-    return _JSON, to_json(body)
+def encoded_body(body: Any) -> tuple[bytes, bytes]:
+    """An answer's content type and bytes; else a `TypeError` or `ValueError`."""
+    with naming("body"):
+        if isinstance(body, str):
+            return TEXT, to_utf8(body)
+        if isinstance(body, bytes | bytearray | memoryview):
+            return TEXT, bytes(body)
+        return _JSON, to_json(body)
 
 
-def _line(status: int) -> bytes:
+def status_line(status: int) -> bytes:
     """``429 Too Many Requests``; some APIs' statuses have no phrase."""
     known = status in HTTPStatus.__members__.values()
     return (f"{status} {HTTPStatus(status).phrase}\n" if known else f"{status}\n").encode()

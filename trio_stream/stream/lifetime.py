@@ -13,6 +13,8 @@ First the inner one ends, then the writer has sent what was queued, then the wat
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from math import inf
 from typing import final
 
 import trio
@@ -23,7 +25,9 @@ from .ended import note_end
 from .ends import log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
+from .principals import current_principals
 from .producer import produce
+from .recheck import plan_recheck, recheck
 from .registry import current_registry
 from .state import StreamState
 from .writer import write_response
@@ -68,6 +72,8 @@ class Lifetime:
         state = self.state
         state.open(transport, connection)
         hold_headers(state, headers_wait_for(state))
+        current_principals().join(state)
+        plan_recheck(state)
         state.watch(self, timers.first_check(state))
         if connection is not None:
             shutdown.check_drain(state.options.timing, connection.graceful_timeout)
@@ -76,12 +82,17 @@ class Lifetime:
     def _finish(self, connection: ServerConnection | None) -> None:
         state = self.state
         state.unwatch()
+        current_principals().leave(state)
         if connection is not None:
             current_registry().leave_worker(self, connection.context)
         note_end(state, self.number)
 
     def check(self, now: float) -> float:
         """Called by the registry."""
+        if now >= self.state.recheck_at:
+            self.state.recheck_at = inf
+            if self.state.outcome is None:
+                self._start_helper(recheck, self.state)
         return timers.check(self.state, now)
 
     def shut_down(self) -> None:
@@ -106,15 +117,18 @@ class Lifetime:
     def _start_writer(self) -> None:
         """There is something to write, or the end to be told."""
         if self.state.outcome not in LOST:
-            helpers, scope = self._helpers, self.state.begin_writing()
-            assert helpers is not None
-            parent = helpers.parent_task
-            if trio.lowlevel.current_task() is parent:
-                helpers.start_soon(self._write, scope)
-            else:
-                # In the request's context, whoever has sent something or ended the stream: the
-                # `send` of a middleware may look for its own.
-                parent.context.run(helpers.start_soon, self._write, scope)
+            self._start_helper(self._write, self.state.begin_writing())
+
+    def _start_helper(self, async_fn: Callable[..., Awaitable[None]], *args: object) -> None:
+        helpers = self._helpers
+        assert helpers is not None
+        parent = helpers.parent_task
+        if trio.lowlevel.current_task() is parent:
+            helpers.start_soon(async_fn, *args)
+        else:
+            # In the request's context, whoever has sent something or ended the stream: the `send`
+            # of a middleware may look for its own.
+            parent.context.run(helpers.start_soon, async_fn, *args)
 
     async def _write(self, scope: trio.CancelScope) -> None:
         state = self.state

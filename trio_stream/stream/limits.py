@@ -38,6 +38,8 @@ class LimitStatistics:
     keys: int
     #: Requests refused since the start.
     refused: int
+    #: Principals with an open stream now.
+    principals: int = 0
 
 
 @final
@@ -48,6 +50,8 @@ class StreamLimits:
       total: streams open at once, or None for no limit.
       per_key: streams open at once for one key, or None for no limit. Browsers open at most six
         over HTTP/1.1 anyway.
+      per_principal: streams open at once for one principal, of `Stream` or of ``authorize``, or
+        None for no limit. Those without one are not counted.
       key: ``(scope) -> key``: whose stream it is. The client's address when not given.
       refuse: ``"status"`` answers 503 with ``Retry-After``. An EventSource never comes back after a
         status other than 200, so ``"retry"`` answers an EventSource 200, a ``retry:`` and the end
@@ -59,13 +63,24 @@ class StreamLimits:
       TypeError, ValueError: an option of the wrong type, or out of its range.
     """
 
-    __slots__ = ("_key", "_open", "_per_key", "_refuse", "_refused", "_retry_after", "_total")
+    __slots__ = (
+        "_key",
+        "_of_principal",
+        "_open",
+        "_per_key",
+        "_per_principal",
+        "_refuse",
+        "_refused",
+        "_retry_after",
+        "_total",
+    )
 
     def __init__(
         self,
         *,
         total: int | None = None,
         per_key: int | None = None,
+        per_principal: int | None = None,
         key: Callable[[Scope], Hashable] = client_address,
         refuse: Literal["status", "retry"] = "status",
         retry_after: float = 5.0,
@@ -74,10 +89,12 @@ class StreamLimits:
         check_seconds("retry_after", retry_after, "a client waits up to twice as long")
         self.total = total
         self.per_key = per_key
+        self.per_principal = per_principal
         self.refuse = refuse
         self._key = key
         self._retry_after = retry_after
         self._open: Counter[Hashable] = Counter()
+        self._of_principal: Counter[Hashable] = Counter()
         self._refused = 0
 
     @property
@@ -101,6 +118,16 @@ class StreamLimits:
         self._per_key = limit
 
     @property
+    def per_principal(self) -> int | None:
+        """Streams open at once for one principal, or None; may be set likewise."""
+        return self._per_principal
+
+    @per_principal.setter
+    def per_principal(self, limit: int | None) -> None:
+        check_count("per_principal", limit, "None means no limit", or_none=True)
+        self._per_principal = limit
+
+    @property
     def refuse(self) -> Literal["status", "retry"]:
         """How the one too many is answered; may be set likewise."""
         return self._refuse
@@ -118,14 +145,15 @@ class StreamLimits:
         ):
             self._refused += 1
             return None
-        self._open[key] += 1
+        return _count_in(self._open, key)
 
-        def release() -> None:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
-
-        return release
+    def admit_principal(self, principal: str) -> Callable[[], None] | None:
+        """Count an admitted stream in once more, when it is known whose it is; returns likewise."""
+        limit = self._per_principal
+        if limit is not None and self._of_principal[principal] >= limit:
+            self._refused += 1
+            return None
+        return _count_in(self._of_principal, principal)
 
     async def answer(self, transport: AsgiTransport, scope: Scope) -> None:
         """Refuse a request, before its stream has begun."""
@@ -145,5 +173,20 @@ class StreamLimits:
     def statistics(self) -> LimitStatistics:
         """Counters, for logs and metrics; a snapshot."""
         return LimitStatistics(
-            open=self._open.total(), keys=len(+self._open), refused=self._refused
+            open=self._open.total(),
+            keys=len(+self._open),
+            refused=self._refused,
+            principals=len(+self._of_principal),
         )
+
+
+def _count_in(counter: Counter[Hashable], key: Hashable) -> Callable[[], None]:
+    """Count one more; returns what counts it out again."""
+    counter[key] += 1
+
+    def release() -> None:
+        counter[key] -= 1
+        if not counter[key]:
+            del counter[key]
+
+    return release

@@ -20,6 +20,7 @@ from ..checks import (
 from ..codec import Format, get_format
 from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs, check_read_as
+from .access import Access, Authorize
 from .compression import Compress, check_compress
 from .error_answer import ErrorAnswerOption
 from .farewell import (
@@ -74,6 +75,9 @@ class StreamKeywords(TypedDict, total=False):
     drain_timeout: float
     farewell: Farewell
     farewell_event: FarewellEvent | None
+    principal: str | int | None
+    authorize: Authorize | None
+    recheck: float | None
     limits: StreamLimits | None
     on_end: Callable[[Any], None] | None
     label: str | None
@@ -97,6 +101,7 @@ class StreamOptions:
     ids: Callable[[], str | int] | None
     timing: Timing
     ends: Ends
+    access: Access
     limits: StreamLimits | None
     telling: Telling
     hold_headers: bool | None
@@ -138,6 +143,7 @@ class StreamOptions:
             ids=ids,
             timing=Timing.checked(wire, **times),
             ends=Ends.checked(wire, error_event, error_end, farewell, farewell_event, error_answer),
+            access=Access.taken_from(others),
             limits=limits,
             telling=Telling.taken_from(others),
             hold_headers=hold_headers,

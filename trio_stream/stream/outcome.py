@@ -24,13 +24,16 @@ class Outcome(StrEnum):
     STALLED = "stalled"
     #: ``max_duration`` or ``expires_at`` was over.
     EXPIRED = "expired"
+    #: `Broker.disconnect`, or ``authorize`` says at a re-check that it may not go on.
+    REVOKED = "revoked"
     #: The server shut down, or the ASGI call was cancelled from outside.
     SHUTDOWN = "shutdown"
     #: The source, the callback or one of the stream's tasks raised.
     FAILED = "failed"
     #: The request was answered without a stream: the headers that a HEAD asks for.
     ANSWERED = "answered"
-    #: The request was answered without a stream: one too many for ``limits``.
+    #: The request was answered without a stream: one too many for ``limits``, or ``authorize`` or
+    #: `Broker.disconnect` refuse it.
     REFUSED = "refused"
 
 
@@ -38,4 +41,4 @@ class Outcome(StrEnum):
 LOST = frozenset({Outcome.DISCONNECTED, Outcome.STALLED})
 
 #: The producer had more to say, and nothing was wrong with it.
-CUT_OFF = frozenset({Outcome.EXPIRED, Outcome.SHUTDOWN})
+CUT_OFF = frozenset({Outcome.EXPIRED, Outcome.REVOKED, Outcome.SHUTDOWN})

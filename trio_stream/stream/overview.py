@@ -10,6 +10,7 @@ import trio
 
 from .lifetime import Lifetime
 from .outcome import Outcome
+from .principals import check_principal
 from .registry import current_registry
 from .requested import route_of
 from .state import StreamState
@@ -34,6 +35,8 @@ class OpenStream:
     age: float
     #: The request's method and path.
     request: str
+    #: Whose it is, as `Stream.principal`.
+    principal: str | None
     #: The client's address and port as the server knows them, or None on a Unix socket.
     client: tuple[str, int] | None
     #: The names of the tasks in its nursery, its own first.
@@ -72,23 +75,30 @@ class OpenStream:
         self._state.end(Outcome.CLOSED)
 
 
-def each_open_stream() -> Iterator[OpenStream]:
+def each_open_stream(principal: str | None = None) -> Iterator[OpenStream]:
     """What `open_streams` lists, one after another, each as it is when it is asked for.
 
     For whoever looks at thousands, and lets other tasks run in between. Raises what that does.
     """
     for served in current_registry().streams:
-        if isinstance(served, Lifetime) and served.state.watched is served:
+        if not (isinstance(served, Lifetime) and served.state.watched is served):
+            continue
+        if principal is None or principal == served.state.principal:
             yield _describe(served)
 
 
-def open_streams() -> tuple[OpenStream, ...]:
+def open_streams(*, principal: str | int | None = None) -> tuple[OpenStream, ...]:
     """The streams that are being served in this Trio run, the oldest first.
 
+    Args:
+      principal: whose; None for all.
+
     Raises:
+      TypeError, ValueError: what nobody can be known by.
       RuntimeError: called from outside Trio.
     """
-    return tuple(each_open_stream())
+    whose = None if principal is None else check_principal(principal)
+    return tuple(each_open_stream(whose))
 
 
 def outcome_counts() -> Mapping[Outcome, int]:
@@ -112,6 +122,7 @@ def _describe(served: Lifetime) -> OpenStream:
         number=served.number,
         age=statistics.seconds_open,
         request=f"{scope.get('method')} {scope.get('path')}",
+        principal=state.principal,
         client=tuple(client) if client else None,
         tasks=_task_names(state.tasks.nursery),
         statistics=statistics,

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import logging
 from collections import Counter, deque
+from math import inf
 from typing import Any, Protocol
 
 import trio
@@ -83,6 +84,7 @@ class Registry:
         self.outcomes: Counter[Any] = Counter()
         self.ended: deque[Any] = deque(maxlen=_KEPT)
         self._warned: set[str] = set()
+        self._said: dict[str, float] = {}
         self._workers: dict[Worker, _WorkerStreams] = {}
 
     @property
@@ -126,6 +128,14 @@ class Registry:
         if message not in self._warned:
             self._warned.add(message)
             log.warning(message, *args)
+
+    def is_news(self, what: str, seconds: float) -> bool:
+        """Whether this has not been said for so many seconds: who asks says it now."""
+        now = trio.current_time()
+        if now < self._said.get(what, -inf) + seconds:
+            return False
+        self._said[what] = now
+        return True
 
     def discard(self, stream: Watched) -> None:
         """Watch ``stream`` no longer."""

@@ -11,6 +11,7 @@ import trio
 from ..transport.base import ClientGone
 from ..transport.compressed import CompressedTransport
 from ..transport.hypercorn import choose_transport
+from .admission import Admission
 from .compression import coding_for
 from .ended import note_end
 from .lifetime import Lifetime
@@ -27,20 +28,22 @@ __all__ = ["last_event_id", "serve_asgi"]
 async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve a stream as the answer to one request: whatever comes of that, it is over then."""
     _take_up(state)
-    limits = state.options.limits
+    admission = Admission(state)
     try:
         _check_scope(scope)
         state.scope = scope
         patience = state.options.timing.stall_timeout
         transport, connection = choose_transport(scope, receive, send, patience)
-        release = limits.admit(scope) if limits is not None else None
-    except BaseException:
-        state.end(Outcome.FAILED)
+        refuse = await admission.ask(scope)
+    except BaseException as error:
+        admission.release()
+        is_cut = isinstance(error, trio.Cancelled)
+        state.end(Outcome.SHUTDOWN if is_cut else Outcome.FAILED)
         await _finish_unrun(state)
         raise
     try:
-        if limits is not None and release is None:
-            await _answer(state, Outcome.REFUSED, limits.answer(transport, scope))
+        if refuse is not None:
+            await _answer(state, Outcome.REFUSED, refuse(transport, scope))
         elif scope["method"] == "HEAD":
             # "The HEAD method is identical to GET except that the server MUST NOT send content"
             # (RFC 9110, 9.3.2): the headers are known without running the producer.
@@ -51,8 +54,7 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
             way = transport if coding is None else CompressedTransport(transport, coding)
             await Lifetime(state).run(way, connection)
     finally:
-        if release is not None:
-            release()
+        admission.release()
 
 
 def _take_up(state: StreamState) -> None:

@@ -52,6 +52,10 @@ class StreamSink:
     def stream_id(self) -> str | None:
         return self.express.id
 
+    @property
+    def principal(self) -> str | None:
+        return self.express.principal
+
     def ready(self, content_type: str | None = None) -> None:
         self.express.content_type = content_type
         self.express.release_headers()

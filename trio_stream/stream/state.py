@@ -66,6 +66,7 @@ class StreamState(Clocked):
         "no_content",
         "outcome",
         "primed",
+        "principal",
         "retry",
         "scope",
         "source",
@@ -84,6 +85,7 @@ class StreamState(Clocked):
         # What is configured, besides the options: event and retry may change at any time, and a new
         # retry is due with the next event.
         self.id: str | None = options.new_id()
+        self.principal: str | None = options.access.principal
         self.format: Format = options.format
         self.event: EventName | None = None
         self.retry: int | Literal[False] | None = None

@@ -69,6 +69,11 @@ class Stream(Sender, NoSource, Returned):
         ``"broken"``, which clients can tell; ``"auto"``: proper for an EventSource, which comes
         back after any end, and a GET without ``Accept``, else broken.
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
+      principal: whose it is, any text or number: for `Broker.disconnect`, `open_streams`, limits.
+      authorize: ``(scope) -> verdict``, sync or async, before it opens. Text is its principal, True
+        is yes; a status (401, 403), a `Refusal` or None, a 403, is answered instead.
+      recheck: seconds, plus or minus 10 %, after which `authorize` is asked again: a refusal ends
+        the stream; while it raises, or takes as long, that goes on.
       limits: how many streams may be open at once; shared between streams.
       on_end: called with the stream once all of it has ended; what it raises is logged.
       label: the name that it is counted and logged under, one for many streams. None: its route's
@@ -126,6 +131,11 @@ class Stream(Sender, NoSource, Returned):
     def id(self) -> str | None:
         """What others may call this stream by, if it tells that its client: see ``tell_id``."""
         return self._state.id
+
+    @property
+    def principal(self) -> str | None:
+        """Whose it is, if that is known: what `authorize` says is known when it is served."""
+        return self._state.principal
 
     @staticmethod
     def send_to_all_nowait(streams: Iterable[Stream], event: EncodedEvent) -> NotSent:

@@ -87,7 +87,7 @@ def next_check(state: StreamState, now: float) -> float:
         if silent <= now:  # it has just been pinged, or there is nothing to ping with
             silent = now + options.timing.ping
     held = inf if state.held_until is None else state.held_until
-    return min(stalled, silent, held, state.drained_at, expiry(state, now))
+    return min(stalled, silent, held, state.drained_at, state.recheck_at, expiry(state, now))
 
 
 def _ping(state: StreamState, now: float) -> None:

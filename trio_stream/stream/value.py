@@ -12,6 +12,7 @@ from . import timers
 from .end_line import tell_end
 from .ends import log_failure
 from .outcome import Outcome
+from .principals import current_principals
 from .producer import produce
 from .state import StreamState
 
@@ -84,6 +85,7 @@ class Entered:
         state = self._state
         self._helpers = await self._nursery_manager.__aenter__()
         state.open()
+        current_principals().join(state)
         self._helpers.start_soon(produce, state)
         if timers.expiry(state, state.opened_at) is not inf:
             self._helpers.start_soon(timers.expire, state)
@@ -103,6 +105,7 @@ class Entered:
         try:
             await self._nursery_manager.__aexit__(None, None, None)
         finally:
+            current_principals().leave(state)
             tell_end(state)
         if exc is None:
             state.raise_failure()

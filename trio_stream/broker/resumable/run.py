@@ -41,9 +41,18 @@ class ResumableRun:
 
     Attributes:
       key: as given to `Broker.resumable`.
+      principal: whose it is, if that is known.
     """
 
-    def __init__(self, engine: Engine, feed: LocalFeed, publisher: Publisher, key: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        feed: LocalFeed,
+        publisher: Publisher,
+        key: str,
+        principal: str | None = None,
+    ) -> None:
+        self.principal: str | None = principal
         self._engine = engine
         self._feed = feed
         self._publisher = publisher

@@ -42,9 +42,9 @@ class Runs:
         """The run of this topic, if it is in this process."""
         return self._by_topic.get(topic)
 
-    def new(self, key: str) -> ResumableRun:
-        """One that is still to be started."""
-        return ResumableRun(self.engine, self.feed, self.publisher, key)
+    def new(self, key: str, principal: str | None) -> ResumableRun:
+        """One that is still to be started, and whose it is."""
+        return ResumableRun(self.engine, self.feed, self.publisher, key, principal)
 
     async def start(self, run: ResumableRun, producer: Producer, linger: float) -> None:
         """Start it in the broker's nursery; returns once its start is marked."""
@@ -74,6 +74,12 @@ class Runs:
             return False
         await mark_stop(self.publisher, topic)
         return True
+
+    def stop_of(self, principal: str) -> None:
+        """Stop those of this process that are this principal's."""
+        for run in list(self._by_topic.values()):
+            if run.principal == principal:
+                run.stop("stopped")
 
     async def stop_all(self) -> None:
         """Stop those of this process, and tell those who watch them."""

@@ -70,6 +70,7 @@ class Resumable:
         "_key",
         "_linger",
         "_over",
+        "_principal",
         "_producer",
         "_runs",
         "_stale_after",
@@ -87,8 +88,10 @@ class Resumable:
         gap: Notice,
         ending: RunEnding,
         stale_after: float | None = None,
+        principal: str | None = None,
     ) -> None:
         self._stale_after = stale_after
+        self._principal = principal
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
@@ -104,6 +107,8 @@ class Resumable:
         """Find the run or start it, and deliver it from the client's id on, to its end."""
         if self._subscription is not None or self._over:
             raise RuntimeError("a Resumable can be used once: ask the broker for another one")
+        if self._principal is None:  # by name, as what others stream into need not have one
+            self._principal = getattr(sink, "principal", None)
         subscription = await self._find_or_start()
         if subscription is None:
             if self._over:
@@ -180,7 +185,7 @@ class Resumable:
     async def _start(self, last: LastRun) -> bool:
         """Run the producer, unless somebody else does by now."""
         assert self._producer is not None
-        engine, run = self._runs.engine, self._runs.new(self._key)
+        engine, run = self._runs.engine, self._runs.new(self._key, self._principal)
         if await engine.claim(self._topic, run.owner, lease_of(engine)) is not None:
             await trio.sleep(_AGAIN)  # somebody has just begun, and will say so
             return True

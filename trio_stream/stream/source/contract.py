@@ -81,6 +81,10 @@ class Sink(Protocol):
     def stream_id(self) -> str | None:
         """What others may call the stream by, if it tells that its client."""
 
+    @property
+    def principal(self) -> str | None:
+        """Whose the stream is, if that is known."""
+
     def put(self, value: Any, /) -> Awaitable[None] | None:
         """Take a value; a result other than None must be awaited before the next `put`."""
 

@@ -1,0 +1,62 @@
+"""Whether a request may have its stream: its limits, whose it is, and what `authorize` says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, final
+
+from .principals import current_principals
+from .refusal import FORBIDDEN, Refusal
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Scope
+    from .state import StreamState
+
+__all__ = ["Admission"]
+
+#: Answers a request that is refused.
+Answer = Callable[[Any, Any], Awaitable[None]]
+
+
+@final
+class Admission:
+    """One stream's, from the request to the stream's end."""
+
+    __slots__ = ("_held", "_state")
+
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
+        self._held: list[Callable[[], None]] = []
+
+    async def ask(self, scope: Scope) -> Answer | None:
+        """What answers the request if it may not have the stream; else None, until `release`.
+
+        The limits that need no principal are asked first: so many requests at once ask `authorize`,
+        and no more. A checkpoint if there is one. Raises what it raises, and ``key=``.
+        """
+        state = self._state
+        limits, access = state.options.limits, state.options.access
+        if limits is not None and not self._hold(limits.admit(scope)):
+            return limits.answer
+        if access.authorize is not None:
+            verdict = await access.ask(scope, state.principal)
+            if isinstance(verdict, Refusal):
+                return verdict.answer
+            state.principal = verdict
+        if state.principal is None:
+            return None
+        if current_principals().is_refused(state.principal):
+            return FORBIDDEN.answer
+        if limits is not None and not self._hold(limits.admit_principal(state.principal)):
+            return limits.answer
+        return None
+
+    def _hold(self, release: Callable[[], None] | None) -> bool:
+        if release is not None:
+            self._held.append(release)
+        return release is not None
+
+    def release(self) -> None:
+        """It is over: others may have its place."""
+        while self._held:
+            self._held.pop()()

@@ -1,0 +1,65 @@
+"""Asking `authorize` again while a stream is open."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import trio
+
+from .outcome import Outcome
+from .refusal import Refusal
+from .registry import current_registry
+
+if TYPE_CHECKING:
+    from .state import StreamState
+
+__all__ = ["plan_recheck", "recheck"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Seconds in which one warning is enough, of however many streams that could not ask.
+_QUIET = 60.0
+
+
+def plan_recheck(state: StreamState) -> None:
+    """Have `authorize` asked again in ``recheck`` seconds, plus or minus 10 %.
+
+    Clients that came together, after a restart mostly, must not all be asked after together.
+    """
+    seconds = state.options.access.recheck
+    if seconds is not None:
+        state.recheck_at = trio.current_time() + seconds * random.uniform(0.9, 1.1)
+        state.look_again(state.recheck_at)
+
+
+async def recheck(state: StreamState) -> None:
+    """Ask once, and end the stream if it may not go on. Whatever `authorize` raises is logged.
+
+    That it cannot be asked is no answer: a database that is away for a minute would end all
+    streams, whose clients all come back to be refused. Who would rather end them catches the error
+    in `authorize` and returns a status.
+    """
+    access = state.options.access
+    assert access.recheck is not None
+    try:
+        with trio.fail_after(access.recheck):
+            verdict = await access.ask(state.scope, state.principal)
+    except Exception as error:  # noqa: BLE001  # the user's function may raise anything
+        _warn(error)
+    else:
+        if isinstance(verdict, Refusal):
+            state.end(Outcome.REVOKED)
+            return
+    plan_recheck(state)
+
+
+def _warn(error: Exception) -> None:
+    level = logging.WARNING if current_registry().is_news("recheck", _QUIET) else logging.DEBUG
+    log.log(
+        level,
+        "authorize= could not be asked again, so its streams go on, and it is asked later: %s",
+        type(error).__name__,
+        exc_info=error,
+    )
