@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import trio
@@ -35,7 +36,18 @@ async def failing() -> AsyncIterator[str]:
     raise ZeroDivisionError("the producer's own")
 
 
+async def counting(stream: Stream) -> None:
+    """An event each tenth of a second, with its time and 300 bytes, that can be resumed."""
+    n = int(stream.last_event_id or 0)
+    while True:
+        n += 1
+        await stream.send({"n": n, "at": time.time(), "more": "x" * 300}, id=n)
+        await stream.wait(0.1)
+
+
 async def events(request: Request) -> Stream:
+    if request.path_params["kind"] == "counting":
+        return Stream(counting)
     if request.path_params["kind"] == "failing":
         return Stream(failing())
     return silent(0.5 if request.path_params["kind"] == "pinging" else None)

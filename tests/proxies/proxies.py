@@ -62,18 +62,19 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def proxy(name: str, upstream: int, folder: Path) -> AsyncIterator[int]:
+async def proxy(
+    name: str, upstream: int, folder: Path, text: str | None = None
+) -> AsyncIterator[int]:
     """Run this proxy in front of a server's port until the block ends; the port to ask.
 
-    "haproxy http2" speaks that to the server.
+    As the page configures it, or by this text. "haproxy http2" speaks that to the server.
     """
     name, _, http2 = name.partition(" ")
     [program] = need({"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2"}[name])
     port = free_port()
     # No highlighter of the site's knows HAProxy's language.
-    text = documented("text" if name == "haproxy" else name).replace(
-        "127.0.0.1:8000", f"127.0.0.1:{upstream}"
-    )
+    text = text or documented("text" if name == "haproxy" else name)
+    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
     if name == "haproxy":
         text = text.replace("bind :80", f"bind 127.0.0.1:{port}")
         if http2:

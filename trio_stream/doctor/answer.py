@@ -55,27 +55,27 @@ def redirects(seen: Examination) -> Finding | None:
 
 def content_type(seen: Examination) -> Finding | None:
     """Whether a browser takes it for an event stream."""
-    if seen.main.status != 200:
+    if seen.sent.status != 200:
         return None
-    value = seen.main.header("content-type")
+    value = seen.sent.header("content-type")
     if declared_kind(value) == "sse":
         return fine("content type", value[:80])
     told = repr(value[:80]) if value else "none"
-    if seen.main.reading.events:
+    if seen.sent.reading.events:
         told += ", though it looks like an event stream"
     return complain("content type", "not-an-event-stream", told)
 
 
 def charset(seen: Examination) -> Finding | None:
     """Whether it is UTF-8, and says nothing else."""
-    if seen.main.status != 200:
+    if seen.sent.status != 200:
         return None
     said = re.search(
-        r"charset\s*=\s*\"?([^\s\";,]+)", seen.main.header("content-type"), re.IGNORECASE
+        r"charset\s*=\s*\"?([^\s\";,]+)", seen.sent.header("content-type"), re.IGNORECASE
     )
     if said is not None and said[1].lower() not in ("utf-8", "utf8"):
         return complain("charset", "charset", f"the content type says {said[1][:40]}")
-    if not seen.main.reading.utf8:
+    if not seen.sent.reading.utf8:
         return complain("charset", "not-utf-8", "there are bytes that are no UTF-8")
     return fine("charset", "utf-8")
 
@@ -101,7 +101,7 @@ def first_byte(seen: Examination) -> Finding | None:
 
 def version(seen: Examination) -> Finding | None:
     """Which HTTP it is: how many streams a browser can have of it."""
-    version = seen.main.http_version
+    version = seen.sent.http_version
     if not version:
         return None
     if version.startswith("HTTP/1"):

@@ -28,7 +28,7 @@ _SERVERS = (
 
 def proxies(seen: Examination) -> Finding | None:
     """What stands between, as far as it says so, and whether it is told to leave a stream alone."""
-    main = seen.main
+    main = seen.sent
     if main.status != 200:
         return None
     between = seen_between(main)
@@ -61,7 +61,7 @@ def seen_between(main: Observation) -> list[str]:
 
 def cache(seen: Examination) -> Finding | None:
     """Whether it is a copy of what somebody else was sent."""
-    main = seen.main
+    main = seen.sent
     age = main.header("age")
     if age.isascii() and age.isdigit() and int(age[:9]) > 0:
         return complain("cache", "from-a-cache", f"Age: {age[:9]}")
@@ -73,7 +73,7 @@ def cache(seen: Examination) -> Finding | None:
 
 def length(seen: Examination) -> Finding | None:
     """Whether its length was known before it began."""
-    size = seen.main.header("content-length")
-    if seen.main.status == 200 and size:
+    size = seen.sent.header("content-length")
+    if seen.sent.status == 200 and size:
         return complain("length", "fixed-length", f"Content-Length: {size[:20]}")
     return None
