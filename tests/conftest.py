@@ -1,6 +1,7 @@
 """What all tests share. The helpers themselves are in `tests/support`."""
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Generator
@@ -29,6 +30,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # trio-asyncio does not know Python 3.14.
 if sys.version_info >= (3, 14):
     collect_ignore = ["frameworks/test_trio_asyncio.py", "models/test_sdks.py"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: the tests spend two thirds of their time waiting."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
