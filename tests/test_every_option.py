@@ -375,6 +375,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "patterns": FLAG,
         "gap": NOTICE,
         "stale_after": SECONDS.or_none(),
+        "map": Kind([*FUNCTION.good, None], [*[v for v in FUNCTION.bad if v is not None], app]),
+        "place": NOTICE,
     },
     "Broker.resumable": {
         "key": NAME,

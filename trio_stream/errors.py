@@ -11,6 +11,7 @@
     ├── UpstreamStatusError         a server that was asked for a stream answered with an error
     ├── InvalidRequestError         a request cannot be sent as it is; it is a ValueError, too
     ├── GapError                    a topic's history no longer reaches back to the cursor
+    ├── MapError                    a subscription's own function failed with an event
     ├── RunFailedError              a resumable producer did not come to its end
     ├── BrokerError                 a broker's engine failed
     │   ├── BrokerUnavailableError  its server cannot be reached, or answers with errors
@@ -45,6 +46,7 @@ __all__ = [
     "IncompleteStreamError",
     "InvalidRequestError",
     "LeaseLostError",
+    "MapError",
     "RedirectError",
     "RemoteProtocolError",
     "RunFailedError",
@@ -197,6 +199,27 @@ class GapError(TrioStreamError):
 
     def __reduce__(self) -> tuple[type[GapError], tuple[Sequence[str], str | None, str | None]]:
         return (type(self), (self.topics, self.after, self.next))
+
+
+class MapError(TrioStreamError):
+    """What a subscription was given as ``map=`` raised, or returned what cannot be sent.
+
+    Its ``__cause__`` says what that was. Streams and iterators with this ``map`` end with it, and
+    nobody else.
+
+    Attributes:
+      topic: where the event was published.
+      id: the event's, or None where it was published with ``keep=False``.
+    """
+
+    def __init__(self, topic: str, id: str | None) -> None:
+        event = "an event" if id is None else f"the event {id}"
+        super().__init__(f"map= failed with {event} of {topic}")
+        self.topic = topic
+        self.id = id
+
+    def __reduce__(self) -> tuple[type[MapError], tuple[str, str | None]]:
+        return (type(self), (self.topic, self.id))
 
 
 class RunFailedError(TrioStreamError):

@@ -346,6 +346,7 @@ class Follower:
         self.selection = Selection(["t"])
         self.taken = Taker()
         self.sink = self.taken
+        self.view = None
 
     def fall_behind(self, cursor: int) -> None:
         raise AssertionError(f"it had room for what comes after {cursor}")

@@ -37,6 +37,7 @@ APPS: dict[str, tuple[str, Any]] = {
 
 #: Programs and pages that another test runs: below, in `test_production.py`, in `test_readme.py`.
 OTHERS = {"accounts.py", "listen.py", "service.py", "counter.py", "counter.html"}
+OTHERS |= {"orders_view.py"}
 
 #: Programs and pages that are run together, by tests of their own in `test_in_chromium.py`.
 IN_CHROMIUM = {"board.html", "login.py", "login.html", "login_by_token.html"}
@@ -128,6 +129,17 @@ async def test_a_state_and_then_its_changes(folder: Path) -> None:
         async with connect(program.app, last_event_id="of another log", scope=scope) as client:
             event = await client.receive_event()
             assert (event.event, event.json()) == ("state", {"1": "sent", "2": "paid"})
+
+
+async def test_a_view_of_ones_own(folder: Path) -> None:
+    program = load(folder, "orders_view.py")
+    async with lifespan(program.app) as state, connect(program.app, scope={"state": state}) as c:
+        await trio.testing.wait_all_tasks_blocked()
+        for number, region in ((1, "south"), (2, "north")):
+            order = {"id": number, "region": region, "price": 10}
+            await state["broker"].publish(f"orders/{number}", order, event="paid")
+        event = await c.receive_event()
+        assert (event.event, event.json()) == ("paid", {"id": 2})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from .contract import Engine, Member
 from .disconnects import Disconnects
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
-from .notices import DONE, Notice, check_notice, failed_event, gap_event
+from .mapping import EventMap, MapFunction, check_map
+from .notices import DONE, PLACE, Notice, check_notice, failed_event, gap_event
 from .presence import Presence
 from .publisher import Publisher
 from .publishing import Publishing
@@ -62,6 +63,8 @@ class Broker(Publishing):
         patterns: bool = True,
         gap: Notice = gap_event,
         stale_after: float | None = None,
+        map: MapFunction | None = None,
+        place: Notice = PLACE,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -88,7 +91,17 @@ class Broker(Publishing):
             engine is away, and by an event ``fresh`` when it is back; the data of both is
             ``{"seconds": 12.5}``, for how long. None tells nothing: what was published meanwhile
             comes anyhow.
+          map: ``(event) -> event``, a `TopicEvent` as it is kept: the same one, or a
+            `ServerSentEvent` that is sent under its id, or None to leave it out. It runs once for
+            all streams at the head of their topics whose ``map`` is equal, so give them the same
+            function; whoever catches up runs it for himself. It must not block. What it raises
+            ends these subscriptions with `MapError`, and no others.
+          place: what a stream's client is told, so that it does not come back from too far, where
+            ``map`` has left out much: an event, which gets the id of the last that was left out, or
+            ``() -> event or None``, or None for nothing. An event named ``place`` when not given.
         """
+        check_map(map)
+        check_notice("place", place)
         check_notice("gap", gap)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         check_after(after)
@@ -96,8 +109,16 @@ class Broker(Publishing):
         if presence is not None:
             check_name(presence, "a name to be present under")
         visit = None if presence is None else self._presence.visit(selection, presence)
+        mapping = None if map is None else EventMap(map, place)
         return Subscription(
-            self._feed, selection, after, overflow, visit, gap=gap, stale_after=stale_after
+            self._feed,
+            selection,
+            after,
+            overflow,
+            visit,
+            gap=gap,
+            mapping=mapping,
+            stale_after=stale_after,
         )
 
     async def read(

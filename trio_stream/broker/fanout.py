@@ -10,7 +10,7 @@ clients costs the same for one event as for hundreds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from math import inf
 from operator import is_
@@ -21,11 +21,14 @@ import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
+from ..errors import MapError
 from ..transport.base import LARGE
 from ..transport.offering import MANY, MOST_FRAMED, offer
+from .audience import Audience, Group
 from .followers import Follower
+from .mapper import Mapper
 from .records import Record, joined
-from .topics import compile_patterns, is_pattern
+from .retention import Retention
 
 __all__ = ["FanOut"]
 
@@ -40,26 +43,23 @@ _PENDING = 1024
 #: Bytes that are joined into one write.
 _JOINED_BYTES = 2**16
 
-#: Topics of which it is remembered which patterns match them.
-_ROUTES = 10_000
-
-
-Group = dict[Follower, None]  # in the order in which they came
-
 _Pending = Record | int | tuple[Record]
 
 
 @final
 class FanOut:
-    """The followers of one broker, by topic and pattern, and the task that serves them."""
+    """The followers of one broker, by topic and pattern, and the task that serves them.
 
-    def __init__(self) -> None:
+    Args:
+      retention: what is kept, for those who are sent little of it.
+    """
+
+    def __init__(self, retention: Retention = Retention()) -> None:  # noqa: B008  # it is frozen
         #: Events in the order of their ids; an id is where events may have been left out; one that
         #: is in no log is in a tuple.
         self._pending: deque[_Pending] = deque()
-        self._groups: dict[str, Group] = {}
-        self._patterns: list[tuple[Callable[[str], bool], Group]] = []
-        self._routes: dict[str, list[Group]] = {}
+        self._audience = Audience()
+        self._mapper = Mapper(retention)
         self._sleeping: trio.lowlevel.Task | None = None
         self._publishers = trio.lowlevel.ParkingLot()
         self._closed = False
@@ -68,43 +68,29 @@ class FanOut:
 
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""
-        groups = self._groups.values() if topic is None else self._route(topic)
-        return {follower for group in groups for follower in group}
+        return self._audience.followers(topic)
 
     # Who follows.
 
     def add(self, follower: Follower) -> None:
         """From now on hand it whatever has a larger id than it has ``seen``."""
-        for name in follower.selection.filters:
-            group = self._groups.get(name)
-            if group is None:
-                group = self._groups[name] = {}
-                if is_pattern(name):
-                    self._patterns.append((compile_patterns([name]), group))
-                    self._routes.clear()
-            group[follower] = None
+        self._audience.add(follower)
 
     def discard(self, follower: Follower) -> None:
         """Hand it nothing any more, not even of what is being handed out now."""
-        for name in follower.selection.filters:
-            group = self._groups.get(name)
-            if group is not None and group.pop(follower, self) is None and not group:
-                del self._groups[name]
-                if is_pattern(name):
-                    self._patterns = [entry for entry in self._patterns if entry[1] is not group]
-                    self._routes.clear()
+        self._audience.discard(follower)
 
     # What is new.
 
     def push(self, records: Sequence[Record]) -> None:
         """Hand these out, soon."""
-        if self._groups:  # else everyone who comes from now on has read them already
+        if self._audience:  # else everyone who comes from now on has read them already
             self._pending.extend(records)
             self._wake()
 
     def pass_on(self, record: Record) -> None:
         """Hand this out in its turn, to whoever has room for it then; it is in no log."""
-        if self._groups:
+        if self._audience:
             self._pending.append((record,))
             self._wake()
 
@@ -141,10 +127,11 @@ class FanOut:
             while waiting:
                 oldest = waiting.popleft()
                 if isinstance(oldest, Record):
-                    route = self._route(oldest.topic)
+                    route = self._audience.route(oldest.topic)
                     run = self._next_run(oldest, route, waiting)
                     for group in route:
                         await self._hand_out(group, run)
+                    self._mapper.forget()
                 elif isinstance(oldest, int):
                     self._all_behind(oldest)
                 else:
@@ -180,7 +167,8 @@ class FanOut:
         while waiting and size < _JOINED_BYTES:
             following = waiting[0]
             if not isinstance(following, Record) or not (
-                following.topic == oldest.topic or _are(self._route(following.topic), route)
+                following.topic == oldest.topic
+                or _are(self._audience.route(following.topic), route)
             ):
                 break
             if len(following.data) > LARGE or following.but != oldest.but:
@@ -194,22 +182,19 @@ class FanOut:
         for follower in self.followers():
             follower.fall_behind(cursor)
 
-    def _route(self, topic: str) -> list[Group]:
-        exact = self._groups.get(topic)
-        groups = [] if exact is None else [exact]
-        if self._patterns:
-            matched = self._routes.get(topic)
-            if matched is None:
-                if len(self._routes) >= _ROUTES:
-                    self._routes.clear()
-                matched = [group for matches, group in self._patterns if matches(topic)]
-                self._routes[topic] = matched
-            groups += matched
-        return groups
-
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
+        if group.mapping is None:
+            await self._hand_run_out(tuple(group), run)
+            return
+        followers = tuple(group)
+        mapped = self._mapper.prepared(group, group.mapping, run)
+        if mapped.records:
+            await self._hand_run_out(followers, mapped.records)
+        if mapped.error is not None:
+            _fail(followers, mapped.error)
+
+    async def _hand_run_out(self, followers: Sequence[Follower], run: list[Record]) -> None:
         whole = joined(run)
-        followers: Sequence[Follower] = tuple(group)
         if run[0].but:
             followers = _but(run, followers)
         done = 0
@@ -225,9 +210,18 @@ class FanOut:
 
     async def _hand_over(self, record: Record) -> None:
         """Give it to whoever takes it now: who does not, has nothing to come back to."""
-        event, but = record.event, record.but
-        for follower in dict.fromkeys(chain.from_iterable(self._route(record.topic))):
+        run, but = [record], record.but
+        for follower in dict.fromkeys(chain.from_iterable(self._audience.route(record.topic))):
             if follower.seen is not inf and not (but and follower.stream == but):
+                if (mapping := follower.view) is None:
+                    event = record.event
+                else:
+                    mapped = self._mapper.mapped(mapping, run)
+                    if mapped.error is not None:
+                        _fail([follower], mapped.error)
+                    if not mapped.records:
+                        continue
+                    event = mapped.records[0].event
                 try:
                     self.delivered += follower.sink.put_nowait(event)
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
@@ -279,6 +273,13 @@ class FanOut:
                         follower.fall_behind(first - 1 if seen < first else int(seen))
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
                     follower.end()
+
+
+def _fail(followers: Sequence[Follower], error: MapError) -> None:
+    """End those that still follow: the event that comes next to them cannot be made."""
+    for follower in followers:
+        if follower.seen is not inf:
+            follower.fail(error)
 
 
 def _but(run: list[Record], followers: Sequence[Follower]) -> Sequence[Follower]:

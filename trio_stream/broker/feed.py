@@ -61,7 +61,7 @@ class LocalFeed:
         self._engine = engine
         self._retention = retention
         self._max_bytes = max_bytes
-        self.fanout: FanOut = FanOut()
+        self.fanout: FanOut = FanOut(retention)
         self.outage: Outage = Outage(engine)
         self._large = LargeEvents(max_bytes // 2)
         self.log: MemoryLog

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from ..codec import EncodedEvent
+from ..errors import MapError
+from .mapping import EventMap
 from .topics import Selection
 
 __all__ = ["NOWHERE", "Follower", "Taker"]
@@ -39,18 +41,24 @@ class Follower(ABC):
 
     Attributes:
       stream: the id of its stream, if that has one.
+      view: what it is sent instead of its topics' events, or None: it is sent those.
     """
 
     # First in memory, as a base's slots come before those of its heirs. Of thousands of clients
     # none is in the processor's cache when an event comes, and each line of it that need not be
     # fetched counts: this here, in `Express` and in `Progress` saves a twentieth of `topic-500`.
-    __slots__ = ("seen", "selection", "sink", "stream")
+    __slots__ = ("seen", "selection", "sink", "stream", "view")
 
     def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
         self.seen: float = seen
         self.selection: Selection = selection
         self.sink: Taker = sink
         self.stream: str | None = None
+        self.view: EventMap | None = None
+
+    @abstractmethod
+    def fail(self, error: MapError) -> None:
+        """What comes next could not be made for it, and it follows no longer."""
 
     @abstractmethod
     def fall_behind(self, cursor: int) -> None:

@@ -9,13 +9,16 @@ from ..checks import naming
 from ..codec import EncodedEvent, ServerSentEvent, encode
 from ..errors import GapError
 
-__all__ = ["DONE", "Notice", "check_notice", "failed_event", "gap_event", "shaped"]
+__all__ = ["DONE", "PLACE", "Notice", "check_notice", "failed_event", "gap_event", "shaped"]
 
 #: An event, or a function that makes one or decides that there is none, or None: it is left out.
 Notice = ServerSentEvent | Callable[..., ServerSentEvent | None] | None
 
 #: What a client is told when a resumable producer has returned.
 DONE = ServerSentEvent("", event="done")
+
+#: What a client is told that is how far it is, and nothing else.
+PLACE = ServerSentEvent("", event="place")
 
 
 def gap_event(gap: GapError) -> ServerSentEvent:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import final
 
-from ..errors import GapError
+import trio
+
+from ..errors import GapError, MapError
 from .contract import NOTHING, Page, Record, without
 from .feed import LocalFeed
+from .mapping import EventMap
 from .recent import Last, Place
 from .topics import EARLIEST, Selection, parse_cursor
 
@@ -28,11 +31,13 @@ class LogReader:
       selection: the topics that are read.
       latest: whether of each key only the newest event is wanted.
       unknown: what the client brought back is no id, and it has to be told.
+      mapping: what is read instead of the topics' events.
     """
 
     __slots__ = (
         "_feed",
         "_latest",
+        "_mapping",
         "_recent",
         "_selection",
         "_told",
@@ -40,15 +45,23 @@ class LogReader:
         "conflated",
         "gaps",
         "stream",
+        "tells_place",
     )
 
     def __init__(
-        self, feed: LocalFeed, selection: Selection, *, latest: bool, unknown: bool
+        self,
+        feed: LocalFeed,
+        selection: Selection,
+        *,
+        latest: bool,
+        unknown: bool,
+        mapping: EventMap | None = None,
     ) -> None:
         self._feed = feed
         self._selection = selection
         self._latest = latest
         self._unknown = unknown
+        self._mapping = mapping
         self._recent: Last | timedelta | None = None
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
         #: for whatever there is.
@@ -57,6 +70,8 @@ class LogReader:
         self.gaps: int = 0
         #: The id of the stream that is sent it, if that has one: not all of it is for that.
         self.stream: str | None = None
+        #: Whether it is told how far it is, where the mapping has left out what comes last.
+        self.tells_place: bool = False
 
     def start(self, after: Place) -> int:
         """The cursor to begin with, unless `find_place` knows better."""
@@ -85,13 +100,23 @@ class LogReader:
         """What comes next, and whether something is gone that the reader was not told of yet.
 
         With ``latest`` it is all there is, and else a page.
+
+        Raises:
+          MapError: the mapping failed with what comes next.
         """
         page, gap = await self._read_page(cursor)
+        error = None
         if self._latest and page.records:
-            page, more_gone = await self._read_latest(page)
+            page, more_gone, error = await self._read_latest(page)
             gap = gap or more_gone
-        elif self.stream is not None and page.records:
-            page = replace(page, records=self._wanted(page.records))
+        elif page.records and (self.stream is not None or self._mapping is not None):
+            last = page.records[-1]
+            page, error = self._made(page)
+            page = self._with_place(page, last)
+        if error is not None and not gap and not page.records and page.upto <= cursor:
+            raise error  # else what comes before it comes first
+        if not page.records and self._mapping is not None:
+            await trio.lowlevel.checkpoint()  # thousands may have been left out
         if not gap:
             return page, None
         self.gaps += 1
@@ -114,17 +139,41 @@ class LogReader:
             gap = gap or (told is not None and told != self._told)
         return page, gap
 
-    async def _read_latest(self, page: Page) -> tuple[Page, bool]:
+    def _made(self, page: Page) -> tuple[Page, MapError | None]:
+        """What is read of a page, up to what the mapping fails with."""
+        records = self._wanted(page.records)
+        if self._mapping is None:
+            return replace(page, records=records), None
+        mapped = self._mapping.apply_all(records)
+        upto = page.upto if mapped.error is None else mapped.upto
+        return replace(page, records=mapped.records, upto=upto), mapped.error
+
+    def _with_place(self, made: Page, last: Record) -> Page:
+        """With what tells the client that it has had all up to this, if that was left out."""
+        records = made.records
+        if self._mapping is None or not self.tells_place or made.upto < last.id:
+            return made
+        if records and records[-1].id == last.id:
+            return made
+        place = self._mapping.place_of(last)
+        return made if place is None else replace(made, records=[*records, place])
+
+    async def _read_latest(self, page: Page) -> tuple[Page, bool, MapError | None]:
         """From a page on all there is, but of each key only the newest."""
         newest: dict[tuple[str, str], Record] = {}
-        count, gap = 0, False
+        count, gap, error = 0, False, None
         while page.records:
-            for record in self._wanted(page.records):
+            last = page.records[-1]
+            page, error = self._made(page)
+            for record in page.records:
                 key = (record.topic, record.key)
                 newest.pop(key, None)  # so that the newest comes last
                 newest[key] = record
                 count += 1
+            if error is not None:
+                break
             page, more_gone = await self._read_page(page.upto)
             gap = gap or more_gone
         self.conflated += count - len(newest)
-        return Page(list(newest.values()), page.upto), gap
+        found = Page(list(newest.values()), page.upto)
+        return self._with_place(found, last), gap, error

@@ -14,16 +14,16 @@ from math import inf
 from typing import TYPE_CHECKING, Literal, Self, final
 
 import trio
-from outcome import Value
 
 from ..checks import check_choice
 from ..errors import GapError
 from .contract import Page, Record, joined
 from .event import TopicEvent
 from .feed import LocalFeed
-from .followers import NOWHERE, Follower, Taker
+from .mapping import EventMap
 from .notices import Notice, gap_event, shaped
 from .passing import PassingEvents
+from .position import Position
 from .reader import LogReader
 from .recent import Place
 from .roles import Ending, Visit
@@ -39,7 +39,7 @@ Overflow = Literal["all", "latest"]
 
 
 @final
-class Subscription(Follower):
+class Subscription(Position):
     """Events of some topics, from a cursor on; made by `Broker.subscribe`.
 
     Use it once: as the source of a `Stream`, which delivers the events and ends when the broker is
@@ -47,6 +47,7 @@ class Subscription(Follower):
 
     * `GapError` when events are gone that it should have given. The next ``__anext__`` goes on
       behind the gap.
+    * `MapError` when ``map`` fails with an event; each further ``__anext__`` tries it again.
     * `trio.ClosedResourceError` when the broker is closed.
     * `trio.BusyResourceError` when another task is iterating it.
 
@@ -60,26 +61,17 @@ class Subscription(Follower):
     headers_wait_for: HeadersWaitFor = "nothing"
 
     __slots__ = (
-        "__weakref__",
         "_busy",
-        "_cursor",
         "_ending",
-        "_feed",
-        "_fell_behind",
         "_gap",
         "_latest",
+        "_map",
         "_page",
         "_passing",
-        "_reader",
         "_stale_after",
-        "_task",
         "_used",
         "_visit",
     )
-
-    seen: float
-    sink: Taker
-    stream: str | None
 
     def __init__(
         self,
@@ -93,15 +85,15 @@ class Subscription(Follower):
         ending: Ending | None = None,
         unknown: bool = False,
         stale_after: float | None = None,
+        mapping: EventMap | None = None,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))
-        super().__init__(inf, selection, NOWHERE)
-        self._feed = feed
-        self._latest = overflow == "latest"
+        latest = overflow == "latest"
+        reader = LogReader(feed, selection, latest=latest, unknown=unknown, mapping=mapping)
+        super().__init__(feed, selection, reader, reader.start(after))
+        self._latest = latest
+        self._map = mapping
         self._visit = visit
-        self._reader = LogReader(feed, selection, latest=self._latest, unknown=unknown)
-        self._cursor = self._reader.start(after)
-        self._task: trio.lowlevel.Task | None = None
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
         self._page: list[Record] = []
@@ -109,7 +101,6 @@ class Subscription(Follower):
         self._used = self._busy = False
         self._gap = gap
         self._ending = ending
-        self._fell_behind = 0
         self._stale_after = stale_after
 
     def statistics(self) -> SubscriptionStatistics:
@@ -137,6 +128,8 @@ class Subscription(Follower):
         self.stream = self._reader.stream = getattr(sink, "stream_id", None)
         if self._ending is None:  # else each event has to be looked at
             self.sink = sink
+            self.view = self._map
+        self._reader.tells_place = True
         try:
             with self._feed.outage.telling(sink, self._stale_after):
                 await self._appear()
@@ -203,17 +196,25 @@ class Subscription(Follower):
         """`__anext__`, with what only the log knows."""
         if self._busy:
             raise trio.BusyResourceError("another task is iterating this subscription")
-        self._busy = True
-        try:
-            if not self._page:
-                await self._fill()
-            else:
-                await trio.lowlevel.checkpoint()
-        finally:
-            self._busy = False
+        record = None
+        while record is None:
+            self._busy = True
+            try:
+                if not self._page:
+                    await self._fill()
+                else:
+                    await trio.lowlevel.checkpoint()
+            finally:
+                self._busy = False
+            record = self._take()
+        return record
+
+    def _take(self) -> Record | None:
+        """The first of what has been read, if its map does not leave it out."""
         record = self._page.pop()
-        if record.id:
-            self._cursor = record.id
+        if not record.id:  # only passed on, and not read
+            return record if self._map is None else self._map.apply(record)
+        self._cursor = record.id
         if self._latest:  # what is newer by then may replace what is kept of the rest of the page
             self._page = [record for record in self._page if not record.id]
         return record
@@ -258,43 +259,10 @@ class Subscription(Follower):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    # Its position.
-
     def _use(self) -> None:
         if self._used:
             raise RuntimeError("a Subscription can be used once: subscribe again")
         self._used = True
-
-    def _go_to_head(self) -> bool:
-        """Follow from here on, unless something has been appended since the last read."""
-        feed = self._feed
-        if feed.closed or self._cursor < feed.log.head:
-            return False
-        self._reader.caught_up()
-        self.seen = self._cursor
-        feed.fanout.add(self)
-        return True
-
-    async def _follow(self) -> None:
-        """Sleep while the fan-out does the work, until it finds no room."""
-        while self.seen is not inf and not self._feed.closed:
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
-        if self.seen is not inf:  # the broker is closed, and up to here it has had everything
-            self._cursor, self.seen = int(self.seen), inf
-            self._feed.fanout.discard(self)
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def fall_behind(self, cursor: int) -> None:
-        """Called by the fan-out: its client had no room for what comes after ``cursor``."""
-        self._cursor = max(self._cursor, cursor)
-        self.seen = inf
-        self._fell_behind += 1
-        self._feed.fanout.discard(self)
-        self.wake()
 
     def pass_by(self, head: int, record: Record) -> None:
         """Called by the feed, of an iterator: this is in no log, and comes behind ``head``."""
@@ -304,17 +272,6 @@ class Subscription(Follower):
             self.seen = inf
             self._feed.fanout.discard(self)
             self.wake()
-
-    def end(self) -> None:
-        """Called by the fan-out: its stream has ended, and will cancel its task."""
-        self.seen = inf
-        self._feed.fanout.discard(self)
-
-    def wake(self) -> None:
-        """Let its task look at what has become of it."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            trio.lowlevel.reschedule(task, Value(None))
 
     # Its presence.
 

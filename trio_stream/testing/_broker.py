@@ -16,6 +16,7 @@ from ._broker_leases import LEASE_CHECKS
 from ._broker_principals import PRINCIPAL_CHECKS
 from ._broker_publishing import PUBLISHING_CHECKS
 from ._broker_reading import READING_CHECKS
+from ._broker_views import VIEW_CHECKS
 from ._expect import Check, OpenBroker, expect, expect_raises, expect_same, read_data, read_ids
 
 __all__ = ["check_broker"]
@@ -238,6 +239,7 @@ _CHECKS: Sequence[Check] = (
     *PUBLISHING_CHECKS,
     *READING_CHECKS,
     *FORGETTING_CHECKS,
+    *VIEW_CHECKS,
     _the_latest_of_each_key_is_enough,
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,

@@ -1,0 +1,131 @@
+"""Who follows which topics, and so of a topic who is handed what is published there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import trio
+
+from .contract import Record, Retention
+from .followers import Follower
+from .mapping import EventMap
+from .topics import compile_patterns, is_pattern
+
+__all__ = ["Audience", "Group"]
+
+#: When clients that are sent none of many events are told how far they are, so that none of them
+#: comes back with an id that the history does not reach back to, or reads all of it again: after so
+#: many events, bytes and seconds, or a quarter of what the topic keeps, whichever is first.
+_EVENTS, _BYTES, _SECONDS = 100, 2**16, 15.0
+
+
+#: Topics of which it is remembered which patterns match them.
+_ROUTES = 10_000
+
+
+@final
+class Group(dict[Follower, None]):  # in the order in which they came
+    """Followers of one name or pattern with one mapping, or none.
+
+    Args:
+      mapping: what they are sent instead of the topics' events.
+    """
+
+    __slots__ = ("_bytes", "_count", "_told", "mapping")
+
+    def __init__(self, mapping: EventMap | None) -> None:
+        super().__init__()
+        self.mapping: EventMap | None = mapping
+        self._told = trio.current_time()
+        self._count = self._bytes = 0
+
+    def note(self, run: list[Record], mapped: list[Record], retention: Retention) -> bool:
+        """These were mapped to those; whether their clients should be told how far they are."""
+        now = trio.current_time()
+        if mapped:
+            self._told, self._count, self._bytes = now, 0, 0
+        left_out = [record for record in run if not mapped or record.id > mapped[-1].id]
+        if not left_out:
+            return False
+        self._count += len(left_out)
+        self._bytes += sum(len(record.data) for record in left_out)
+        kept = retention.of(left_out[-1].topic)
+        due = (
+            self._count >= min(_EVENTS, kept.events / 4)
+            or self._bytes >= min(_BYTES, kept.bytes / 4)
+            or now - self._told >= min(_SECONDS, (kept.age or 4 * _SECONDS) / 4)
+        )
+        if due:
+            self._told, self._count, self._bytes = now, 0, 0
+        return due
+
+
+@final
+class Audience:
+    """All followers, by topic and pattern."""
+
+    def __init__(self) -> None:
+        #: By name or pattern, of those with a mapping with that.
+        self._groups: dict[str | tuple[str, EventMap], Group] = {}
+        #: Those of names, with a mapping.
+        self._mapped: dict[str, list[Group]] = {}
+        self._patterns: list[tuple[Callable[[str], bool], Group]] = []
+        self._routes: dict[str, list[Group]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def followers(self, topic: str | None = None) -> set[Follower]:
+        """Those of one topic, or all."""
+        groups = self._groups.values() if topic is None else self.route(topic)
+        return {follower for group in groups for follower in group}
+
+    def add(self, follower: Follower) -> None:
+        """Put it into the groups of all that it wants."""
+        for name in follower.selection.filters:
+            key = _key(name, follower)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = Group(follower.view)
+                if is_pattern(name):
+                    self._patterns.append((compile_patterns([name]), group))
+                    self._routes.clear()
+                elif group.mapping is not None:
+                    self._mapped.setdefault(name, []).append(group)
+            group[follower] = None
+
+    def discard(self, follower: Follower) -> None:
+        """Take it out of all of them."""
+        for name in follower.selection.filters:
+            key = _key(name, follower)
+            group = self._groups.get(key)
+            if group is not None and group.pop(follower, self) is None and not group:
+                del self._groups[key]
+                if is_pattern(name):
+                    self._patterns = [entry for entry in self._patterns if entry[1] is not group]
+                    self._routes.clear()
+                elif group.mapping is not None:
+                    others = [other for other in self._mapped.pop(name) if other is not group]
+                    if others:
+                        self._mapped[name] = others
+
+    def route(self, topic: str) -> list[Group]:
+        """Those that what is published to this topic goes to."""
+        exact = self._groups.get(topic)
+        groups = [] if exact is None else [exact]
+        if self._mapped:
+            groups += self._mapped.get(topic, ())
+        if self._patterns:
+            matched = self._routes.get(topic)
+            if matched is None:
+                if len(self._routes) >= _ROUTES:
+                    self._routes.clear()
+                matched = [group for matches, group in self._patterns if matches(topic)]
+                self._routes[topic] = matched
+            groups += matched
+        return groups
+
+
+def _key(name: str, follower: Follower) -> str | tuple[str, EventMap]:
+    return name if follower.view is None else (name, follower.view)

@@ -1,0 +1,97 @@
+"""`Position`: where a subscription is in the log, and how it changes between behind and head."""
+
+from __future__ import annotations
+
+from math import inf
+
+import trio
+from outcome import Value
+
+from ..errors import MapError
+from .feed import LocalFeed
+from .followers import NOWHERE, Follower, Taker
+from .mapping import EventMap
+from .reader import LogReader
+from .topics import Selection
+
+__all__ = ["Position"]
+
+
+class Position(Follower):
+    """A cursor, and the task that reads on from it or sleeps at the head.
+
+    Args:
+      feed: what is read and followed.
+      reader: reads it.
+      cursor: the id up to which it has everything.
+    """
+
+    __slots__ = ("__weakref__", "_cursor", "_failure", "_feed", "_fell_behind", "_reader", "_task")
+
+    # For readers of the class: `Follower` has them.
+    seen: float
+    sink: Taker
+    stream: str | None
+    view: EventMap | None
+
+    def __init__(
+        self, feed: LocalFeed, selection: Selection, reader: LogReader, cursor: int
+    ) -> None:
+        super().__init__(inf, selection, NOWHERE)
+        self._feed = feed
+        self._reader = reader
+        self._cursor = cursor
+        self._task: trio.lowlevel.Task | None = None
+        self._failure: MapError | None = None
+        self._fell_behind = 0
+
+    def _go_to_head(self) -> bool:
+        """Follow from here on, unless something has been appended since the last read."""
+        feed = self._feed
+        if feed.closed or self._cursor < feed.log.head:
+            return False
+        self._reader.caught_up()
+        self.seen = self._cursor
+        feed.fanout.add(self)
+        return True
+
+    async def _follow(self) -> None:
+        """Sleep while the fan-out does the work, until it finds no room."""
+        while self.seen is not inf and not self._feed.closed:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if self.seen is not inf:  # the broker is closed, and up to here it has had everything
+            self._cursor, self.seen = int(self.seen), inf
+            self._feed.fanout.discard(self)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise MapError(failure.topic, failure.id) from failure.__cause__
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def fall_behind(self, cursor: int) -> None:
+        """Called by the fan-out: its client had no room for what comes after ``cursor``."""
+        self._cursor = max(self._cursor, cursor)
+        self.seen = inf
+        self._fell_behind += 1
+        self._feed.fanout.discard(self)
+        self.wake()
+
+    def fail(self, error: MapError) -> None:
+        """Called by the fan-out: what it was to be handed next could not be made."""
+        self._failure = error
+        self.end()
+        self.wake()
+
+    def end(self) -> None:
+        """Called by the fan-out: its stream has ended, and will cancel its task."""
+        self.seen = inf
+        self._feed.fanout.discard(self)
+
+    def wake(self) -> None:
+        """Let its task look at what has become of it."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task, Value(None))

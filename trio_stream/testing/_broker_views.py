@@ -1,0 +1,45 @@
+"""What `check_broker` asks of subscriptions that make something else of what an engine keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from ..broker import TopicEvent
+from ..codec import ServerSentEvent
+from ..errors import MapError
+from ._expect import Check, OpenBroker, expect_gap, expect_raises, expect_same, read_data
+
+__all__ = ["VIEW_CHECKS"]
+
+
+def _tenfold_of_even(event: TopicEvent) -> ServerSentEvent | TopicEvent | None:
+    number = event.json()
+    if number == 7:
+        raise LookupError(number)
+    if number == 8:
+        return event
+    return None if number % 2 else ServerSentEvent(number * 10)
+
+
+async def a_map_makes_what_is_read(open_broker: OpenBroker) -> None:
+    async with open_broker(history=20) as broker:
+        ids = await broker.publish_many("t", [1, 2, 3], key="k")
+        mapped = broker.subscribe("t", after="earliest", map=_tenfold_of_even)
+        async with aclosing(mapped):
+            event = await anext(mapped)
+            expect_same((event.id, event.data), (ids[1], "20"), "what the map made")
+            ids.append(await broker.publish("t", 5))
+            ids += await broker.publish_many("t", [4, 8])
+            expect_same(await read_data(mapped, 2), ["40", "8"], "what it made of what was new")
+            last = await broker.publish("t", 7)
+            for _ in range(2):
+                await expect_raises(MapError, anext, mapped)
+        rest = broker.subscribe("t", after=ids[3], overflow="latest", map=_tenfold_of_even)
+        expect_same(await read_data(rest, 1), ["8"], "the newest that it made")
+        await broker.forget("t", last)
+        ids = await broker.publish_many("t", [1] * 20 + [6])
+        await expect_gap(broker.subscribe("t", after=last, map=_tenfold_of_even), next=ids[-1])
+
+
+VIEW_CHECKS: Sequence[Check] = (a_map_makes_what_is_read,)
