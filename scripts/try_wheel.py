@@ -45,7 +45,8 @@ warnings.simplefilter("default")  # what an extra brings may deprecate what it l
 
 #: What each extra is for, in one line.
 USES = {
-    "": "",
+    # Its files that are no modules are there.
+    "": "from trio_stream.inspector.page import page_with\npage_with('')",
     # trio-asyncio does not know Python 3.14.
     "asyncio": "import sys\nif sys.version_info < (3, 14): import trio_asyncio",
     "brotli": "import brotli",

@@ -364,6 +364,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "max_bytes": COUNT,
     },
     "ready_app": {"broker": Kind([], [None, True, 5, "x", Odd()])},
+    "inspector_app": {"authorize": FUNCTION},
     "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
     "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
     "Retention.of": {"topic": DATA},
@@ -421,7 +422,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
 
 #: Made by the library, for its users to read or to call: nobody gives these any options.
 MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
-MADE |= {"PublishApp", "ReadyApp", "Subscription", "TopicEvent", "TopicPublisher"}
+MADE |= {"InspectorApp", "PublishApp", "ReadyApp", "Subscription", "TopicEvent", "TopicPublisher"}
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
@@ -651,6 +652,7 @@ USES: dict[str, Use] = {
     "ready_app": with_broker(
         lambda broker, **options: void(trio_stream.ready_app(**{"broker": broker, **options}))
     ),
+    "inspector_app": trio_stream.inspector_app,
     "Broker.forget": with_broker(
         lambda broker, topic="x", **options: broker.forget(topic, **options)
     ),

@@ -24,6 +24,7 @@ ORDER = [
     "stream",
     "frameworks",
     "broker",
+    "inspector",
     "client",
     "doctor",
     "testing",

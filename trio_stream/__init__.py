@@ -53,6 +53,7 @@ from .errors import (
     TrioStreamError,
     UpstreamStatusError,
 )
+from .inspector import InspectorApp, inspector_app
 from .stream import (
     EndedStream,
     ErrorAnswer,
@@ -98,6 +99,7 @@ __all__ = [
     "EventTooLargeError",
     "GapError",
     "IncompleteStreamError",
+    "InspectorApp",
     "InvalidRequestError",
     "Last",
     "LeaseLostError",
@@ -138,6 +140,7 @@ __all__ = [
     "current_blocking_limiter",
     "encode",
     "ended_streams",
+    "inspector_app",
     "last_event_id",
     "no_reconnect",
     "open_broker",

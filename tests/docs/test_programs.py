@@ -29,6 +29,7 @@ APPS: dict[str, tuple[str, Any]] = {
     "prices.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "quart_app.py": ("/ticks", {"n": 1}),
     "rows.py": ("/", None),
+    "seen.py": ("/events", {"n": 1}),
     "shop.py": ("/prices", None),
     "starlette_app.py": ("/clock", {"now"}),
     "topics_litestar.py": ("/prices", None),

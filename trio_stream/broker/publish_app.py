@@ -15,6 +15,7 @@ from ..checks import check_callable, check_count, check_kind
 from ..errors import BrokerError
 from .broker import Broker
 from .json_answer import answer_json
+from .refused import RefusedError, read_body
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send
@@ -37,13 +38,6 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
     once: str | None = None
     keep: bool = True
     but: str | None = None
-
-
-class _RefusedError(Exception):
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.headers = headers
 
 
 def publish_app(broker: Broker, *, authorize: Authorize, max_bytes: int = 2**20) -> PublishApp:
@@ -85,22 +79,13 @@ class PublishApp:
             wanted = await self._read(scope, receive)
             await self._check(scope, wanted.topic)
             await answer_json(send, 200, {"id": await self._publish(wanted)})
-        except _RefusedError as exc:
+        except RefusedError as exc:
             await answer_json(send, exc.status, {"error": str(exc)}, exc.headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> _Wanted:
         if scope["method"] != "POST":
-            raise _RefusedError(405, "publish by POST", allow="POST")
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _RefusedError(400, "the body is not complete")
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._max_bytes:
-                raise _RefusedError(413, f"a body is at most {self._max_bytes} bytes")
+            raise RefusedError(405, "publish by POST", allow="POST")
+        body = await read_body(receive, self._max_bytes)
         query = _query(scope["query_string"])
         try:
             if "topic" not in query:
@@ -108,11 +93,11 @@ class PublishApp:
             given: dict[str, Any] = {"data": body.decode(), **query}
             return msgspec.convert(given, _Wanted, strict=False)
         except UnicodeDecodeError:
-            raise _RefusedError(400, "the body is not UTF-8") from None
+            raise RefusedError(400, "the body is not UTF-8") from None
         except RecursionError:
-            raise _RefusedError(400, "the body is nested too deep") from None
+            raise RefusedError(400, "the body is nested too deep") from None
         except msgspec.MsgspecError as exc:
-            raise _RefusedError(
+            raise RefusedError(
                 400, f"{exc}; a topic may be in the query, and its data the body"
             ) from None
 
@@ -121,7 +106,7 @@ class PublishApp:
         if inspect.isawaitable(allowed):
             allowed = await allowed
         if allowed is not True:  # what is only true in an `if` may be a response, or a user
-            raise _RefusedError(403, "not allowed to publish there")
+            raise RefusedError(403, "not allowed to publish there")
 
     async def _publish(self, wanted: _Wanted) -> str:
         fields = msgspec.structs.asdict(wanted)
@@ -129,11 +114,11 @@ class PublishApp:
         try:
             return await self._broker.publish(topic, data, **fields)
         except (TypeError, ValueError) as exc:
-            raise _RefusedError(400, str(exc)) from None
+            raise RefusedError(400, str(exc)) from None
         except (BrokerError, trio.ClosedResourceError) as exc:
             log.error("publish_app could not publish: %s", exc)
             text = "it may be stored, or not: publish it again, with the same once"
-            raise _RefusedError(503, text, **{"retry-after": "5"}) from None
+            raise RefusedError(503, text, **{"retry-after": "5"}) from None
 
 
 def _query(query: bytes) -> dict[str, str]:
@@ -141,13 +126,13 @@ def _query(query: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        raise _RefusedError(400, "the query is not UTF-8") from None
+        raise RefusedError(400, "the query is not UTF-8") from None
     except ValueError as exc:
-        raise _RefusedError(400, f"the query cannot be read: {exc}") from None
+        raise RefusedError(400, f"the query cannot be read: {exc}") from None
     named = dict(pairs)
     if "topic" in named:
         if len(named) < len(pairs):
-            raise _RefusedError(400, "the query says the same name twice")
+            raise RefusedError(400, "the query says the same name twice")
         if "data" in named:
-            raise _RefusedError(400, "with a topic in the query, its data are the body")
+            raise RefusedError(400, "with a topic in the query, its data are the body")
     return named

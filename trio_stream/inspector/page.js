@@ -1,0 +1,324 @@
+"use strict";
+// What comes from the server is data: it goes into the page as text, by textContent, and the page's
+// policy (trusted types) lets nothing be made HTML of.
+
+const id = name => document.getElementById(name);
+const STEP = 50;
+const view = { find: "", sort: "newest", rows: STEP, stream: null, ...asked() };
+let source = null, process = "", picture = {}, skew = 0, retry = 0;
+
+// The view is in the address, behind the #, so that a reload or a bookmark keeps it.
+function asked() {
+  const named = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const known = {};
+  if (named.find) known.find = named.find;
+  if ([...id("choose").sort.options].some(option => option.value === named.sort)) known.sort = named.sort;
+  if (/^\d{1,15}$/.test(named.stream ?? "")) known.stream = named.stream;
+  return known;
+}
+
+function query() {
+  const chosen = Object.entries(view).filter(([, value]) => value !== null && value !== "");
+  return new URLSearchParams(chosen).toString();
+}
+
+// The feed.
+
+function listen() {
+  clearTimeout(retry);
+  source?.close();
+  picture = {};
+  source = new EventSource(`?${query()}`);
+  source.addEventListener("about", event => {
+    const about = JSON.parse(event.data);
+    skew = about.now - Date.now() / 1000;
+    picture = {};  // what follows is all of it
+    write(id("process"), process = about.process);
+    connected("live", "live");
+  });
+  source.addEventListener("picture", event => {
+    picture = patched(picture, JSON.parse(event.data));
+    draw();
+  });
+  source.addEventListener("error", () => {
+    const refused = source.readyState === EventSource.CLOSED;
+    connected("lost", refused ? "not connected: it may be that you are not allowed any more" : "reconnecting");
+    if (refused) retry = setTimeout(listen, 5000);
+  });
+}
+
+function connected(state, text) {
+  id("connection").className = state;
+  write(id("connection"), text);
+}
+
+// JSON Merge Patch, RFC 7396.
+function patched(target, patch) {
+  if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;
+  const result = target !== null && typeof target === "object" && !Array.isArray(target) ? target : {};
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete result[name];
+    else result[name] = patched(result[name], value);
+  }
+  return result;
+}
+
+// A hidden page asks for nothing.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    clearTimeout(retry);
+    source?.close();
+    connected("connecting", "resting");
+  } else listen();
+});
+
+function look(changes) {
+  Object.assign(view, changes);
+  const kept = { find: view.find, sort: view.sort === "newest" ? null : view.sort, stream: view.stream };
+  const chosen = Object.entries(kept).filter(([, value]) => value);
+  history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+  listen();
+}
+
+// Drawing: what is there already is changed only where it has changed.
+
+function write(element, text) {
+  if (element.textContent !== String(text)) element.textContent = text;
+}
+
+function make(name, text, className) {
+  const element = document.createElement(name);
+  if (text !== undefined) element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+const now = () => Date.now() / 1000 + skew;
+const count = number => Number(number).toLocaleString("en");
+
+function size(bytes) {
+  for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
+    if (bytes < 1000 || unit === "TB") return `${bytes < 10 && unit !== "B" ? bytes.toFixed(1) : Math.round(bytes)} ${unit}`;
+    bytes /= 1000;
+  }
+}
+
+function span(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor(whole % 3600 / 60)} min`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor(whole % 86400 / 3600)} h`;
+}
+
+function state(row) {
+  if (row.outcome) return [row.outcome, `ending: ${row.outcome}`];
+  if (row.stuckSince) return ["stuck", `stuck for ${span(now() - row.stuckSince)}`];
+  return ["open", "open"];
+}
+
+const OPEN = [["client", row => row.client], ["open for", row => span(now() - row.since)],
+  ["events", row => count(row.events)], ["events/s", row => count(row.rate)],
+  ["bytes", row => size(row.bytes)], ["queued", row => count(row.queued)]];
+const ENDED = [["client", row => row.client], ["ended", row => `${span(now() - row.at)} ago`],
+  ["was open", row => span(row.seconds)], ["events", row => count(row.events)],
+  ["bytes", row => size(row.bytes)]];
+
+function newRow(columns) {
+  const row = make("tr");
+  for (const label of ["request", ...columns.map(([label]) => label), "state"]) {
+    const cell = make("td", undefined, ["request", "client", "state"].includes(label) ? "" : "number");
+    cell.dataset.label = label;
+    row.append(cell);
+  }
+  return row;
+}
+
+function newOpenRow(number) {
+  const row = newRow(OPEN);
+  const open = make("button", "", "link");
+  open.type = "button";
+  open.addEventListener("click", () => choose(number));
+  row.cells[0].append(open);
+  row.append(make("td"));
+  row.lastChild.append(endButton(() => number));
+  return row;
+}
+
+const openRows = new Map(), endedRows = new Map();
+
+function drawRows(body, rows, order, table, newOne, fill) {
+  const wanted = new Set(order);
+  for (const [number, row] of rows) if (!wanted.has(number)) { row.remove(); rows.delete(number); }
+  order.forEach((number, place) => {
+    let row = rows.get(number);
+    if (!row) rows.set(number, row = newOne(number));
+    if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
+    fill(row, table[number], number);
+  });
+}
+
+function fillOpen(row, stream, number) {
+  write(row.cells[0].firstChild, stream.request);
+  OPEN.forEach(([, text], place) => write(row.cells[place + 1], text(stream)));
+  const [className, text] = state(stream), cell = row.cells[OPEN.length + 1];
+  write(cell, text);
+  cell.className = className;
+  row.className = String(number) === String(view.stream) ? "chosen" : "";
+}
+
+function fillEnded(row, stream) {
+  write(row.cells[0], stream.request);
+  ENDED.forEach(([, text], place) => write(row.cells[place + 1], text(stream)));
+  write(row.lastChild, stream.outcome);
+  row.lastChild.className = stream.outcome;
+}
+
+function draw() {
+  if (!picture.order) return;
+  for (const total of document.querySelectorAll("[data-total]")) {
+    const value = picture.totals[total.dataset.total];
+    write(total, total.dataset.total === "byteRate" ? size(value) : count(value));
+  }
+  drawRows(id("open"), openRows, picture.order.map(String), picture.streams, newOpenRow, fillOpen);
+  const ended = Object.keys(picture.ended).sort((one, other) =>
+    picture.ended[other].at - picture.ended[one].at || other - one);
+  drawRows(id("ended"), endedRows, ended, picture.ended, () => newRow(ENDED), fillEnded);
+  const { open } = picture.totals, shown = picture.order.length;
+  write(id("matching"), shown < picture.matching || view.find ? `${count(shown)} of ${count(picture.matching)}${view.find ? ` found among ${count(open)}` : ""}` : count(open));
+  id("none").hidden = shown > 0;
+  id("more").hidden = shown >= picture.matching || view.rows >= 1000;
+  write(id("outcomes"), Object.entries(picture.outcomes).map(([outcome, times]) => `${count(times)} ${outcome}`).join(", "));
+  drawDetails();
+}
+
+// One stream, closely.
+
+const FACTS = [["client", one => one.client || "none"], ["program", one => one.agent || "not told"],
+  ["HTTP", one => one.http], ["route", one => one.route], ["state", one => state(one)[1]],
+  ["open for", one => span(now() - one.since)], ["events", one => `${count(one.events)}, ${count(one.rate)}/s`],
+  ["bytes", one => size(one.bytes)], ["last bytes left", one => `${span(now() - one.silentSince)} ago`],
+  ["queued", one => `${count(one.queued)} events, ${size(one.queuedBytes)}`],
+  ["most ever queued", one => count(one.peakQueued)], ["waiting to send", one => count(one.waitingSenders)]];
+
+function choose(number) {
+  look({ stream: number });
+  id("details").hidden = false;
+  id("details").focus();
+}
+
+function drawDetails() {
+  const panel = id("details"), one = picture.stream;
+  panel.hidden = view.stream === null;
+  id("details-gone").hidden = Boolean(one);
+  id("details-end").disabled = !one;
+  if (view.stream === null || !one) {
+    if (view.stream !== null && !id("details-title").textContent) write(id("details-title"), `Stream ${view.stream}`);
+    return;
+  }
+  write(id("details-title"), `Stream ${one.number}: ${one.request}`);
+  const facts = id("details-facts");
+  if (!facts.children.length) {
+    for (const [label] of FACTS) {
+      facts.append(make("div"));
+      facts.lastChild.append(make("dt", label), make("dd"));
+    }
+  }
+  FACTS.forEach(([, text], place) => write(facts.children[place].lastChild, text(one)));
+  drawTasks(id("details-tasks"), one.tasks ? [one.tasks] : []);
+}
+
+function drawTasks(list, tasks) {
+  while (list.children.length > tasks.length) list.lastChild.remove();
+  tasks.forEach((task, place) => {
+    let item = list.children[place];
+    if (!item) {
+      item = make("li");
+      const details = make("details");
+      details.append(make("summary"), make("ol"));
+      details.firstChild.append(make("span"), " ", make("span", "", "quiet"));
+      item.append(details, make("ul"));
+      list.append(item);
+    }
+    const [details, children] = item.children, [summary, places] = details.children;
+    write(summary.firstChild, task.name);
+    write(summary.lastChild, waits(task.places) + (task.more ? `; ${count(task.more)} more tasks` : ""));
+    while (places.children.length > task.places.length) places.lastChild.remove();
+    task.places.forEach((text, line) => {
+      if (!places.children[line]) places.append(make("li"));
+      write(places.children[line], text);
+    });
+    drawTasks(children, task.children);
+  });
+}
+
+// The last call in somebody's own code says most, or else the last that is not in Trio.
+function waits(places) {
+  const last = places.findLast(place => !/^(trio|outcome|trio_stream|hypercorn)\./.test(place))
+    ?? places.findLast(place => !/^(trio|outcome)\./.test(place));
+  return last ? `in ${last}` : places.at(-1) ?? "";
+}
+
+// Acting.
+
+async function act(what) {
+  try {
+    const answer = await fetch(location.pathname, {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(what),
+    });
+    const told = await answer.json();
+    return answer.ok ? told : { error: told.error ?? `the server answered ${answer.status}` };
+  } catch (error) {
+    return { error: `the server could not be asked: ${error.message}` };
+  }
+}
+
+function endButton(number, button = make("button", "End", "end")) {
+  button.type = "button";
+  let unsure = 0;
+  const calm = () => {
+    clearTimeout(unsure);
+    button.classList.remove("sure");
+    write(button, "End");
+  };
+  button.addEventListener("blur", calm);
+  button.addEventListener("click", async () => {
+    if (!button.classList.contains("sure")) {  // a second press is meant
+      button.classList.add("sure");
+      write(button, "End it now");
+      unsure = setTimeout(calm, 5000);
+      return;
+    }
+    calm();
+    const told = await act({ do: "end", process, stream: Number(number()) });
+    write(id("said"), told.error ? `Not ended: ${told.error}.` : `Stream ${told.ended} is told to end.`);
+  });
+  return button;
+}
+
+endButton(() => view.stream, id("details-end"));
+id("details-close").addEventListener("click", () => {
+  const row = openRows.get(String(view.stream));
+  look({ stream: null });
+  write(id("details-title"), "");
+  id("details").hidden = true;
+  (row?.querySelector("button") ?? id("choose").find).focus();
+});
+id("details").addEventListener("keydown", event => {
+  if (event.key === "Escape") id("details-close").click();
+});
+
+let typed = 0;
+id("choose").find.addEventListener("input", event => {
+  clearTimeout(typed);
+  typed = setTimeout(() => look({ find: event.target.value.trim(), rows: STEP }), 250);
+});
+id("choose").sort.addEventListener("change", event => look({ sort: event.target.value, rows: STEP }));
+id("choose").addEventListener("submit", event => event.preventDefault());
+id("more").addEventListener("click", () => look({ rows: Math.min(1000, view.rows + STEP) }));
+
+id("choose").find.value = view.find;
+id("choose").sort.value = view.sort;
+id("details").hidden = view.stream === null;
+setInterval(draw, 1000);  // times go on, also where nothing else does
+if (!document.hidden) listen();

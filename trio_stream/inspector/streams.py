@@ -1,0 +1,153 @@
+"""What is shown of streams: totals of all, a row of each that the page shows, all of one."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..privacy import shown_path
+from ..stream import EndedStream, OpenStream, ended_streams, outcome_counts
+from ..stream.requested import client_of, path_of
+from ..stream.task_tree import TaskView
+from .lookout import Look
+from .view import Sort, View
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Scope
+
+__all__ = ["picture_of_streams"]
+
+#: Ended streams that are shown.
+_ENDED = 20
+
+#: Seconds after which a client that takes nothing counts as stuck: less is a busy network.
+_STUCK = 1.0
+
+_KEYS: dict[Sort, Callable[[OpenStream, Look], float]] = {
+    "newest": lambda stream, look: stream.number,
+    "oldest": lambda stream, look: -stream.number,
+    "stuck": lambda stream, look: stream.seconds_stuck,
+    "queued": lambda stream, look: stream.statistics.queued_bytes,
+    "rate": lambda stream, look: look.rates.get(stream.number, 0.0),
+    "events": lambda stream, look: stream.statistics.events,
+    "bytes": lambda stream, look: stream.statistics.bytes,
+}
+
+
+def picture_of_streams(look: Look, view: View) -> dict[str, Any]:
+    """What a page shows that has this view."""
+    found = _found(look, view.find) if view.find else look.streams
+    key = _KEYS[view.sort]
+    shown = heapq.nlargest(view.rows, found, lambda stream: (key(stream, look), stream.number))
+    picture = {
+        "totals": _totals(look),
+        "outcomes": {str(outcome): count for outcome, count in outcome_counts().items()},
+        "matching": len(found),
+        "order": [stream.number for stream in shown],
+        "streams": {str(stream.number): _row(stream, look) for stream in shown},
+        "ended": {str(ended.number): _ended_row(ended) for ended in ended_streams()[-_ENDED:]},
+    }
+    if view.stream is not None:
+        chosen = next((one for one in look.streams if one.number == view.stream), None)
+        if chosen is not None:
+            picture["stream"] = _details(chosen, look)
+    return picture
+
+
+def _found(look: Look, text: str) -> list[OpenStream]:
+    text = text.casefold()
+    return [stream for stream in look.streams if text in _searched(stream).casefold()]
+
+
+def _searched(stream: OpenStream) -> str:
+    return f"{_request(stream.scope)} {stream.route} {client_of(stream.scope)}"
+
+
+def _totals(look: Look) -> dict[str, Any]:
+    stuck = queued = queued_bytes = 0
+    for stream in look.streams:
+        counted = stream.statistics
+        stuck += stream.seconds_stuck >= _STUCK
+        queued += counted.queued
+        queued_bytes += counted.queued_bytes
+    return {
+        "open": len(look.streams),
+        "stuck": stuck,
+        "queued": queued,
+        "queuedBytes": queued_bytes,
+        "rate": round(sum(look.rates.values()), 1),
+        "byteRate": round(look.byte_rate),
+    }
+
+
+def _row(stream: OpenStream, look: Look) -> dict[str, Any]:
+    counted = stream.statistics
+    row: dict[str, Any] = {
+        "request": _request(stream.scope),
+        "client": client_of(stream.scope) or "",
+        "since": _unix(look, stream.age),
+        "events": counted.events,
+        "rate": round(look.rates.get(stream.number, 0.0), 1),
+        "bytes": counted.bytes,
+        "queued": counted.queued,
+    }
+    if stream.seconds_stuck >= _STUCK:
+        row["stuckSince"] = _unix(look, stream.seconds_stuck)
+    if counted.outcome is not None:
+        row["outcome"] = str(counted.outcome)
+    return row
+
+
+def _details(stream: OpenStream, look: Look) -> dict[str, Any]:
+    counted, scope = stream.statistics, stream.scope
+    details = _row(stream, look) | {
+        "number": stream.number,
+        "route": stream.route or "",
+        "http": str(scope.get("http_version", "")),
+        "agent": _agent(scope),
+        "queuedBytes": counted.queued_bytes,
+        "peakQueued": counted.peak_queued,
+        "waitingSenders": counted.waiting_senders,
+        "silentSince": _unix(look, stream.seconds_silent),
+    }
+    tree = stream.task_tree()
+    if tree is not None:
+        details["tasks"] = _task(tree)
+    return details
+
+
+def _task(task: TaskView) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "places": list(task.places),
+        "children": [_task(child) for child in task.children],
+        "more": task.more,
+    }
+
+
+def _ended_row(ended: EndedStream) -> dict[str, Any]:
+    counted = ended.statistics
+    return {
+        "request": ended.request,
+        "client": ended.client or "",
+        "at": round(ended.at),
+        "seconds": round(counted.seconds_open, 1),
+        "events": counted.events,
+        "bytes": counted.bytes,
+        "outcome": str(counted.outcome),
+    }
+
+
+def _request(scope: Scope) -> str:
+    return f"{scope['method']} {path_of(scope)}"
+
+
+def _agent(scope: Scope) -> str:
+    named = (value for name, value in scope["headers"] if name.lower() == b"user-agent")
+    return shown_path(next(named, b"").decode("latin-1"))
+
+
+def _unix(look: Look, seconds: float) -> int:
+    """When that was, as `time.time` says it: rounded, so that it is the same at each look."""
+    return round(look.epoch + look.at - seconds)

@@ -1,0 +1,42 @@
+"""What a page wants to see, as its address says it: nothing else is looked at, or sent."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from ..broker.refused import RefusedError
+
+__all__ = ["Sort", "View", "read_view"]
+
+Sort = Literal["newest", "oldest", "stuck", "queued", "rate", "events", "bytes"]
+
+#: Rows that are shown at once, at most.
+_MOST_ROWS = 1000
+
+
+class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is shown: the query of a feed."""
+
+    #: Which part of the page is open.
+    show: Literal["streams"] = "streams"
+    #: Streams whose request, route or client has this text in it; upper or lower case.
+    find: str = ""
+    sort: Sort = "newest"
+    rows: int = 50
+    #: The number of the one stream that is looked at closely.
+    stream: int | None = None
+
+
+def read_view(query: bytes) -> View:
+    """The view that a query asks for; refused where there is none such."""
+    try:
+        named = dict(parse_qsl(query.decode(), keep_blank_values=True, errors="strict"))
+        view = msgspec.convert(named, View, strict=False)
+    except (UnicodeDecodeError, ValueError, msgspec.ValidationError) as exc:
+        raise RefusedError(400, f"there is no such view: {exc}") from None
+    if not 1 <= view.rows <= _MOST_ROWS:
+        raise RefusedError(400, f"rows are 1 to {_MOST_ROWS}")
+    return view
