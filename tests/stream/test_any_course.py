@@ -19,6 +19,7 @@ from trio_stream import (
     open_streams,
     outcome_counts,
 )
+from trio_stream.stream.principals import current_principals
 from trio_stream.transport.asgi import Message, Receive, Scope, Send
 
 from .test_every_way_out import full, scope_of
@@ -35,7 +36,8 @@ CONNECTIONS = {
 }
 USES = ["served", "refused", "HEAD", "entered", *CONNECTIONS]
 BEFORE = ["hold", "task", "polite", "fail", "close", "leave", "stall", "resume", "wait", "turn"]
-AFTER = [*BEFORE, "cancel", "cancel call", "drain"]
+BEFORE += ["log out", "no database"]
+AFTER = [*BEFORE, "cancel", "cancel call", "drain", "disconnect"]
 
 
 def nothing(about: object) -> None:
@@ -66,10 +68,17 @@ class Course:
         self.scope, self.call_scope = trio.CancelScope(), trio.CancelScope()
         self.flows = trio.Event()
         self.flows.set()
+        #: What `authorize` says, if it can be asked.
+        self.verdict: str | int = "ann"
+        self.database = True
+        self.asked = 0
         self.limits = full() if use == "refused" else StreamLimits(total=1)
         self.stream = Stream(
             buffer=2,
             limits=self.limits,
+            principal="ann",
+            authorize=self.authorize,
+            recheck=5,
             stall_timeout=20,
             max_duration=100,
             drain_timeout=2,
@@ -88,6 +97,13 @@ class Course:
     def tell(self, stream: Stream) -> None:
         assert self.opened == self.closed  # all of it has ended before
         self.told.append(stream.outcome)
+
+    async def authorize(self, scope: Scope) -> str | int:
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        if self.asked > 1 and not self.database:
+            raise LookupError
+        return self.verdict
 
     async def receive(self) -> Message:
         await self.gone.wait()
@@ -182,6 +198,12 @@ class Course:
                 self.start(self.fail)
             case "close":
                 self.stream.close()
+            case "log out":
+                self.verdict = 401
+            case "no database":
+                self.database = not self.database
+            case "disconnect":
+                current_principals().disconnect("ann", 0.0)
             case "cancel":
                 self.scope.cancel()
             case "cancel call":
@@ -233,7 +255,7 @@ async def follow(use: str, words: str, before: list[str], after: list[str]) -> N
     assert known <= {outcome, *(() if outcome not in ("disconnected", "stalled") else known)}
     assert course.opened == course.closed
     assert course.holding == 0
-    assert open_streams() == ()
+    assert open_streams() == open_streams(principal="ann") == ()
     assert sum(outcome_counts().values()) == counted + (use != "entered")
     assert course.limits.statistics().open == (use == "refused")
     with pytest.raises((trio.ClosedResourceError, trio.BrokenResourceError)):
@@ -241,7 +263,7 @@ async def follow(use: str, words: str, before: list[str], after: list[str]) -> N
     if course.answer is not None and course.answer.whole:
         # Only what was meant to end looks so, and who is sent away by a shutdown is told when to
         # come back.
-        assert outcome in ("completed", "closed")
+        assert outcome in ("completed", "closed", "refused")
         told = course.answer.received.count(b"retry: ") - 1
         assert told == 1 if course.drained else told <= ("drain" in after)
 

@@ -1,0 +1,121 @@
+"""Who is disconnected, here or by another process: a model of who is in, and who is refused."""
+
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trio_stream import Outcome, Stream, open_broker
+from trio_stream.broker.disconnects import disconnect_entry
+from trio_stream.broker.retention import DISCONNECTS
+from trio_stream.testing import connect
+
+PRINCIPALS = ["ann", "7", "*"]
+
+names = st.sampled_from(PRINCIPALS)
+steps = st.lists(
+    st.tuples(st.sampled_from(["open", "open", "close"]), names, st.just(0.0))
+    | st.tuples(st.just("wait"), names, st.sampled_from([1.0, 30.0]))
+    | st.tuples(
+        st.sampled_from(["disconnect", "elsewhere"]), names, st.sampled_from([0.0, 1.0, 40.0])
+    ),
+    max_size=20,
+)
+
+
+async def forever(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+def of(principal: str) -> Stream:
+    return Stream(forever, principal=principal, hold_headers=False, ping=None, stall_timeout=None)
+
+
+async def follow(url: str, todo: list[Any], clock: trio.testing.MockClock) -> None:
+    is_open: dict[str, list[Stream]] = {name: [] for name in PRINCIPALS}
+    refused_until = dict.fromkeys(PRINCIPALS, 0.0)
+    revoked: list[Stream] = []
+    async with open_broker(url) as broker, AsyncExitStack() as stack:
+        for what, name, seconds in todo:
+            if what == "wait":
+                clock.jump(seconds)
+            elif what == "open":
+                stream = of(name)
+                client = await stack.enter_async_context(connect(stream))
+                if trio.current_time() < refused_until[name]:
+                    assert (client.status, stream.outcome) == (403, "refused")
+                else:
+                    assert (client.status, stream.outcome) == (200, None)
+                    is_open[name].append(stream)
+            elif what == "close":
+                while is_open[name]:
+                    is_open[name].pop().close()
+            else:
+                if what == "disconnect":
+                    await broker.disconnect(name, refuse_for=seconds)
+                else:
+                    await broker.engine.append([disconnect_entry(name, seconds, False, "another")])
+                    await trio.testing.wait_all_tasks_blocked()
+                until = trio.current_time() + seconds
+                refused_until[name] = max(refused_until[name], until)
+                revoked += is_open[name]
+                is_open[name].clear()
+            assert {stream.outcome for stream in revoked} <= {Outcome.REVOKED}
+            assert {stream.outcome for each in is_open.values() for stream in each} <= {None}
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+@settings(max_examples=30)
+@given(todo=steps)
+def test_who_is_disconnected_is_gone_and_nobody_else(engine: str, todo: list[Any]) -> None:
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'log.db'}" if engine == "sqlite" else "memory://"
+        clock = trio.testing.MockClock()
+        trio.run(follow, url, todo, clock, clock=clock)
+
+
+async def test_who_was_cut_off_hears_of_it_later(tmp_path: Path) -> None:
+    stream, other = of("ann"), of("bob")
+    async with (
+        open_broker(f"sqlite:///{tmp_path}/log.db", synchronous="off") as broker,
+        connect(stream),
+        connect(other),
+    ):
+        feed, records = broker._feed, broker._feed.records
+        feed.records = lambda records: None  # type: ignore[method-assign]
+        id = (await broker.engine.append([disconnect_entry("ann", 0.0, False, "another")]))[0]
+        await trio.testing.wait_all_tasks_blocked()
+        assert stream.outcome is None
+        feed.records = records  # type: ignore[method-assign]
+        feed.interrupted(id)
+        with trio.fail_after(10):
+            while stream.outcome is None:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        assert (stream.outcome, other.outcome) == ("revoked", None)
+
+
+async def test_what_is_lost_of_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_broker(f"sqlite:///{tmp_path}/log.db", synchronous="off") as broker:
+        await broker.engine.append([disconnect_entry("ann", 0.0, False, "another")])
+        await trio.testing.wait_all_tasks_blocked()
+        feed, records = broker._feed, broker._feed.records
+        feed.records = lambda records: None  # type: ignore[method-assign]
+        many = [disconnect_entry("x" * 1000, 0.0, False, "another")] * 1500
+        id = (await broker.engine.append(many))[-1]
+        feed.records = records  # type: ignore[method-assign]
+        caplog.set_level(logging.WARNING)
+        feed.interrupted(id)
+        with trio.fail_after(10):
+            while not caplog.records:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        assert "may still be open" in caplog.text
+        assert broker._feed.log.topic(DISCONNECTS)[0] == 0
