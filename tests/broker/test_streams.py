@@ -327,6 +327,9 @@ class Taker:
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         raise AssertionError("it has no socket")
 
+    def share(self) -> None:
+        return None
+
     def found_gone(self) -> None:
         raise AssertionError("it has no client")
 
@@ -341,6 +344,8 @@ class Taker:
 
 
 class Follower:
+    coding = None
+
     def __init__(self, seen: float) -> None:
         self.seen = seen
         self.selection = Selection(["t"])

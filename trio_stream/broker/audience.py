@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import final
 
 import trio
 
 from .contract import Record, Retention
+from .crowds import Crowd
 from .followers import Follower
 from .mapping import EventMap
 from .topics import compile_patterns, is_pattern
@@ -24,21 +26,41 @@ _EVENTS, _BYTES, _SECONDS = 100, 2**16, 15.0
 _ROUTES = 10_000
 
 
+#: What those of a crowd have in common: topics and patterns, the mapping, the coding.
+CrowdKey = tuple[frozenset[str], EventMap | None, str]
+
+
 @final
 class Group(dict[Follower, None]):  # in the order in which they came
     """Followers of one name or pattern with one mapping, or none.
 
     Args:
       mapping: what they are sent instead of the topics' events.
+
+    Attributes:
+      crowds: those whose streams are compressed, by what they have in common.
     """
 
-    __slots__ = ("_bytes", "_count", "_told", "mapping")
+    __slots__ = ("_bytes", "_count", "_told", "crowds", "mapping")
 
     def __init__(self, mapping: EventMap | None) -> None:
         super().__init__()
+        self.crowds: dict[CrowdKey, Crowd] = {}
         self.mapping: EventMap | None = mapping
         self._told = trio.current_time()
         self._count = self._bytes = 0
+
+    def everybody(self) -> Iterator[Follower]:
+        """Those in its crowds, too."""
+        return chain(self, *(crowd.followers for crowd in self.crowds.values()))
+
+    def drop(self, follower: Follower, crowd: CrowdKey | None) -> bool:
+        """Without this one, or the crowd of this key; whether nobody is left then."""
+        if crowd is not None:
+            self.crowds.pop(crowd, None)
+        elif self.pop(follower, self) is self:
+            return False
+        return not self and not self.crowds
 
     def note(self, run: list[Record], mapped: list[Record], retention: Retention) -> bool:
         """These were mapped to those; whether their clients should be told how far they are."""
@@ -68,6 +90,7 @@ class Audience:
     def __init__(self) -> None:
         #: By name or pattern, of those with a mapping with that.
         self._groups: dict[str | tuple[str, EventMap], Group] = {}
+        self._crowds: dict[CrowdKey, Crowd] = {}
         #: Those of names, with a mapping.
         self._mapped: dict[str, list[Group]] = {}
         self._patterns: list[tuple[Callable[[str], bool], Group]] = []
@@ -79,28 +102,48 @@ class Audience:
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""
         groups = self._groups.values() if topic is None else self.route(topic)
-        return {follower for group in groups for follower in group}
+        return {follower for group in groups for follower in group.everybody()}
 
     def add(self, follower: Follower) -> None:
         """Put it into the groups of all that it wants."""
-        for name in follower.selection.filters:
-            key = _key(name, follower)
-            group = self._groups.get(key)
-            if group is None:
-                group = self._groups[key] = Group(follower.view)
-                if is_pattern(name):
-                    self._patterns.append((compile_patterns([name]), group))
-                    self._routes.clear()
-                elif group.mapping is not None:
-                    self._mapped.setdefault(name, []).append(group)
-            group[follower] = None
+        groups = [self._group(name, follower) for name in follower.selection.filters]
+        if follower.coding is None:
+            for group in groups:
+                group[follower] = None
+            return
+        key = _crowd_key(follower, follower.coding)
+        crowd = self._crowds.get(key)
+        if crowd is None:
+            crowd = self._crowds[key] = Crowd(follower.coding)
+            for group in groups:
+                group.crowds[key] = crowd
+        crowd.add(follower)
+
+    def _group(self, name: str, follower: Follower) -> Group:
+        key = _key(name, follower)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(follower.view)
+            if is_pattern(name):
+                self._patterns.append((compile_patterns([name]), group))
+                self._routes.clear()
+            elif group.mapping is not None:
+                self._mapped.setdefault(name, []).append(group)
+        return group
 
     def discard(self, follower: Follower) -> None:
         """Take it out of all of them."""
+        crowd_key = None
+        if follower.coding is not None:
+            crowd_key = _crowd_key(follower, follower.coding)
+            crowd = self._crowds.get(crowd_key)
+            if crowd is None or crowd.followers.pop(follower, self) is self or crowd.followers:
+                return
+            del self._crowds[crowd_key]
         for name in follower.selection.filters:
             key = _key(name, follower)
             group = self._groups.get(key)
-            if group is not None and group.pop(follower, self) is None and not group:
+            if group is not None and group.drop(follower, crowd_key):
                 del self._groups[key]
                 if is_pattern(name):
                     self._patterns = [entry for entry in self._patterns if entry[1] is not group]
@@ -129,3 +172,7 @@ class Audience:
 
 def _key(name: str, follower: Follower) -> str | tuple[str, EventMap]:
     return name if follower.view is None else (name, follower.view)
+
+
+def _crowd_key(follower: Follower, coding: str) -> CrowdKey:
+    return frozenset(follower.selection.filters), follower.view, coding

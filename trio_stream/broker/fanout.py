@@ -10,7 +10,7 @@ clients costs the same for one event as for hundreds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import inf
 from operator import is_
@@ -21,10 +21,12 @@ import trio
 from outcome import Value
 
 from ..codec import EncodedEvent
+from ..codec.groups import SharedEvent
 from ..errors import MapError
 from ..transport.base import LARGE
 from ..transport.offering import MANY, MOST_FRAMED, offer
 from .audience import Audience, Group
+from .crowds import Crowd
 from .followers import Follower
 from .mapper import Mapper
 from .records import Record, joined
@@ -184,24 +186,42 @@ class FanOut:
 
     async def _hand_out(self, group: Group, run: list[Record]) -> None:
         if group.mapping is None:
-            await self._hand_run_out(tuple(group), run)
+            await self._hand_run_out(group, run)
             return
-        followers = tuple(group)
+        followers = tuple(group.everybody())
         mapped = self._mapper.prepared(group, group.mapping, run)
         if mapped.records:
-            await self._hand_run_out(followers, mapped.records)
+            await self._hand_run_out(group, mapped.records)
         if mapped.error is not None:
             _fail(followers, mapped.error)
 
-    async def _hand_run_out(self, followers: Sequence[Follower], run: list[Record]) -> None:
+    async def _hand_run_out(self, group: Group, run: list[Record]) -> None:
         whole = joined(run)
+        crowds = tuple(group.crowds.values())
+        await self._hand_to(tuple(group), run, whole)
+        for crowd in crowds:
+            if crowd.last < run[-1].id:  # else it is by another name that they have had it
+                crowd.last = run[-1].id
+                await self._hand_to(tuple(crowd.followers), run, whole, crowd)
+
+    async def _hand_to(
+        self,
+        followers: Sequence[Follower],
+        run: list[Record],
+        whole: EncodedEvent,
+        crowd: Crowd | None = None,
+    ) -> None:
         if run[0].but:
             followers = _but(run, followers)
+        shared = None if crowd is None else crowd.compress(whole)
         done = 0
         while done < len(followers):
             turn = followers[done : done + MANY]
             done += len(turn)
-            if len(whole.data) <= MOST_FRAMED:
+            if crowd is not None and shared is not None:
+                turn, delivered = crowd.write(turn, run, shared)
+                self.delivered += delivered
+            elif len(whole.data) <= MOST_FRAMED:
                 turn = self._write_to_all(turn, run, whole)
             self._hand_one_by_one(turn, run, whole)
             if perf_counter() >= self._turn_end:
@@ -210,11 +230,20 @@ class FanOut:
 
     async def _hand_over(self, record: Record) -> None:
         """Give it to whoever takes it now: who does not, has nothing to come back to."""
-        run, but = [record], record.but
-        for follower in dict.fromkeys(chain.from_iterable(self._audience.route(record.topic))):
+        route = self._audience.route(record.topic)
+        await self._hand_over_to(chain.from_iterable(route), record)
+        for crowd in dict.fromkeys(crowd for group in route for crowd in group.crowds.values()):
+            await self._hand_over_to(crowd.followers, record, crowd)
+
+    async def _hand_over_to(
+        self, followers: Iterable[Follower], record: Record, crowd: Crowd | None = None
+    ) -> None:
+        run, but, unmapped = [record], record.but, record.event
+        shared: SharedEvent | None = None
+        for follower in dict.fromkeys(followers):
             if follower.seen is not inf and not (but and follower.stream == but):
                 if (mapping := follower.view) is None:
-                    event = record.event
+                    event = unmapped
                 else:
                     mapped = self._mapper.mapped(mapping, run)
                     if mapped.error is not None:
@@ -222,8 +251,13 @@ class FanOut:
                     if not mapped.records:
                         continue
                     event = mapped.records[0].event
+                if crowd is not None and shared is None:
+                    shared = crowd.compress(event)
                 try:
-                    self.delivered += follower.sink.put_nowait(event)
+                    if crowd is None or shared is None or not crowd.write_to(follower, shared, 1):
+                        self.delivered += follower.sink.put_nowait(event)
+                    else:
+                        self.delivered += 1
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
                     follower.end()
             if perf_counter() >= self._turn_end:

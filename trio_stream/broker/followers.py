@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from ..codec import EncodedEvent
+from ..codec.groups import SharedEvent
 from ..errors import MapError
 from .mapping import EventMap
 from .topics import Selection
@@ -19,6 +20,10 @@ class Offered(Protocol):
 
     def sender(self) -> Callable[[bytes], int] | None: ...
     def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None: ...
+    def share(self) -> str | None: ...
+    def shared_sender(self, event: SharedEvent, /) -> Callable[[bytes], int] | None: ...
+    def sent_shared(self, event: SharedEvent, left: int, count: int, now: float, /) -> None: ...
+    def write_shared(self, event: SharedEvent, count: int, /) -> bool: ...
 
 
 class Taker(Protocol):
@@ -42,6 +47,7 @@ class Follower(ABC):
     Attributes:
       stream: the id of its stream, if that has one.
       view: what it is sent instead of its topics' events, or None: it is sent those.
+      coding: the content coding in which it is sent what is compressed for many, or None.
     """
 
     # First in memory, as a base's slots come before those of its heirs. Of thousands of clients
@@ -49,12 +55,15 @@ class Follower(ABC):
     # fetched counts: this here, in `Express` and in `Progress` saves a twentieth of `topic-500`.
     __slots__ = ("seen", "selection", "sink", "stream", "view")
 
+    coding: str | None  # its heirs have the slot, because of that
+
     def __init__(self, seen: float, selection: Selection, sink: Taker) -> None:
         self.seen: float = seen
         self.selection: Selection = selection
         self.sink: Taker = sink
         self.stream: str | None = None
         self.view: EventMap | None = None
+        self.coding = None  # type: ignore[misc]  # as said above
 
     @abstractmethod
     def fail(self, error: MapError) -> None:
@@ -87,6 +96,18 @@ class _Nowhere:
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         raise AssertionError("there is no sender")
+
+    def share(self) -> None:
+        return None
+
+    def shared_sender(self, event: SharedEvent) -> None:
+        return None
+
+    def sent_shared(self, event: SharedEvent, left: int, count: int, now: float) -> None:
+        raise AssertionError("there is no sender")
+
+    def write_shared(self, event: SharedEvent, count: int) -> bool:
+        return False
 
     def add_events(self, count: int) -> None:
         raise AssertionError("nothing is taken here")

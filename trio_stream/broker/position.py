@@ -26,8 +26,18 @@ class Position(Follower):
       cursor: the id up to which it has everything.
     """
 
-    __slots__ = ("__weakref__", "_cursor", "_failure", "_feed", "_fell_behind", "_reader", "_task")
+    __slots__ = (
+        "__weakref__",
+        "_cursor",
+        "_failure",
+        "_feed",
+        "_fell_behind",
+        "_reader",
+        "_task",
+        "coding",
+    )
 
+    coding: str | None
     # For readers of the class: `Follower` has them.
     seen: float
     sink: Taker

@@ -129,6 +129,7 @@ class Subscription(Position):
         if self._ending is None:  # else each event has to be looked at
             self.sink = sink
             self.view = self._map
+            self.coding = sink.express.share()
         self._reader.tells_place = True
         try:
             with self._feed.outage.telling(sink, self._stale_after):

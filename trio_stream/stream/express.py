@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..codec import EncodedEvent
+from ..codec.groups import SharedEvent
 from ..transport.base import Transport
+from ..transport.compressed import CompressedTransport
 from .channel import EventChannel
 
 __all__ = ["Express"]
@@ -22,6 +24,10 @@ class Express:
 
     __slots__ = ("channel", "express", "expressed", "retry_due", "transport", "written")
 
+    #: The transport, if what it writes is compressed, and it is to be sent what many are. The slot
+    #: is the heir's: those above fill what is fetched for an event that is not compressed.
+    compressed: CompressedTransport | None
+
     def __init__(self, channel: EventChannel) -> None:
         self.channel: EventChannel = channel
         self.transport: Transport | None = None
@@ -33,6 +39,7 @@ class Express:
         #: Events that went past the channel, and bytes that were written any way.
         self.expressed: int = 0
         self.written: int = 0
+        self.compressed = None  # type: ignore[misc]  # as said above
 
     def sender(self) -> Callable[[bytes], int] | None:
         """See `source.contract.Offered`."""
@@ -51,6 +58,42 @@ class Express:
         if left:  # as in `note_express`; else it is not stuck
             transport.keep_rest(event.frame, left)
             self.channel.wake()
+
+    # The same of what is compressed for many.
+
+    def share(self) -> str | None:
+        """See `source.contract.Offered`."""
+        if isinstance(self.transport, CompressedTransport):
+            self.compressed = self.transport  # type: ignore[misc]  # as said above
+            return self.transport.share()
+        return None
+
+    def shared_sender(self, event: SharedEvent) -> Callable[[bytes], int] | None:
+        """See `source.contract.Offered`."""
+        compressed = self.compressed
+        if compressed is None or not self.express or self.retry_due:
+            return None
+        return compressed.shared_sender(event)
+
+    def sent_shared(self, event: SharedEvent, left: int, count: int, now: float) -> None:
+        """See `source.contract.Offered`."""
+        compressed = self.compressed
+        assert compressed is not None
+        compressed.sent_shared(event, left, now)
+        self.written += event.size
+        self.expressed += count
+        if left:
+            self.channel.wake()
+
+    def write_shared(self, event: SharedEvent, count: int) -> bool:
+        """See `source.contract.Offered`."""
+        compressed = self.compressed
+        if compressed is None or not self.express or self.retry_due:
+            return False
+        if not compressed.write_shared(event):
+            return False
+        self.note_express(event.size, count)
+        return True
 
     def note_express(self, size: int, events: int) -> None:
         """This has been written past the channel."""

@@ -16,6 +16,7 @@ import trio
 
 from ..codec import MAX_RETRY, DroppedInput, Format, encode_retry
 from ..transport.base import ServerConnection, Transport
+from ..transport.compressed import CompressedTransport
 from .clocked import Clocked
 from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import EventName, encode_farewell, is_proper
@@ -51,6 +52,7 @@ class StreamState(Clocked):
     __slots__ = (
         "answered",
         "callback",
+        "compressed",
         "connection",
         "content_type",
         "delivered",
@@ -75,6 +77,7 @@ class StreamState(Clocked):
         "writing",
     )
 
+    compressed: CompressedTransport | None
     express: bool
     retry_due: bool
 

@@ -8,6 +8,7 @@ import trio
 
 from ..codec import EncodedEvent
 from ..codec.compressor import Compressor, open_compressor
+from ..codec.groups import Mark, SharedEvent
 from .base import Headers, Transport
 
 __all__ = ["VARIES", "CompressedTransport"]
@@ -19,19 +20,31 @@ VARIES = (b"vary", b"accept-encoding")
 #: The pings of a silent stream are further apart.
 _REST = 5.0
 
+#: Writes after which a transport that is not direct will not become so: Hypercorn's proof is four.
+_PROVED = 5
+
 
 class CompressedTransport:
     """Compresses what is written, and writes it on; all of a write can be read when it is out.
 
     Only a response whose headers say `VARIES`: what is answered instead of a stream is not.
+
+    Of a stream that is to be sent what many are, see `share`, what it is sent by itself is mostly
+    little, and holds nothing: ten thousand of them have no window each.
     """
 
-    __slots__ = ("_compressor", "_inner", "_name")
+    __slots__ = ("_compressor", "_inner", "_joined", "_name", "_read", "_shares", "_written")
 
     def __init__(self, inner: Transport, name: str) -> None:
         self._inner = inner
         self._name = name
         self._compressor: Compressor | None = None
+        self._shares = False
+        #: How far the client has read what many are sent, if that was the last that it was sent.
+        self._read: Mark | None = None
+        #: How much of it there was, before the first of it that the client was sent.
+        self._joined = Mark(None, 0, 0)
+        self._written = 0
 
     async def start(self, status: int, headers: Headers) -> None:
         if VARIES in headers and status != 204:  # "No Content": an upstream's, passed on
@@ -53,6 +66,14 @@ class CompressedTransport:
     def _compressed(self, data: bytes) -> bytes:
         if self._compressor is None or not data:
             return data
+        read = self._read
+        if read is not None:
+            self._leave(read)
+            if read.group is not None:
+                read.group.awaited = True
+        self._written += 1
+        if self._shares and (self._inner.direct or self._written <= _PROVED):
+            return self._compressor.alone(data)
         made = self._compressor.compress(data)
         if trio.current_time() - self.last_write > _REST:
             self._compressor.rest()
@@ -60,6 +81,8 @@ class CompressedTransport:
 
     async def finish(self) -> None:
         if self._compressor is not None:
+            if self._read is not None:
+                self._leave(self._read)
             await self._inner.write(self._compressor.end())
         await self._inner.finish()
 
@@ -67,8 +90,53 @@ class CompressedTransport:
     def coding(self) -> str | None:
         return None if self._compressor is None else self._name
 
-    # All else is the inner one's.
+    # What many are sent.
 
+    def share(self) -> str:
+        """From now on it is sent mostly what many are, by `shared_sender` or `write_shared`.
+
+        Returns the coding's name.
+        """
+        self._shares = True
+        return self._name
+
+    def shared_sender(self, event: SharedEvent) -> Callable[[bytes], int] | None:
+        """The inner transport's `sender`, if the client can read on with this event's ``wire``."""
+        return self._inner.sender() if self._read is event.before else None
+
+    def sent_shared(self, event: SharedEvent, left: int, now: float) -> None:
+        """`shared_sender` was given the frame of its wire, and left so many bytes."""
+        self._read = event.after
+        self._inner.last_write = now
+        if left:
+            self._inner.keep_rest(event.wire.frame, left)
+
+    def write_shared(self, event: SharedEvent) -> bool:
+        """Write it, if the client can read it, and takes anything now."""
+        reads_on = self._read is event.before
+        if (
+            not (reads_on or event.beginning is not None)
+            or self._compressor is None
+            or not self._inner.is_free
+        ):
+            return False
+        wire: bytes | EncodedEvent = event.wire
+        if event.beginning is not None and not reads_on:
+            if self._read is not None:
+                self._leave(self._read)
+            before = self._compressor.lead_in()
+            wire = before + event.beginning.data if before else event.beginning
+            self._joined = Mark(None, event.before.checksum, event.before.size)
+        self._read = event.after
+        return self._inner.write_nowait(wire)
+
+    def _leave(self, read: Mark) -> None:
+        """What follows is not what many were sent next."""
+        self._read = None
+        assert self._compressor is not None
+        self._compressor.note_shared(self._joined, read)
+
+    # All else is the inner one's.
     @property
     def direct(self) -> bool:
         return self._inner.direct

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import trio
 
 from ...codec import DroppedInput, EncodedEvent, ServerSentEvent
+from ...codec.groups import SharedEvent
 from ...codec.readings import ReadAs
 
 __all__ = [
@@ -63,6 +64,22 @@ class Offered(Protocol):
         """`sender` was given an event's frame, left so many bytes; these were ``count`` events.
 
         ``now`` is Trio's clock: one look at it serves many clients.
+        """
+
+    def share(self) -> str | None:
+        """From now on it is sent mostly what many are: the coding in which, if it is compressed."""
+
+    def shared_sender(self, event: SharedEvent, /) -> Callable[[bytes], int] | None:
+        """`sender`, for the frame of the event's ``wire``, if the client can read on with that."""
+
+    def sent_shared(self, event: SharedEvent, left: int, count: int, now: float, /) -> None:
+        """`sent`, after `shared_sender`."""
+
+    def write_shared(self, event: SharedEvent, count: int, /) -> bool:
+        """Write these events now; False if there is no room, or its client could not read them.
+
+        Raises:
+          ClientGone: the client has gone; `Sink.found_gone` is to be called.
         """
 
 

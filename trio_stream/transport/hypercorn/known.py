@@ -11,7 +11,7 @@ from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
 from .door import pass_on
-from .proof import is_transparent
+from .proof import codings_in, is_transparent
 
 if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
@@ -70,6 +70,8 @@ class KnownTransport(AsgiTransport):
         self._to_prove = 0
 
     async def start(self, status: int, headers: Headers) -> None:
+        if self._connection.proof is not None:
+            self._connection.proof.codings = codings_in(headers)
         await super().start(status, headers)
         self._begun = True
 

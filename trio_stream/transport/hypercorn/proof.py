@@ -8,7 +8,7 @@ no suspension between (so in the same task): then nothing compresses, rewrites, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..asgi import Message, Send
     from .connection import HypercornConnection
 
-__all__ = ["NONE_BETWEEN", "Proof", "chunks_to_prove", "is_transparent"]
+__all__ = ["NONE_BETWEEN", "Proof", "chunks_to_prove", "codings_in", "is_transparent"]
 
-#: A response that says it is encoded or counted is not ours as it stands.
-_TOUCHED = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+#: A response that says it is counted, or encoded by others, is not ours as it stands.
+_TOUCHED = frozenset({b"content-length", b"transfer-encoding"})
 
 #: Chunks that are looked at where a stream's `send` is Hypercorn's, or the outermost wrapper's.
 NONE_BETWEEN = 1
@@ -35,13 +35,15 @@ _WITHOUT_BODY = frozenset({204, 304})
 class Proof:
     """What the outermost wrapper looks out for; one for each request under `StreamMiddleware`."""
 
-    __slots__ = ("_expected", "enabled", "outermost", "seen", "touched")
+    __slots__ = ("_expected", "codings", "enabled", "outermost", "seen", "touched")
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled: bool = enabled
         self._expected: bytes | None = None
         self.seen: bool = False
         self.touched: bool = False
+        #: The content codings that the stream itself has named.
+        self.codings: list[bytes] = []
         #: The code of the outermost wrapper's `send`.
         self.outermost: CodeType | None = None
 
@@ -56,12 +58,19 @@ class Proof:
     def look(self, message: Message) -> None:
         """Called by the outermost wrapper with each message that passes."""
         if message["type"] == "http.response.start":
-            headers = message.get("headers", ())
-            self.touched = message["status"] in _WITHOUT_BODY or any(
-                bytes(name).lower() in _TOUCHED for name, _ in headers
+            headers = [(bytes(name).lower(), value) for name, value in message.get("headers", ())]
+            self.touched = (
+                message["status"] in _WITHOUT_BODY
+                or any(name in _TOUCHED for name, _ in headers)
+                or codings_in(headers) != self.codings
             )
         elif self._expected is not None and message.get("body") is self._expected:
             self.seen = self.enabled and not self.touched
+
+
+def codings_in(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """The content codings that headers name, whose names are in lower case."""
+    return [bytes(value) for name, value in headers if name == b"content-encoding"]
 
 
 def chunks_to_prove(connection: HypercornConnection, send: Send) -> int:
