@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import trio
@@ -64,22 +64,30 @@ def streaming(
     return script
 
 
-def ending(body: bytes, seconds: float = 0, end: bytes = b"0\r\n\r\n", **changes: str) -> Script:
+def ends(body: bytes, seconds: float = 0, end: bytes = b"0\r\n\r\n") -> Script:
     """All of this at once, and this end so much later."""
 
     async def script(exchange: Exchange) -> None:
-        await head(exchange, **changes)
+        await head(exchange)
         await chunk(exchange, b"retry: 3000\n\n" + body)
         await trio.sleep(seconds)
         await exchange.send(end)
 
-    return unless_resumed(script, no_content)
+    return script
+
+
+def ending(body: bytes, seconds: float = 0, end: bytes = b"0\r\n\r\n") -> Script:
+    """The same, and for who comes back there is no more."""
+    return unless_resumed(ends(body, seconds, end), no_content)
 
 
 def unframed(body: bytes, seconds: float) -> Script:
     """The same without chunks: it ends as its connection does."""
 
     async def script(exchange: Exchange) -> None:
+        if "last-event-id" in exchange.request.headers:
+            await no_content(exchange)
+            return
         await head(exchange, transfer_encoding=None)
         await exchange.send(b"retry: 3000\n\n" + body)
         await trio.sleep(seconds)
@@ -147,7 +155,27 @@ def pings_held(exchange: Exchange) -> Iterator[bytes]:
         yield b": ping\n\n" * 3 + event
 
 
-def dated(held: int, late: float = 0) -> Callable[[Exchange], Iterator[bytes]]:
+def lumps(exchange: Exchange) -> Iterator[bytes]:
+    events = numbered(exchange)
+    while True:
+        yield b"".join(islice(events, 3))
+
+
+def slowly(seconds: float) -> Script:
+    """The head at once, and nothing for so long."""
+
+    async def script(exchange: Exchange) -> None:
+        await head(exchange)
+        await trio.sleep(seconds)
+        await chunk(exchange, b"retry: 3000\n\n")
+        for event in numbered(exchange):
+            await chunk(exchange, event)
+            await trio.sleep(1)
+
+    return script
+
+
+def dated(held: int, apart: float = 1, *, late: float = 0) -> Callable[[Exchange], Iterator[bytes]]:
     """Events with times, one a second, of which so many are held at a time."""
 
     def events(exchange: Exchange) -> Iterator[bytes]:
@@ -155,7 +183,8 @@ def dated(held: int, late: float = 0) -> Callable[[Exchange], Iterator[bytes]]:
         for n in count(int(exchange.request.headers.get("last-event-id", -1)) + 1, held):
             now = since + trio.current_time() - late
             yield b"".join(
-                b'id: %d\ndata: {"at": %f}\n\n' % (n + i, now - (held - 1 - i)) for i in range(held)
+                b'id: %d\ndata: {"at": %f}\n\n' % (n + i, now - (held - 1 - i) * apart)
+                for i in range(held)
             )
 
     return events
@@ -269,7 +298,9 @@ ONE = b"id: 1\ndata: 1\n\n"
 TWO = ONE + b"id: 2\ndata: 2\n\n"
 
 ELSEWHERE = redirect(307, "/there?key=secret")
-COLLECTED = status("200 OK", ONE, content_type="text/event-stream", cache_control="no-store")
+COLLECTED = unless_resumed(
+    status("200 OK", ONE, content_type="text/event-stream", cache_control="no-store"), no_content
+)
 
 CASES = [
     Case("unreachable", "RemoteProtocolError", reset),
@@ -294,6 +325,9 @@ CASES = [
         streaming(events=dated(1, late=30)),
         options={"url": "http://localhost/"},
     ),
+    Case("held-back", "(at) some are 0.5 s later", streaming(events=dated(2, 0.5), distance=1)),
+    Case("in-lumps", "3 events at a time, 2.0 s apart", streaming(events=lumps, distance=2)),
+    Case("nothing-at-first", "the first byte of its body after 4.0 s", slowly(4)),
     Case("compression-holds-back", "without it something can", compressing(flush=False)),
     Case("compression-holds-back", "without compression it answers", compressing(head_first=False)),
     Case("compression-holds-back", "events come 3.0 s later", compressing(late=3)),
@@ -301,7 +335,7 @@ CASES = [
     Case("undecodable", "this is no gzip", streaming(content_encoding="gzip")),
     Case("from-a-cache", "Age: 17", streaming(age="17")),
     Case("from-a-cache", "x-cache: HIT", streaming(x_cache="HIT from proxy")),
-    Case("fixed-length", "Content-Length: 15", COLLECTED, ("ends-soon", "no-retry", TOLD)),
+    Case("fixed-length", "Content-Length: 15", COLLECTED, ("no-retry", TOLD)),
     Case("long-silence", "silent for 31.0 s", pinging(31), options={"seconds": 40}),
     Case("few-pings", "silent for 17.0 s", pinging(17)),
     Case("many-pings", "0.2 s apart", pinging(0.2)),
@@ -318,12 +352,13 @@ CASES = [
     Case("resume-refused", "no answer", unless_resumed(healthy, silent)),
     Case("broken-end", "15 s after the last byte, which is a time", ending(TWO, 15, b"")),
     Case("broken-end", "before its compressed data do", cut_with_compression, ("no-ids",)),
-    Case("end-not-marked", "it ends with its connection, after 3.0 s", unframed(ONE, 3)),
+    Case("end-not-marked", "chunks ends with its connection, after 3.0 s", unframed(ONE, 3)),
+    Case("end-not-marked", "chunks is still open, after 20.0 s", unframed(ONE, 25), ("few-pings",)),
     Case("no-field", "line 3, which looks like JSON", streaming(events=one(b'{"error": 1}\n\n'))),
     Case("unknown-field", "Data", streaming(events=one(b"Data: 1\n\n"))),
     Case("without-data", "1 event without data: ping", streaming(events=one(b"event: ping\n\n"))),
     Case("unfinished-event", "is not finished", ending(TWO + b"data: 3\n", 3)),
-    Case("ends-soon", "a proper end, after 3.0 s", ending(ONE, 3)),
+    Case("ends-soon", "a proper end, after 3.0 s", unless_resumed(ends(ONE, 3), healthy)),
     Case(TOLD, "not said: Cache-Control: no-store", streaming(cache_control=None)),
     Case(
         "later-than-beside",

@@ -14,6 +14,8 @@ import trio
 from tests.client.scripted import ScriptedServer, over_tcp, redirect, status
 from tests.client.test_tail import PROJECT, WITHOUT_RICH, Done, _start
 from tests.doctor.servers import ONE, TWO, by_target, ending, healthy, one, silent, streaming
+from tests.support.certificates import Certificate
+from tests.support.hypercorn_process import hypercorn
 from trio_stream.__main__ import main
 from trio_stream.doctor.complaints import COMPLAINTS
 
@@ -124,6 +126,17 @@ async def test_json_has_what_was_found_and_the_time_of_each_event(doctor: Doctor
     assert report["resumed"]["status"] == 204
 
 
+async def test_over_http2_streams_share_a_connection(
+    doctor: Doctor, certificate: Certificate
+) -> None:
+    async with hypercorn("tests.client.apps:ticks", certificate=certificate) as server:
+        done = await doctor("-k", server.url, "--seconds", "0.5")
+    assert "✓ version       HTTP/2, so that all streams of a browser share a" in done.stdout
+    assert "✓ end           still open" in done.stdout
+    assert "✗ resuming      not-resumed" in done.stdout
+    assert done.returncode == 1
+
+
 async def test_no_secret_and_no_payload_is_told(doctor: Doctor) -> None:
     body = b'{"s3cret": 1}\nid: s3\x01cret\ndata: s3cret\n\n'
     script = by_target(
@@ -145,7 +158,7 @@ async def test_the_request_is_made_as_that_of_tail(doctor: Doctor) -> None:
         host = url.removeprefix("http://")
         await doctor(f"ann:word@{host}", "-H", "X-Key: a: b", "--seconds", "1")
         await doctor(host, "-d", '{"q": 1}')
-    first, second = server.requests
+    first, second = server.requests[0], server.requests[-1]
     assert first.headers["accept"] == "text/event-stream"
     assert "gzip" in first.headers["accept-encoding"]
     assert first.headers["authorization"].startswith("Basic ")

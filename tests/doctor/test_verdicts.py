@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
-from tests.doctor.servers import CASES, Case, healthy
+from tests.doctor.servers import CASES, Case, dated, healthy, streaming
 from trio_stream.doctor.complaints import COMPLAINTS, Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.observation import Examination
+from trio_stream.doctor.report import as_json
 from trio_stream.doctor.verdicts import judge
 
 #: What is so over HTTP/1.1 alone, which these servers speak.
@@ -57,6 +60,16 @@ async def test_what_is_wrong_is_told(case: Case, autojump_clock: trio.testing.Mo
     assert told.keys() - {ALWAYS} == {case.code, *case.also}
     assert case.seen in told[case.code].seen
     assert told[case.code].level == COMPLAINTS[case.code].level
+
+
+async def test_the_age_of_each_event_is_told_where_it_holds_its_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    seen, findings = await look(streaming(events=dated(2), distance=2))
+    ages = json.loads(as_json(seen, findings))["main"]["ages"]["at"]
+    assert len(ages) == len(seen.main.reading.events)
+    for older, newer in zip(ages[::2], ages[1::2], strict=True):
+        assert older - newer == pytest.approx(1, abs=0.001)
 
 
 def test_each_complaint_has_a_server_of_which_it_is_true() -> None:

@@ -96,6 +96,8 @@ def first_byte(seen: Examination) -> Finding | None:
             told += f"; without compression the head comes after {_ms(plain)}"
             return complain("first byte", "compression-holds-back", told)
         return complain("first byte", "late-first-byte", told)
+    if (main.arrivals[0].at if main.arrivals else main.ended) - main.answered > LATE:
+        return complain("first byte", "nothing-at-first", told)
     return fine("first byte", told)
 
 

@@ -98,6 +98,10 @@ _WRONG = {
 }
 
 _ADVICE = {
+    "in-lumps": "If the server sends events one by one, something collects them: see held-back. "
+    "Times in the events (a number or an ISO date), or --beside, tell.",
+    "nothing-at-first": "Send `retry:` or a comment at once: some proxies, of development mostly, "
+    "pass the head on with the first byte, and only then does a page hear of `open`.",
     "no-more": "204 tells clients not to come back: right at the end of a stream, not before it.",
     "redirected": "Ask for the last address directly: each reconnect goes all the way, and "
     "Chromium never asks the first again.",

@@ -80,22 +80,24 @@ def resume(seen: Examination) -> Finding | None:
     if after is None:
         if not any(event.event.id for event in before.reading.events):
             return None
-        why = "two events with different ids are needed" if seen.repeatable else "only a GET is"
-        return unknown("resuming", f"not tried: {why}")
+        return unknown("resuming", "not tried: only a GET with ids that can be sent is")
     if after.status == 204:
         return fine("resuming", "204: there is no more")
     if after.status != 200:
         told = after.failure or (f"status {after.status}" if after.status else "no answer")
         return complain("resuming", "resume-refused", f"with Last-Event-ID: {told}")
-    if not after.reading.events:
-        return unknown("resuming", f"no event in {after.ended:.1f} s after Last-Event-ID")
-    first = after.reading.events[0].event.id
+    first = next((timed.event.id for timed in after.reading.events if timed.event.id), None)
+    if first is None:
+        told = f"no event with an id in {after.ended:.1f} s after Last-Event-ID"
+        return unknown("resuming", told)
     ids = [event.event.id for event in before.reading.events]
-    expected = ids[ids.index(seen.resumed_after) + 1 :]
-    if first == next((id for id in expected if id != seen.resumed_after), None):
-        return fine("resuming", "it goes on behind Last-Event-ID")
+    expected = [id for id in ids[ids.index(seen.resumed_after) + 1 :] if id != seen.resumed_after]
     if first == seen.resumed_after:
         return complain("resuming", "repeated", "it begins with the event of Last-Event-ID")
+    if not expected:
+        return unknown("resuming", "it does not begin anew, but one event is too few to tell")
+    if first == expected[0]:
+        return fine("resuming", "it goes on behind Last-Event-ID")
     place = "at another place that was seen" if first in ids else "with what was not seen before"
     return complain("resuming", "not-resumed", f"after Last-Event-ID it begins {place}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from statistics import median
 
 from .complaints import Finding, complain, fine, unknown
 from .observation import Examination, Observation
@@ -14,8 +15,11 @@ __all__ = ["beside", "buffering", "compression"]
 #: Seconds that an event may be late without anybody's noticing.
 _AT_ONCE = 0.1
 
-#: Seconds of spread in the times of events that are no chance, nor times in whole seconds.
-_SPREAD = 1.1
+#: Seconds of spread in the times of events that are no chance.
+_SPREAD = 0.25
+
+#: Arrivals of several events, so many seconds apart, that are lumps.
+_LUMPS, _APART = 3, 0.5
 
 
 def buffering(seen: Examination) -> Finding | None:
@@ -29,6 +33,8 @@ def buffering(seen: Examination) -> Finding | None:
         return complain("buffering", "held-back", "; ".join(signs))
     if not main.reading.events and len(main.reading.comments) < 2:
         return unknown("buffering", "nothing came to tell it by")
+    if told := _lumps(main):
+        return complain("buffering", "in-lumps", told)
     told = f"{len(main.arrivals)} arrivals, each of whole events"
     if late := lateness(main):
         told += f"; by their times ({late.field}) events are {late.usual * 1000:.0f} ms old"
@@ -93,11 +99,11 @@ def _signs(seen: Observation, is_local: bool) -> list[str]:
     """What shows that something collects, in words."""
     signs = [*_cut_up(seen), *_pings_together(seen), *_all_at_the_end(seen)]
     late = lateness(seen)
-    if late is not None and late.spread > _SPREAD:
+    if late is not None and late.spread > _SPREAD + late.resolution:
         signs.append(
             f"by their times ({late.field}) some are {late.spread:.1f} s later than others"
         )
-    elif late is not None and is_local and late.usual > _AT_ONCE:
+    elif late is not None and is_local and late.usual > _AT_ONCE + late.resolution:
         signs.append(f"by their times ({late.field}) they are {late.usual * 1000:.0f} ms late")
     return signs
 
@@ -110,7 +116,9 @@ def _cut_up(seen: Observation) -> list[str]:
 
 
 def _pings_together(seen: Observation) -> list[str]:
-    together = max(Counter(seen.reading.comments).values(), default=0)
+    # In the first, comments may be what pads the beginning for old browsers.
+    later = [comment for comment in seen.reading.comments if comment[0] > seen.arrivals[0].at]
+    together = max(Counter(later).values(), default=0)
     return [f"{together} pings came together"] if together > 1 else []
 
 
@@ -126,3 +134,16 @@ def _all_at_the_end(seen: Observation) -> list[str]:
     return [
         f"all {len(times)} events came together, {times[0]:.1f} s after the request, at the end"
     ]
+
+
+def _lumps(seen: Observation) -> str:
+    """Events that come several at a time, with a rest between; ``""`` if they do not."""
+    came = Counter(timed.at for timed in seen.reading.events)
+    # What was kept comes together at first.
+    later = [at for at in came if at > seen.arrivals[0].at]
+    if len(later) < _LUMPS or min(came[at] for at in later) < 2:
+        return ""
+    apart = median(after - at for at, after in pairwise(later))
+    if apart < _APART:
+        return ""
+    return f"{median(came[at] for at in later):.0f} events at a time, {apart:.1f} s apart"

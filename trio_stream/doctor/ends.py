@@ -17,12 +17,14 @@ def end(seen: Examination) -> Finding | None:
     main = seen.main
     if main.status != 200 or main.end == "undecodable":
         return None
+    if not _is_marked(main) and main.end != "broken":
+        how = "is still open" if main.end == "open" else "ends with its connection"
+        told = f"{main.http_version} without chunks {how}, {_when(main)}"
+        return complain("end", "end-not-marked", told)
     if main.end == "open":
         return fine("end", f"still open after {main.ended:.1f} s")
     if main.end == "broken":
         return complain("end", "broken-end", f"{_when(main)}: {main.reason}")
-    if not _is_marked(main):
-        return complain("end", "end-not-marked", f"it ends with its connection, {_when(main)}")
     if main.reading.unfinished or (seen.resumed is not None and seen.resumed.status == 204):
         return fine("end", f"a proper end, {_when(main)}")
     return complain("end", "ends-soon", f"a proper end, {_when(main)}")

@@ -26,9 +26,6 @@ _RESUMING = 5.0
 
 UNCOMPRESSED = {"accept-encoding": "identity"}
 
-#: Events that show it.
-_ENOUGH_EVENTS = 2
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -113,14 +110,14 @@ def _wants_plain(seen: Observation) -> bool:
 
 
 def _place_to_resume(seen: Observation) -> str:
-    """The id of an event that another with another id has followed; ``""`` if there is none."""
+    """The id of an event, that another has followed if possible; ``""`` if there is none."""
     ids = [event.event.id for event in seen.reading.events]
     # The last, of all that there are: one that begins anew has another first.
     for after, before in pairwise(reversed(ids)):
         if before and before != after and can_be_sent(before):
             return before
-    return ""
+    return ids[-1] if ids and ids[-1] and can_be_sent(ids[-1]) else ""
 
 
 def _shows_where(seen: Observation) -> bool:
-    return len(seen.reading.events) >= _ENOUGH_EVENTS
+    return any(timed.event.id for timed in seen.reading.events)

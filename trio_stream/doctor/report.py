@@ -13,6 +13,7 @@ from ..client.paper import Paper
 from ..client.wiretap import shown_header
 from .complaints import Finding
 from .observation import Examination, Observation
+from .times import lateness
 
 __all__ = ["as_json", "write"]
 
@@ -84,13 +85,15 @@ def as_json(seen: Examination, findings: Sequence[Finding]) -> str:
     for name in ("main", "plain", "beside", "resumed"):
         observation: Observation | None = getattr(seen, name)
         if observation is not None:
-            report[name] = _measured(observation)
+            report[name] = _measured(observation, seen.main.started)
     return msgspec.json.format(msgspec.json.encode(report).decode(), indent=2)
 
 
-def _measured(seen: Observation) -> dict[str, Any]:
+def _measured(seen: Observation, start: float) -> dict[str, Any]:
+    late = lateness(seen)
     return {
         "url": seen.url,
+        "sent_after": _rounded(seen.started - start),
         "status": seen.status or None,
         "http_version": seen.http_version or None,
         "headers": {name: shown_header(name, seen.header(name)) for name, _ in seen.headers},
@@ -104,6 +107,7 @@ def _measured(seen: Observation) -> dict[str, Any]:
             {"at": _rounded(timed.at), "event": timed.event.event, "id": timed.event.id}
             for timed in seen.reading.events
         ],
+        "ages": None if late is None else {late.field: [_rounded(age) for age in late.ages]},
         "comments": [_rounded(at) for at, _ in seen.reading.comments],
         "end": seen.end,
         "ended_after": _rounded(seen.ended),

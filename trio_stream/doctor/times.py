@@ -34,13 +34,17 @@ class Lateness:
 
     Attributes:
       field: where the times are.
+      ages: of all events that have it.
       usual: the median, if both clocks are right.
       spread: how much later the latest is than the quickest, whatever the clocks say.
+      resolution: of the times: 1 if all are whole seconds, so that a spread of one is no delay.
     """
 
     field: str
+    ages: tuple[float, ...]
     usual: float
     spread: float
+    resolution: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,20 @@ class Behind:
 
 def lateness(seen: Observation) -> Lateness | None:
     """By the times that the events hold; None where they hold none."""
-    late: dict[str, list[tuple[float, float]]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     for timed in seen.reading.events:
         arrived = seen.began + timed.at
         for field, sent in _times(timed.event, arrived):
-            late.setdefault(field, []).append((sent, arrived - sent))
-    for field, found in late.items():
-        offset = min(by for _, by in found)
+            times.setdefault(field, []).append((sent, arrived - sent))
+    for field, found in times.items():
+        offset = min(age for _, age in found)
         # What is older than the connection was kept for it, and is late for no fault.
-        live = [by for sent, by in found if sent + offset >= seen.began + (seen.answered or 0.0)]
+        live = [age for sent, age in found if sent + offset >= seen.began + (seen.answered or 0.0)]
         is_steady = all(sooner <= later for (sooner, _), (later, _) in pairwise(found))
         if len(live) >= _ENOUGH and is_steady and len({sent for sent, _ in found}) > _ENOUGH:
-            return Lateness(field, median(live), max(live) - min(live))
+            resolution = float(all(sent == int(sent) for sent, _ in found))
+            ages = tuple(age for _, age in found)
+            return Lateness(field, ages, median(live), max(live) - min(live), resolution)
     return None
 
 
