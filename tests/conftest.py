@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import random
 import signal
 import sys
 from collections.abc import Generator
@@ -14,6 +15,7 @@ pytest.register_assert_rewrite("tests.support")
 from tests.support.certificates import Certificate, make_certificate  # noqa: E402
 from tests.support.need import in_ci  # noqa: E402
 from tests.support.tasks import NoSystemTaskLeft, NothingLeft, leaving_nothing  # noqa: E402
+from trio_stream.stream import apart  # noqa: E402
 
 # No deadline: how long an example takes, or its making, says more about the machine than about the
 # code. In CI the examples are the same in every run, so that a failure there is a failure here.
@@ -71,6 +73,12 @@ def no_task_left() -> NothingLeft:
     Also in the middle of a test: `await no_task_left()`.
     """
     return NothingLeft()
+
+
+@pytest.fixture
+def by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this test what keeps clients apart does so, as it does for users."""
+    monkeypatch.setattr(apart, "chance", random.random)
 
 
 @pytest.fixture(scope="session")

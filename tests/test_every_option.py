@@ -159,6 +159,8 @@ STREAM: dict[str, Kind | None] = {
     "error_answer": of_type(ErrorAnswer(), print).or_none(),
     "error_end": choice("broken"),  # "proper" needs an `error_event`
     "drain_timeout": SECONDS_OR_ZERO,
+    "drain_over": SECONDS_OR_ZERO,
+    "retry_jitter": Kind([0, 0.5, 1], [101, *NUMBERS, *OBJECTS]),
     "farewell": choice("auto", "proper", "broken"),
     "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
     "principal": PRINCIPAL.or_none(),

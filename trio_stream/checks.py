@@ -23,6 +23,7 @@ __all__ = [
     "check_kind",
     "check_on_trio",
     "check_seconds",
+    "check_share",
     "check_text",
     "naming",
     "shown",
@@ -64,6 +65,15 @@ def check_seconds(
     if value > most:
         end = f"{shown(value)}, and {least}{also}"
         raise ValueError(f"{name} must be at most {most} seconds, not {end}")
+
+
+def check_share(name: str, value: object, hint: str, *, most: float) -> None:
+    """How much of something, as a number from 0 to ``most``: 1 is all of it."""
+    end = f"from 0 to {most:g}, not {shown(value)}; {hint}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number {end}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} must be {end}")
 
 
 def check_count(

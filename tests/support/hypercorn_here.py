@@ -62,16 +62,27 @@ class HypercornHere:
       app: the application.
       room: bytes that the kernel may hold for the client, roughly; None leaves it as it is.
       tls: whether it is encrypted.
+      beside: another connection, whose worker's this is, too.
+      graceful_timeout: that of a worker of its own.
     """
 
-    def __init__(self, app: Application, *, room: int | None = None, tls: bool = False) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        room: int | None = None,
+        tls: bool = False,
+        beside: "HypercornHere | None" = None,
+        graceful_timeout: float = 3,
+    ) -> None:
         ours, theirs = trio.socket.socketpair()
         if room is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         config = Config()
         config.errorlog = None  # what applications raise, which is what they are to do here
         self.client = trio.SocketStream(theirs)
-        self._context = WorkerContext(None)
+        config.graceful_timeout = graceful_timeout
+        self._context = WorkerContext(None) if beside is None else beside._context
         self._tls = _tls_contexts() if tls else None
         self._stream: Any = trio.SocketStream(ours)
         if self._tls is not None:

@@ -22,6 +22,7 @@ import trio
 
 from tests.support.tasks import all_tasks
 from trio_stream import ServerSentEvent, Stream, StreamMiddleware
+from trio_stream.stream import apart
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -214,6 +215,12 @@ async def direct(scope: Message, receive: Receive, send: Send) -> None:
             await stream(scope, receive, send)
         finally:
             note("returned", path=scope["path"], outcome=stream.outcome)
+
+
+async def by_chance(scope: Message, receive: Receive, send: Send) -> None:
+    """Streams as users have them: in their times there is chance."""
+    apart.chance = random.random
+    await direct(scope, receive, send)
 
 
 async def portable(scope: Message, receive: Receive, send: Send) -> None:

@@ -174,6 +174,31 @@ async def test_a_drain_timeout_that_the_server_will_not_wait_for_is_said_once(no
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
 
 
+async def test_a_rolling_restart_ends_streams_one_after_another(notes: Notes) -> None:
+    bodies: list[Body] = []
+    count, over = 20, 2.0
+    async with (
+        notes.serve("by_chance", graceful_timeout=30) as server,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(count):
+            await nursery.start(read_all, server, f"/ticks?drain_over={over}", bodies)
+        begun = time.monotonic()
+        assert await server.process.stop() == 0
+    ended = sorted(note["at"] - begun for note in notes.all("finally"))
+    # Never sooner than at its turn, on however busy a machine: the last twentieth before the end.
+    assert all(at >= number * over / count for number, at in enumerate(ended))
+    assert ended[0] < in_time(0)
+    assert ended[-1] < in_time(over)
+    assert len(bodies) == count
+    assert all(complete for _, complete in bodies)
+    assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
+    # Each had been told a time of its own to come back at, had there been a crash.
+    first = [int(body.removeprefix(b"retry: ").split(b"\n")[0]) for body, _ in bodies]
+    assert all(3000 <= retry < 6000 for retry in first)
+    assert len(set(first)) > count / 2
+
+
 @every_transport
 async def test_who_is_no_event_source_can_tell_that_there_was_more(
     transport: str, notes: Notes

@@ -8,6 +8,7 @@ from math import inf
 import trio
 
 from ..transport.base import LOOKS
+from .apart import ping_after
 from .channel import EventChannel
 from .express import Express
 from .options import StreamOptions
@@ -35,8 +36,11 @@ class Clocked(Express):
         "held_until",
         "opened_at",
         "options",
+        "ping_after",
         "recheck_at",
+        "shutdown_at",
         "stall_limit",
+        "turn_at",
         "watched",
     )
 
@@ -51,8 +55,12 @@ class Clocked(Express):
         self.ended_at: float = inf
         self.held_until: float | None = None  # not None while the headers wait
         self.stall_limit: float = options.timing.stall_timeout
+        self.ping_after: float | None = ping_after(options.timing.ping)
 
-        # When the producer's time after the server's shutdown is over, and what tells it of that.
+        # When the server began to shut down, when it is this stream's turn to end, when its
+        # producer's time after that is over, and what tells the producer of its turn.
+        self.shutdown_at: float = inf
+        self.turn_at: float = inf
         self.drained_at: float = inf
         self.draining: trio.Event | None = None
 
@@ -92,10 +100,15 @@ class Clocked(Express):
         if self.transport is not None and self.transport.sees_progress:
             self.look_again(trio.current_time() + self.stall_limit / LOOKS)
 
-    def drain(self, now: float, stall_limit: float) -> None:
-        """The server shuts down: this long the producer may go on, and a client may be stuck."""
+    def shut_down(self, now: float, share: float) -> None:
+        """The server shuts down, and ``share`` of all its streams end before this one."""
+        self.shutdown_at = now
+        self.turn_at = now + self.options.timing.drain_over * share
+
+    def drain(self, now: float) -> None:
+        """It is this stream's turn: so long the producer may go on."""
+        self.turn_at = inf
         self.drained_at = now + self.options.timing.drain_timeout
-        self.stall_limit = min(self.stall_limit, stall_limit)
         if self.draining is not None:
             self.draining.set()
 

@@ -89,15 +89,17 @@ class Lifetime:
 
     def check(self, now: float) -> float:
         """Called by the registry."""
+        if now >= self.state.turn_at:
+            shutdown.take_turn(self.state, now)
         if now >= self.state.recheck_at:
             self.state.recheck_at = inf
             if self.state.outcome is None:
                 self._start_helper(recheck, self.state)
         return timers.check(self.state, now)
 
-    def shut_down(self) -> None:
+    def shut_down(self, share: float) -> None:
         """Called by the registry when the server begins to shut down."""
-        shutdown.begin(self.state)
+        shutdown.begin(self.state, share)
 
     async def _watch(self) -> None:
         state = self.state

@@ -62,6 +62,7 @@ class StreamKeywords(TypedDict, total=False):
     """The keywords of `Stream` that hold for its whole life; see there for what each means."""
 
     format: Literal["sse", "ndjson", "text", "bytes"]
+    retry_jitter: float
     ping: float | None
     stall_timeout: float | None
     buffer: int
@@ -73,6 +74,7 @@ class StreamKeywords(TypedDict, total=False):
     error_end: ErrorEnd
     error_answer: ErrorAnswerOption | None
     drain_timeout: float
+    drain_over: float
     farewell: Farewell
     farewell_event: FarewellEvent | None
     principal: str | int | None

@@ -31,8 +31,8 @@ class Watched(Protocol):
     def check(self, now: float, /) -> float:
         """Do what is due at ``now``; returns when to look again, on Trio's clock."""
 
-    def shut_down(self) -> None:
-        """The server has begun to shut down."""
+    def shut_down(self, share: float, /) -> None:
+        """The server has begun to shut down; ``share`` of all its streams are to end before it."""
 
 
 class Worker(Protocol):
@@ -66,8 +66,8 @@ class _WorkerStreams:
     async def watch(self) -> None:
         with self.scope:
             await self._terminated.wait()
-            for stream in list(self.members):
-                stream.shut_down()
+            for number, stream in enumerate(members := list(self.members)):
+                stream.shut_down(number / len(members))
 
 
 class Registry:
@@ -106,7 +106,7 @@ class Registry:
         stream's memory.
         """
         if worker.terminated.is_set():
-            stream.shut_down()
+            stream.shut_down(0)
             return
         streams = self._workers.get(worker)
         if streams is None:

@@ -16,6 +16,7 @@ from ..codec import (
     unwrap,
 )
 from ..transport.base import ClientGone
+from .apart import own_retry
 from .farewell import refuse_without_fields
 from .state import StreamState
 
@@ -48,7 +49,8 @@ def encode(
         # On its own: it cannot be added to an event that was encoded before, and must not be
         # lost with one that finds no room.
         state.retry_due = False
-        state.channel.push(encode_retry(state.retry))
+        retry = own_retry(state.retry, state.options.timing.retry_jitter)
+        state.channel.push(encode_retry(retry))
     return chunk
 
 

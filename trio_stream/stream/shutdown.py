@@ -20,26 +20,45 @@ _CUT_SHORT = 0.5
 
 def check_drain(timing: Timing, graceful_timeout: float) -> None:
     """Report a misconfiguration at once, and not when it cuts streams off."""
-    drain_timeout = timing.drain_timeout
-    if drain_timeout > graceful_timeout:
+    drain = timing.drain_over + timing.drain_timeout
+    if drain > graceful_timeout:
+        what = f"drain_timeout={timing.drain_timeout:g} is"
+        if timing.drain_over:
+            what = (
+                f"drain_over={timing.drain_over:g} and drain_timeout={timing.drain_timeout:g} are"
+            )
         current_registry().warn_once(
-            "drain_timeout=%g is longer than Hypercorn's graceful_timeout=%g: the server will "
+            "%s longer than Hypercorn's graceful_timeout=%g: the server will "
             "cut streams off before that. Start it with --graceful-timeout %d",
-            drain_timeout,
+            what,
             graceful_timeout,
-            math.ceil(drain_timeout) + 1,
+            math.ceil(drain) + 1,
         )
 
 
-def begin(state: StreamState) -> None:
-    """The server begins to shut down."""
-    assert state.connection is not None
+def begin(state: StreamState, share: float) -> None:
+    """The server begins to shut down, and ends so many of its streams before this one."""
     now = trio.current_time()
-    # A stuck client must not hold the server longer than the server is willing to wait.
-    state.drain(now, stall_limit=max(state.connection.graceful_timeout - _CUT_SHORT, 0))
+    state.shut_down(now, share)
+    _limit_stall(state, now)
+    if now >= state.turn_at:
+        take_turn(state, now)
+    state.look_again(timers.next_check(state, now))
+
+
+def take_turn(state: StreamState, now: float) -> None:
+    """It is this stream's turn to end."""
+    state.drain(now)
+    _limit_stall(state, now)
     if state.options.timing.drain_timeout == 0:
         state.end(Outcome.SHUTDOWN)
-    state.look_again(timers.next_check(state, now))
+
+
+def _limit_stall(state: StreamState, now: float) -> None:
+    """A stuck client must not hold the server longer than the server is willing to wait."""
+    assert state.connection is not None
+    left = state.shutdown_at + state.connection.graceful_timeout - _CUT_SHORT - now
+    state.stall_limit = min(state.stall_limit, max(left, 0))
 
 
 def cut_short(state: StreamState) -> None:

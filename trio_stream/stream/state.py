@@ -7,16 +7,16 @@ field changes together, a method says what happens.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from math import inf
 from typing import Any, Literal, final
 
 import trio
 
-from ..codec import MAX_RETRY, DroppedInput, Format, encode_retry
+from ..codec import DroppedInput, Format, encode_retry
 from ..transport.base import ServerConnection, Transport
 from ..transport.compressed import CompressedTransport
+from .apart import farewell_retry
 from .clocked import Clocked
 from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import EventName, encode_farewell, is_proper
@@ -25,16 +25,7 @@ from .outcome import CUT_OFF, LOST, Outcome
 from .source import Source, is_callback, open_source
 from .tasks import StreamTasks, Task
 
-__all__ = ["DEFAULT_RETRY", "FAREWELL_WINDOW", "StreamState"]
-
-#: What a browser waits before it reconnects is set by the last `retry` it was sent, and a stream
-#: that is shut down says a long one: so every stream says its own first. 3000 ms is what Firefox
-#: and Chromium wait when told nothing.
-DEFAULT_RETRY = 3000
-
-#: Milliseconds over which a shutdown spreads the clients' return, evenly, after their own `retry`.
-#: Ten seconds make ten thousand clients a thousand a second, which one worker takes in its stride.
-FAREWELL_WINDOW = 10_000
+__all__ = ["StreamState"]
 
 _NOTHING_DROPPED = DroppedInput()
 
@@ -181,11 +172,9 @@ class StreamState(Clocked):
     def _push_farewell(self) -> None:
         """Tell the client when to come back: each a different time, or all would come at once."""
         # Also the client of a producer that has ended by itself when it was asked to.
-        shuts_down = self.outcome is Outcome.SHUTDOWN or self.drained_at is not inf
+        shuts_down = self.outcome is Outcome.SHUTDOWN or self.shutdown_at is not inf
         if shuts_down and self.format.has_fields and self.retry is not False:
-            base = DEFAULT_RETRY if self.retry is None else self.retry
-            retry = min(base + random.randrange(FAREWELL_WINDOW), MAX_RETRY)
-            self.channel.push(encode_retry(retry))
+            self.channel.push(encode_retry(farewell_retry(self.retry)))
         farewell_event = self.options.ends.farewell_event
         if farewell_event is not None and self.outcome in CUT_OFF:
             # Behind the `retry`: some clients obey that at the end of a block with data alone.

@@ -48,11 +48,14 @@ class Stream(Sender, NoSource, Returned):
       retry: milliseconds that clients should wait before they reconnect. Goes out when it changes.
         None begins with the browsers' 3000; False begins and ends without any, for clients that
         choke on it, such as Gemini's.
+      retry_jitter: how much of `retry` is added to it at random, for each client anew, so that not
+        all come back at once after a crash. 1 is up to as much again; 0 tells all the same.
       format: ``"sse"``, ``"ndjson"``, ``"text"`` or ``"bytes"``. Only ``"sse"`` has event, id,
         retry and comments; ``"text"`` and ``"bytes"`` have no ping either.
       ping: seconds of silence before a comment is sent, so that proxies keep the connection and a
         client that vanished is found out. None turns it off. 8: no proxy tried calls less silence.
         With ``"ndjson"`` it is a blank line, which many readers fail at: sent only if it is given.
+        Each stream's is up to a fifth sooner, so that not all who came together ping together.
       stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.
@@ -64,7 +67,8 @@ class Stream(Sender, NoSource, Returned):
       error_end: how the response ends behind that event: ``"broken"`` or ``"proper"``.
       error_answer: an `ErrorAnswer`, or ``(exception) -> ErrorAnswer or None``, instead of a 502,
         504 or 500 when it fails before anything was sent; `ErrorAnswer` passes a status on.
-      drain_timeout: seconds the producer may go on after the server has begun to shut down.
+      drain_over: seconds over which a server that shuts down ends its streams, one after another.
+      drain_timeout: seconds the producer may go on after that, once it is its stream's turn.
       farewell: how the response ends at shutdown or when its time is over: ``"proper"``;
         ``"broken"``, which clients can tell; ``"auto"``: proper for an EventSource, which comes
         back after any end, and a GET without ``Accept``, else broken.
@@ -198,7 +202,10 @@ class Stream(Sender, NoSource, Returned):
 
     @property
     def draining(self) -> trio.Event:
-        """Set when the server has begun to shut down: finish within ``drain_timeout`` seconds."""
+        """Set when the server shuts down, once it is this stream's turn: see ``drain_over``.
+
+        The producer has ``drain_timeout`` seconds to finish.
+        """
         state = self._state
         return state.drain_event(over=state.outcome is Outcome.SHUTDOWN)
 

@@ -44,7 +44,7 @@ def check(state: StreamState, now: float) -> float:
     elif state.writing is not None and now >= state.writing.deadline:
         # Hypercorn shields its writes: only closing the connection ends one that is stuck.
         transport.drop()
-    elif state.options.timing.ping is not None and transport.is_gone():
+    elif state.ping_after is not None and transport.is_gone():
         state.lose(Outcome.DISCONNECTED)
     elif stuck_since is None and state.outcome is None:
         _ping(state, now)
@@ -68,7 +68,7 @@ def next_check(state: StreamState, now: float) -> float:
     """
     transport = state.transport
     assert transport is not None
-    stuck_since, options = transport.stuck_since, state.options
+    stuck_since, ping = transport.stuck_since, state.ping_after
     stalled = now + state.stall_limit
     if stuck_since is not None:
         stalled = stuck_since + state.stall_limit
@@ -82,21 +82,22 @@ def next_check(state: StreamState, now: float) -> float:
             stalled = max(stalled, now + 1)
         return min(stalled, cut if cut > now else inf, shielded if shielded > now else inf)
     silent = inf
-    if options.timing.ping is not None and stuck_since is None:
-        silent = transport.last_write + options.timing.ping
+    if ping is not None and stuck_since is None:
+        silent = transport.last_write + ping
         if silent <= now:  # it has just been pinged, or there is nothing to ping with
-            silent = now + options.timing.ping
+            silent = now + ping
     held = inf if state.held_until is None else state.held_until
-    return min(stalled, silent, held, state.drained_at, state.recheck_at, expiry(state, now))
+    due = min(held, state.turn_at, state.drained_at, state.recheck_at, expiry(state, now))
+    return min(stalled, silent, due)
 
 
 def _ping(state: StreamState, now: float) -> None:
-    options, transport = state.options, state.transport
+    transport = state.transport
     assert transport is not None
     # The sum that `next_check` made: a difference may be rounded to a bit less than was waited.
-    if options.timing.ping is None or now < transport.last_write + options.timing.ping:
+    if state.ping_after is None or now < transport.last_write + state.ping_after:
         return
-    ping = options.timing.ping_bytes
+    ping = state.options.timing.ping_bytes
     if ping is None or state.held_until is not None:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone

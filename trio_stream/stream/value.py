@@ -9,6 +9,7 @@ import trio
 
 from ..codec import encode_retry, join_events
 from . import timers
+from .apart import own_retry
 from .end_line import tell_end
 from .ends import log_failure
 from .outcome import Outcome
@@ -66,7 +67,7 @@ class StreamValue:
         state.headers_out = state.primed = True
         if state.retry is None or state.retry is False:
             return b""
-        return encode_retry(state.retry)
+        return encode_retry(own_retry(state.retry, state.options.timing.retry_jitter))
 
 
 @final

@@ -11,9 +11,10 @@ import trio
 from ..codec import encode, encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
+from .apart import own_retry
 from .error_answer import ErrorAnswer, answer_with, response_to
 from .refusals import blame
-from .state import DEFAULT_RETRY, StreamState
+from .state import StreamState
 
 if TYPE_CHECKING:
     from ..transport.base import Headers, Transport
@@ -147,7 +148,7 @@ def _primer(state: StreamState) -> bytes:
     state.primed = True  # from now on a change of `retry` goes with the next event
     primer = b""
     if state.retry is not False:
-        primer = encode_retry(DEFAULT_RETRY if state.retry is None else state.retry)
+        primer = encode_retry(own_retry(state.retry, state.options.timing.retry_jitter))
     if state.options.tell_id == "event":
         primer += encode({"id": state.id}, event="stream").data
     return primer
