@@ -400,6 +400,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Broker.stop_resumable": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},
     "Broker.topic_statistics": {"topic": TOPIC},
+    "Broker.topics": {"find": TEXT, "most": COUNT},
     "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
     "presence_topic": {"topic": NAME},
     "connect": {
@@ -669,6 +670,7 @@ USES: dict[str, Use] = {
     ),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
     "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),
+    "Broker.topics": with_broker(lambda broker, **options: void(broker.topics(**options))),
     "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),
     "ResumableRun.send": with_broker(send_in_run),
     "presence_topic": presence_topic,

@@ -16,6 +16,7 @@ from .event import TopicEvent
 from .health import BrokerHealth
 from .opening import open_broker
 from .outside import TopicPublisher, publisher
+from .overview import KnownTopic, OpenRun
 from .presence import presence_topic
 from .publish_app import PublishApp, publish_app
 from .reading import TopicPage
@@ -30,8 +31,10 @@ __all__ = [
     "Broker",
     "BrokerHealth",
     "BrokerStatistics",
+    "KnownTopic",
     "Last",
     "Member",
+    "OpenRun",
     "PublishApp",
     "ReadyApp",
     "Resumable",

@@ -104,6 +104,10 @@ class Audience:
         groups = self._groups.values() if topic is None else self.route(topic)
         return {follower for group in groups for follower in group.everybody()}
 
+    def filters(self) -> set[str]:
+        """The names and patterns that they have asked for."""
+        return {key if isinstance(key, str) else key[0] for key in self._groups}
+
     def add(self, follower: Follower) -> None:
         """Put it into the groups of all that it wants."""
         groups = [self._group(name, follower) for name in follower.selection.filters]

@@ -72,6 +72,10 @@ class FanOut:
         """Those of one topic, or all."""
         return self._audience.followers(topic)
 
+    def filters(self) -> set[str]:
+        """The names and patterns that they have asked for."""
+        return self._audience.filters()
+
     # Who follows.
 
     def add(self, follower: Follower) -> None:

@@ -142,6 +142,10 @@ class MemoryLog:
     def __len__(self) -> int:
         return len(self._topics)
 
+    def newest(self) -> Iterator[tuple[str, int]]:
+        """The topics that have events, and the newest id of each."""
+        return ((topic.name, topic.last) for topic in self._topics.values() if len(topic))
+
     def topic(self, name: str) -> tuple[int, int, int | None, int | None]:
         """Events, bytes, oldest and newest id of one topic."""
         topic = self._topics.get(name)

@@ -67,8 +67,9 @@ class ResumableRun:
         self._start: int | None = None
         self.scope: trio.CancelScope = trio.CancelScope()
         self.ended: trio.Event = trio.Event()
-        #: When somebody was last seen watching.
-        self.watched_at: float = 0.0
+        #: When it was made, and when somebody was last seen watching.
+        self.begun_at: float = trio.current_time()
+        self.watched_at: float = self.begun_at
         self._reason: Ending | None = None
         #: Whether others have taken it for dead, and have said so.
         self._buried = False

@@ -42,6 +42,10 @@ class Runs:
         """The run of this topic, if it is in this process."""
         return self._by_topic.get(topic)
 
+    def each(self) -> list[ResumableRun]:
+        """All that are in this process."""
+        return list(self._by_topic.values())
+
     def new(self, key: str, principal: str | None) -> ResumableRun:
         """One that is still to be started, and whose it is."""
         return ResumableRun(self.engine, self.feed, self.publisher, key, principal)
@@ -77,13 +81,13 @@ class Runs:
 
     def stop_of(self, principal: str) -> None:
         """Stop those of this process that are this principal's."""
-        for run in list(self._by_topic.values()):
+        for run in self.each():
             if run.principal == principal:
                 run.stop("stopped")
 
     async def stop_all(self) -> None:
         """Stop those of this process, and tell those who watch them."""
-        runs = list(self._by_topic.values())
+        runs = self.each()
         for run in runs:
             run.stop("lost")
         for run in runs:
