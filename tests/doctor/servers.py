@@ -313,6 +313,7 @@ CASES = [
     Case("not-an-event-stream", "'text/html', though it", streaming(content_type="text/html")),
     Case("not-an-event-stream", "none, though it looks", streaming(content_type=None)),
     Case("charset", "latin-1", streaming(content_type="text/event-stream;charset=latin-1")),
+    Case("charset", "says utf8", streaming(content_type="text/event-stream; charset=utf8")),
     Case("not-utf-8", "no UTF-8", streaming(events=one(b"id: 0\ndata: \xe9\n\n"))),
     Case("late-first-byte", "the head after 5.0 s, the first byte", later(5)),
     Case("held-back", "half an event came, and the rest up to", blocks(70)),

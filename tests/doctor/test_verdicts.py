@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
-from tests.doctor.servers import CASES, Case, dated, healthy, streaming
+from tests.doctor.servers import CASES, Case, dated, healthy, streaming, ticking
 from trio_stream.doctor.complaints import COMPLAINTS, Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.observation import Examination
@@ -60,6 +60,16 @@ async def test_what_is_wrong_is_told(case: Case, autojump_clock: trio.testing.Mo
     assert told.keys() - {ALWAYS} == {case.code, *case.also}
     assert case.seen in told[case.code].seen
     assert told[case.code].level == COMPLAINTS[case.code].level
+
+
+async def test_what_is_the_same_beside_is_not_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, findings = await look(ticking, beside="http://beside/")
+    assert complaints(findings) == set()
+    [beside] = [finding for finding in findings if finding.subject == "beside"]
+    assert beside.level == "fine"
+    assert "19 of the same events, 0 ms later than at http://beside/" in beside.seen
 
 
 async def test_the_age_of_each_event_is_told_where_it_holds_its_time(

@@ -73,7 +73,7 @@ def charset(seen: Examination) -> Finding | None:
     said = re.search(
         r"charset\s*=\s*\"?([^\s\";,]+)", seen.sent.header("content-type"), re.IGNORECASE
     )
-    if said is not None and said[1].lower() not in ("utf-8", "utf8"):
+    if said is not None and said[1].lower() != "utf-8":
         return complain("charset", "charset", f"the content type says {said[1][:40]}")
     if not seen.sent.reading.utf8:
         return complain("charset", "not-utf-8", "there are bytes that are no UTF-8")

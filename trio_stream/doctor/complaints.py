@@ -59,7 +59,7 @@ _WRONG = {
     "not-an-event-stream": "Send `Content-Type: text/event-stream`. Browsers refuse any other. "
     "Is this a page for errors, or for logging in?",
     "charset": "Leave `charset` out, or say utf-8: an event stream is always that, and Chromium "
-    "refuses what says otherwise.",
+    "refuses what says otherwise, be it utf8.",
     "not-utf-8": "Encode as UTF-8: clients show `\ufffd` for what is not.",
     "late-first-byte": "Send the head at once, before there is an event. If the server does, "
     "something on the way waits for more: see held-back.",

@@ -37,7 +37,9 @@ def write(findings: Sequence[Finding], paper: Paper) -> None:
         _write(finding, paper)
     count = Counter(finding.level for finding in findings)
     told = [f"{count[level]} {level}" for level in ("wrong", "advice", "unknown") if count[level]]
-    paper.write((f"{', '.join(told) or 'all fine'}", "bold red" if count["wrong"] else "bold"))
+    if not count["wrong"]:
+        told.insert(0, "nothing wrong")
+    paper.write((", ".join(told), "bold red" if count["wrong"] else "bold"))
 
 
 def _write(finding: Finding, paper: Paper) -> None:
