@@ -380,6 +380,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "stale_after": SECONDS.or_none(),
         "map": Kind([*FUNCTION.good, None], [*[v for v in FUNCTION.bad if v is not None], app]),
         "place": NOTICE,
+        "snapshot": FUNCTION.or_none(),
+        "statistics": NOTICE,
     },
     "Broker.resumable": {
         "key": NAME,
@@ -429,7 +431,7 @@ MADE |= {"InspectorApp", "PublishApp", "ReadyApp", "Subscription", "TopicEvent",
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
-    *("Subscription.run", "Subscription.fall_behind", "Subscription.pass_by"),
+    *("Subscription.run", "Subscription.fail", "Subscription.fall_behind", "Subscription.pass_by"),
 }
 
 
@@ -660,7 +662,9 @@ USES: dict[str, Use] = {
         lambda broker, topic="x", **options: broker.forget(topic, **options)
     ),
     "Broker.subscribe": with_broker(
-        lambda broker, topics="x", **options: broker.subscribe(topics, **options)
+        lambda broker, topics="x", **options: broker.subscribe(
+            topics, **{"overflow": "latest", **options}
+        )
     ),
     "Broker.resumable": with_broker(
         lambda broker, **options: broker.resumable(**{"key": "x", "producer": None, **options})

@@ -188,17 +188,29 @@ class GapError(TrioStreamError):
       topics: the names and patterns that were subscribed to.
       after: the id that was to be resumed from, or None when what a client sent is no id.
       next: the id of the first event behind it, or None when nothing is kept there.
+      missing: how many events of these topics came after it and are gone, or None where that is
+        not known: a process counts the newest thousand or two of each topic, as far as it has seen
+        them come itself.
     """
 
-    def __init__(self, topics: Sequence[str], after: str | None, next: str | None) -> None:
+    def __init__(
+        self,
+        topics: Sequence[str],
+        after: str | None,
+        next: str | None,
+        missing: int | None = None,
+    ) -> None:
         place = "an unknown id" if after is None else f"id {after}"
         super().__init__(f"the history of {', '.join(topics)} does not reach back to {place}")
         self.topics: tuple[str, ...] = tuple(topics)
         self.after = after
         self.next = next
+        self.missing = missing
 
-    def __reduce__(self) -> tuple[type[GapError], tuple[Sequence[str], str | None, str | None]]:
-        return (type(self), (self.topics, self.after, self.next))
+    def __reduce__(
+        self,
+    ) -> tuple[type[GapError], tuple[Sequence[str], str | None, str | None, int | None]]:
+        return (type(self), (self.topics, self.after, self.next, self.missing))
 
 
 class MapError(TrioStreamError):

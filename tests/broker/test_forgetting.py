@@ -84,6 +84,8 @@ class Model:
             assert list(page.records) == [record for record in wanted if record.id > after]
             ever = [r for r in self.ever if r.topic in selection and r.id > after]
             assert bool(page.gone) == (len(ever) > len(page.records))
+            if isinstance(self.log, MemoryLog):
+                assert self.log.missing(after, page.gone) == len(ever) - len(page.records)
             if after == self.first:
                 gone = {record.id for record in ever} - {record.id for record in page.records}
                 if gone - self.gone:

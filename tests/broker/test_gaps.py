@@ -49,6 +49,7 @@ class Reader:
                 with pytest.raises(GapError) as caught:
                     await anext(self.subscription)
                 assert caught.value.next == str(coming[0])
+                assert caught.value.missing in {len(gone), None}
             self.told = (self.told or set()) | gone
         self.at = int((await anext(self.subscription)).id)
         assert self.at == coming[0]

@@ -76,6 +76,8 @@ def test_it_reads_what_is_kept_and_tells_what_is_not(
     found, gap = model.read(selection, after, now)
     assert [record.id for record in page.records] == found
     assert bool(page.gone) == gap
+    missing = sum(r.id > after for r in [r for r, _ in model.records] if r.topic in selection)
+    assert log.missing(after, page.gone) == missing - len(found)
     assert page.upto == log.head == ids[-1]
     assert not log.read(selection, log.head, 1000).gone
     kept, _ = model.read(selection, 0, now)

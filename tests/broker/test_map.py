@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.broker.test_streams import settled
+from tests.support.brokers import broker_of
 from trio_stream import GapError, MapError, ServerSentEvent, Stream, TopicEvent, open_broker
 from trio_stream.broker import reader as reader_module
 from trio_stream.testing import connect
@@ -221,9 +221,8 @@ async def test_whatever_happens_a_client_gets_what_is_for_it_or_a_gap(
     """A client that goes away and comes back with the last id that it was told."""
     wanted: list[str] = []
     gone = False
-    with TemporaryDirectory() as folder, patch.object(reader_module, "PAGE", page):
-        url = f"sqlite:///{folder}/log.db" if engine == "sqlite" else "memory://"
-        async with open_broker(url, history=history) as broker:
+    with patch.object(reader_module, "PAGE", page):
+        async with broker_of(engine, history=history) as broker:
             after = await broker.publish("t", 1)
             ids = [after]
             clients: list[Any] = []

@@ -122,7 +122,7 @@ async def test_a_client_that_is_too_late_is_told_of_the_gap() -> None:
         async with connect(Stream(broker.subscribe("t", after=ids[0]))) as client:
             gap = await client.receive_event()
             assert gap.event == "gap"
-            assert gap.json() == {"after": ids[0], "next": ids[7]}
+            assert gap.json() == {"after": ids[0], "next": ids[7], "missing": 6}
             assert gap.id is None  # what is still there comes after it
             assert [(await client.receive_event()).id for _ in range(3)] == ids[7:]
 

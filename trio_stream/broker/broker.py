@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import final
 
 from ..checks import check_count, check_flag, check_seconds, check_text
@@ -17,8 +18,9 @@ from .presence import Presence
 from .publisher import Publisher
 from .publishing import Publishing
 from .reading import TopicPage, read_page
-from .recent import Cursor, Place, check_after
+from .recent import Cursor, Last, Place, check_after
 from .resumable import Producer, Resumable, RunEnding, Runs
+from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import check_cursor, check_name, check_topic, select_topics
@@ -66,6 +68,8 @@ class Broker(Publishing):
         stale_after: float | None = None,
         map: MapFunction | None = None,
         place: Notice = PLACE,
+        snapshot: SnapshotFunction | None = None,
+        statistics: Notice = None,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -100,7 +104,22 @@ class Broker(Publishing):
           place: what a stream's client is told, so that it does not come back from too far, where
             ``map`` has left out much: an event, which gets the id of the last that was left out, or
             ``() -> event or None``, or None for nothing. An event named ``place`` when not given.
+          snapshot: ``() -> state``, or async: what a client that has no id is sent first, and any
+            instead of a gap; who comes back with an id that is kept goes on from there. Data as
+            for ``stream.send``, a `ServerSentEvent`, or a list of these; not for ``map``. The place
+            in the log is taken before it is called, so that whatever changes meanwhile follows it,
+            and the last event gets its id. ``after`` is an id or None then. What it raises ends the
+            stream.
+          statistics: with ``overflow="latest"``, what a stream's client is told each time that
+            events were left out for newer ones: an event, or ``(SubscriptionStatistics) -> event or
+            None``; None, the default, for nothing.
         """
+        check_snapshot(snapshot)
+        if snapshot is not None and (after == "earliest" or isinstance(after, Last | timedelta)):
+            raise ValueError("snapshot= goes on from where it was taken: after= is an id or None")
+        check_notice("statistics", statistics)
+        if statistics is not None and overflow == "all":
+            raise ValueError('statistics= are of what overflow="latest" leaves out')
         check_map(map)
         check_notice("place", place)
         check_notice("gap", gap)
@@ -119,6 +138,8 @@ class Broker(Publishing):
             visit,
             gap=gap,
             mapping=mapping,
+            snapshot=None if snapshot is None else Snapshot(snapshot),
+            statistics=statistics,
             stale_after=stale_after,
         )
 
@@ -240,7 +261,7 @@ class Broker(Publishing):
         """The newest id that this process knows.
 
         Read it, then load a snapshot of your data, then ``subscribe(after=...)`` it: whatever
-        changes in between is in the events.
+        changes in between is in the events. ``subscribe(snapshot=...)`` does that for each client.
         """
         return str(self._feed.head)
 

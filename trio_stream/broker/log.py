@@ -6,15 +6,15 @@ sequence of ids, so a cursor is one number whatever it is that it reads.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter
 from typing import final
 
 from ..transport.base import LARGE
 from .contract import Page, Record, Retention
+from .log_topic import LogTopic, by_id
 from .overheard import Overheard, Told
 from .topics import EARLIEST, Selection
 
@@ -31,78 +31,6 @@ _PAGE_BYTES = 2**16
 #: Topics whose events are all gone, of which the last id is remembered so that a cursor can be told
 #: exactly whether it has missed something. About 200 bytes each.
 _FORGOTTEN_TOPICS = 10_000
-
-_by_id = attrgetter("id")
-
-
-class _Topic:
-    """One topic's events. Trimming moves `start`; the lists are cut when half of them is waste."""
-
-    __slots__ = (
-        "bytes",
-        "hole",
-        "holes",
-        "last",
-        "name",
-        "records",
-        "retention",
-        "stale",
-        "start",
-        "times",
-        "trimmed",
-    )
-
-    def __init__(self, name: str, retention: Retention, trimmed: int) -> None:
-        self.name = name
-        self.retention = retention
-        self.records: list[Record] = []
-        self.times: list[float] = []
-        self.start = 0
-        self.bytes = 0
-        #: The newest id that is gone, and the newest there ever was.
-        self.trimmed = self.last = trimmed
-        #: The newest that was taken out from among others, and how many that were.
-        self.hole = self.holes = 0
-        #: How many of its places in the order of all events are of events that are gone.
-        self.stale = 0
-
-    def __len__(self) -> int:
-        return len(self.records) - self.start
-
-    def drop_oldest(self) -> int:
-        """Drop one; returns its size."""
-        start = self.start
-        oldest = self.records[start]
-        size = len(oldest.data)
-        self.trimmed = oldest.id
-        self.records[start] = None  # type: ignore[call-overload]  # give its memory back now
-        self.start = start = start + 1
-        self.bytes -= size
-        if start > 32 and start * 2 > len(self.records):
-            del self.records[:start], self.times[:start]
-            self.start = 0
-        return size
-
-    def take_out(self, id: int) -> tuple[int, int] | None:
-        """Drop one that is not the oldest; returns its place among them, and its size."""
-        index = bisect_left(self.records, id, self.start, key=_by_id)
-        if index == len(self.records) or self.records[index].id != id:
-            return None
-        size = len(self.records[index].data)
-        del self.records[index], self.times[index]
-        self.bytes -= size
-        self.hole = max(self.hole, id)
-        self.holes += 1
-        return index - self.start, size
-
-    @property
-    def gone(self) -> int:
-        """The newest id that is gone."""
-        return max(self.trimmed, self.hole)
-
-    def after(self, cursor: int, limit: int) -> list[Record]:
-        first = bisect_right(self.records, cursor, self.start, key=_by_id)
-        return self.records[first : first + limit]
 
 
 @final
@@ -132,9 +60,9 @@ class MemoryLog:
         self._max_bytes = max_bytes
         self._clock = clock
         self._told = told or {}
-        self._topics: dict[str, _Topic] = {}
-        #: The topics of all events, oldest first; see `_Topic.stale`.
-        self._order: deque[_Topic] = deque()
+        self._topics: dict[str, LogTopic] = {}
+        #: The topics of all events, oldest first; see `LogTopic.stale`.
+        self._order: deque[LogTopic] = deque()
         self._forgotten: OrderedDict[str, int] = OrderedDict()
         #: Of topics that it knows nothing about, everything up to here may be gone.
         self.base: int = base
@@ -178,9 +106,9 @@ class MemoryLog:
         if self.bytes > self._max_bytes:
             self._trim_all()
 
-    def _add_topic(self, name: str) -> _Topic:
+    def _add_topic(self, name: str) -> LogTopic:
         trimmed = self._forgotten.pop(name, self.base)
-        topic = self._topics[name] = _Topic(name, self._retention.of(name), trimmed)
+        topic = self._topics[name] = LogTopic(name, self._retention.of(name), trimmed)
         if name in self._told:
             topic.records = Overheard(self._told[name])
         return topic
@@ -205,7 +133,7 @@ class MemoryLog:
                 self._trim(topic, self._clock())
             found += topic.after(after, limit)
         if len(topics) > 1:
-            found.sort(key=_by_id)
+            found.sort(key=by_id)
         gone = self._gone(selection, after, topics)
         if foreign:
             gone.setdefault("", self.base)
@@ -229,7 +157,7 @@ class MemoryLog:
                 older = max(older, topic.records[first - 1].id)
         return older
 
-    def _live(self, selection: Selection) -> list[_Topic]:
+    def _live(self, selection: Selection) -> list[LogTopic]:
         """The topics that may have something."""
         topics = self._newer(selection, EARLIEST)
         for topic in topics:
@@ -257,10 +185,10 @@ class MemoryLog:
             return Page(found, found[-1].id, gone)
         return Page(found, self.head, gone)
 
-    def _newer(self, selection: Selection, after: int) -> list[_Topic]:
+    def _newer(self, selection: Selection, after: int) -> list[LogTopic]:
         """The topics that had events after the cursor, whether or not they still have."""
         if selection.patterns:
-            each: Iterable[_Topic | None] = (
+            each: Iterable[LogTopic | None] = (
                 topic
                 for name, topic in self._topics.items()
                 if topic.last > after and name in selection
@@ -269,10 +197,9 @@ class MemoryLog:
             each = map(self._topics.get, selection.names)
         return [topic for topic in each if topic is not None and topic.last > after]
 
-    def _gone(self, selection: Selection, after: int, topics: Iterable[_Topic]) -> dict[str, int]:
+    def _gone(self, selection: Selection, after: int, topics: Iterable[LogTopic]) -> dict[str, int]:
         """As of `Page`."""
-        # Another number whenever more has gone.
-        gone = {topic.name: topic.trimmed + topic.holes for topic in topics if after < topic.gone}
+        gone = {topic.name: topic.mark for topic in topics if after < topic.gone}
         if after < self.base and not self._topics.keys() >= set(selection.filters):
             gone[""] = self.base  # of the others nothing is known that far back
         if self._forgotten:
@@ -281,7 +208,22 @@ class MemoryLog:
                     gone[name] = self._forgotten[name]
         return gone
 
-    def _trim(self, topic: _Topic, now: float) -> None:
+    def missing(self, after: int, gone: Mapping[str, int]) -> int | None:
+        """How many events after this id are gone; None where that is not known.
+
+        Args:
+          gone: as of the `Page` that says so: only if that is all that is gone here, too.
+        """
+        count = 0
+        for name, mark in gone.items():
+            topic = self._topics.get(name)
+            missing = None if topic is None or topic.mark != mark else topic.missing(after)
+            if missing is None:
+                return None
+            count += missing
+        return count
+
+    def _trim(self, topic: LogTopic, now: float) -> None:
         retention = topic.retention
         while len(topic) > retention.events or (topic.bytes > retention.bytes and len(topic) > 1):
             self._drop_oldest(topic)
@@ -312,14 +254,14 @@ class MemoryLog:
         del self._order[next(islice(places, topic.stale + index, None))]
         return True
 
-    def _drop_oldest(self, topic: _Topic) -> None:
+    def _drop_oldest(self, topic: LogTopic) -> None:
         self.bytes -= topic.drop_oldest() + RECORD_OVERHEAD
         self.events -= 1
         topic.stale += 1
         if len(self._order) > 2 * self.events + 64:
             self._order = deque(self._live_order())
 
-    def _live_order(self) -> Iterator[_Topic]:
+    def _live_order(self) -> Iterator[LogTopic]:
         for topic in self._order:
             if topic.stale:
                 topic.stale -= 1
@@ -342,7 +284,7 @@ class MemoryLog:
             if not len(topic):
                 self._forget(topic)
 
-    def _forget(self, topic: _Topic) -> None:
+    def _forget(self, topic: LogTopic) -> None:
         del self._topics[topic.name]
         self._forgotten[topic.name] = topic.gone
         if len(self._forgotten) > _FORGOTTEN_TOPICS:

@@ -23,7 +23,8 @@ PLACE = ServerSentEvent("", event="place")
 
 def gap_event(gap: GapError) -> ServerSentEvent:
     """What a stream's client is told where events are gone, unless ``gap=`` says otherwise."""
-    return ServerSentEvent({"after": gap.after, "next": gap.next}, event="gap")
+    known = {} if gap.missing is None else {"missing": gap.missing}
+    return ServerSentEvent({"after": gap.after, "next": gap.next, **known}, event="gap")
 
 
 def failed_event(reason: str) -> ServerSentEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from .contract import NOTHING, Page, Record, without
 from .feed import LocalFeed
 from .mapping import EventMap
 from .recent import Last, Place
+from .snapshot import Snapshot
 from .topics import EARLIEST, Selection, parse_cursor
 
 __all__ = ["LogReader"]
@@ -32,14 +34,18 @@ class LogReader:
       latest: whether of each key only the newest event is wanted.
       unknown: what the client brought back is no id, and it has to be told.
       mapping: what is read instead of the topics' events.
+      snapshot: what is read where there is no place to go on from, and instead of a gap.
     """
 
     __slots__ = (
+        "_anew",
         "_feed",
         "_latest",
+        "_left_out",
         "_mapping",
         "_recent",
         "_selection",
+        "_snapshot",
         "_told",
         "_unknown",
         "conflated",
@@ -56,12 +62,18 @@ class LogReader:
         latest: bool,
         unknown: bool,
         mapping: EventMap | None = None,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self._feed = feed
         self._selection = selection
         self._latest = latest
         self._unknown = unknown
         self._mapping = mapping
+        self._snapshot = snapshot
+        #: Whether to begin with a snapshot.
+        self._anew = False
+        #: Ids of what was left out of what was read last, for a newer one of the same key.
+        self._left_out: list[int] = []
         self._recent: Last | timedelta | None = None
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
         #: for whatever there is.
@@ -81,6 +93,7 @@ class LogReader:
         if after == "earliest":
             return EARLIEST
         self._told = NOTHING
+        self._anew = after is None and self._snapshot is not None
         cursor = self._feed.head if after is None else parse_cursor(after)
         if cursor is None:
             self._unknown = True
@@ -104,11 +117,15 @@ class LogReader:
         Raises:
           MapError: the mapping failed with what comes next.
         """
+        if self._anew:
+            return await self._begin_anew(), None
         page, gap = await self._read_page(cursor)
+        gone = page.gone
         error = None
         if self._latest and page.records:
-            page, more_gone, error = await self._read_latest(page)
-            gap = gap or more_gone
+            page, more_gone, error = await self._read_latest(cursor, page)
+            if more_gone:
+                gap, gone = True, {"": 0}  # how much was asked too early
         elif page.records and (self.stream is not None or self._mapping is not None):
             last = page.records[-1]
             page, error = self._made(page)
@@ -120,9 +137,22 @@ class LogReader:
         if not gap:
             return page, None
         self.gaps += 1
+        if self._snapshot is not None:
+            return await self._begin_anew(), None
+        missing = None if self._unknown else self._feed.log.missing(cursor, gone)
         after, self._unknown = None if self._unknown else str(cursor), False
         following = page.records[0].event.id if page.records else None
-        return page, GapError(self._selection.filters, after, following)
+        return page, GapError(self._selection.filters, after, following, missing)
+
+    async def _begin_anew(self) -> Page:
+        """The state as it is now, or a moment later than the place from which it is gone on."""
+        assert self._snapshot is not None
+        place = self._feed.head
+        self._anew = True  # again, if this is cancelled or fails
+        records = await self._snapshot.take(place)
+        self._anew = self._unknown = False
+        self._told = NOTHING
+        return Page(records, place)
 
     def _wanted(self, records: Sequence[Record]) -> Sequence[Record]:
         return records if self.stream is None else without(records, self.stream)
@@ -158,22 +188,27 @@ class LogReader:
         place = self._mapping.place_of(last)
         return made if place is None else replace(made, records=[*records, place])
 
-    async def _read_latest(self, page: Page) -> tuple[Page, bool, MapError | None]:
+    async def _read_latest(self, cursor: int, page: Page) -> tuple[Page, bool, MapError | None]:
         """From a page on all there is, but of each key only the newest."""
         newest: dict[tuple[str, str], Record] = {}
-        count, gap, error = 0, False, None
+        gap, error = False, None
+        # What its client had no time for is read again, and was not left out yet.
+        self.conflated -= len(self._left_out) - bisect_right(self._left_out, cursor)
+        left_out = []
         while page.records:
             last = page.records[-1]
             page, error = self._made(page)
             for record in page.records:
                 key = (record.topic, record.key)
-                newest.pop(key, None)  # so that the newest comes last
+                older = newest.pop(key, None)  # so that the newest comes last
+                if older is not None:
+                    left_out.append(older.id)
                 newest[key] = record
-                count += 1
             if error is not None:
                 break
             page, more_gone = await self._read_page(page.upto)
             gap = gap or more_gone
-        self.conflated += count - len(newest)
+        self._left_out = sorted(left_out)
+        self.conflated += len(left_out)
         found = Page(list(newest.values()), page.upto)
         return self._with_place(found, last), gap, error

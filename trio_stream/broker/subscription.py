@@ -27,6 +27,7 @@ from .position import Position
 from .reader import LogReader
 from .recent import Place
 from .roles import Ending, Visit
+from .snapshot import Snapshot
 from .statistics import SubscriptionStatistics
 from .topics import Selection
 
@@ -69,6 +70,7 @@ class Subscription(Position):
         "_page",
         "_passing",
         "_stale_after",
+        "_statistics",
         "_used",
         "_visit",
     )
@@ -86,10 +88,14 @@ class Subscription(Position):
         unknown: bool = False,
         stale_after: float | None = None,
         mapping: EventMap | None = None,
+        snapshot: Snapshot | None = None,
+        statistics: Notice = None,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))
         latest = overflow == "latest"
-        reader = LogReader(feed, selection, latest=latest, unknown=unknown, mapping=mapping)
+        reader = LogReader(
+            feed, selection, latest=latest, unknown=unknown, mapping=mapping, snapshot=snapshot
+        )
         super().__init__(feed, selection, reader, reader.start(after))
         self._latest = latest
         self._map = mapping
@@ -100,6 +106,7 @@ class Subscription(Position):
         self._passing: PassingEvents | None = None  # an iterator's
         self._used = self._busy = False
         self._gap = gap
+        self._statistics = statistics
         self._ending = ending
         self._stale_after = stale_after
 
@@ -145,11 +152,16 @@ class Subscription(Position):
         """Deliver from the log until nothing is left in it; False when that was the end."""
         one_by_one = self._latest or self._ending is not None
         while True:
+            conflated = self._reader.conflated
             page, gap = await self._reader.read(self._cursor)
             if self._feed.closed and not page.records:
                 return False
             if gap is not None:
                 await self._tell(sink, gap, page)
+            if self._statistics is not None and self._reader.conflated > conflated:
+                event = shaped("statistics", self._statistics, None, self.statistics())
+                if event is not None and (wait := sink.put(event)) is not None:
+                    await wait
             if one_by_one:
                 if not await self._deliver_each(sink, page):
                     return False
@@ -170,10 +182,11 @@ class Subscription(Position):
             wait = None if event is None else sink.put(event)
             if wait is not None:
                 await wait
-            self._cursor = record.id
+            if record.id:  # else it is a part of a snapshot
+                self._cursor = record.id
             if ending is not None and ending.is_last(record):
                 return False
-            if self._latest and wait is not None:
+            if self._latest and wait is not None and record.id:
                 return True  # what is newer by now may replace the rest of the page
         self._cursor = page.upto
         return True
@@ -213,7 +226,9 @@ class Subscription(Position):
     def _take(self) -> Record | None:
         """The first of what has been read, if its map does not leave it out."""
         record = self._page.pop()
-        if not record.id:  # only passed on, and not read
+        if not record.id:  # only passed on, and not read; or a part of a snapshot
+            if not record.topic:
+                return record
             return record if self._map is None else self._map.apply(record)
         self._cursor = record.id
         if self._latest:  # what is newer by then may replace what is kept of the rest of the page

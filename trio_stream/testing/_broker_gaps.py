@@ -19,7 +19,12 @@ async def what_is_trimmed_is_a_gap(open_broker: OpenBroker) -> None:
         ids += await broker.publish_many("t", range(4, 12))
         # Up to the event before the oldest that is kept, a cursor misses nothing.
         expect_same(await read_ids(broker, ["t"], ids[6], 5), ids[7:], "what is kept")
-        for after in (ids[0], ids[5]):
+        for after, missing in ((ids[0], 6), (ids[5], 1)):
+            subscription = broker.subscribe("t", after=after)
+            try:
+                await anext(subscription)
+            except GapError as gap:
+                expect(gap.missing in {missing, None}, f"{gap.missing} are missing, not {missing}")
             await expect_gap(broker.subscribe("t", after=after), next=ids[7])
             await expect_gap(broker.subscribe("t", "quiet", after=after))
             await expect_gap(broker.subscribe("*", after=after))

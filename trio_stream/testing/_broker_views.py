@@ -42,4 +42,28 @@ async def a_map_makes_what_is_read(open_broker: OpenBroker) -> None:
         await expect_gap(broker.subscribe("t", after=last, map=_tenfold_of_even), next=ids[-1])
 
 
-VIEW_CHECKS: Sequence[Check] = (a_map_makes_what_is_read,)
+async def a_snapshot_comes_first_and_again_behind_a_gap(open_broker: OpenBroker) -> None:
+    async with open_broker(history=5) as broker:
+        await broker.publish("t", "before")
+
+        async def state() -> ServerSentEvent:
+            await broker.publish("t", "meanwhile")
+            return ServerSentEvent("state")
+
+        events = broker.subscribe("t", snapshot=state)
+        async with aclosing(events):
+            first = await anext(events)
+            expect_same(first.data, "state", "what comes first")
+            expect_same(await read_data(events, 1), ["meanwhile"], "what changed while it was read")
+        again = broker.subscribe("t", after=first.id, snapshot=state)
+        expect_same(await read_data(again, 1), ["meanwhile"], "what follows its id")
+        await broker.publish_many("t", range(9))
+        for after in (first.id, "no id"):
+            behind = broker.subscribe("t", after=after, snapshot=state)
+            expect_same(await read_data(behind, 2), ["state", "meanwhile"], "instead of a gap")
+
+
+VIEW_CHECKS: Sequence[Check] = (
+    a_map_makes_what_is_read,
+    a_snapshot_comes_first_and_again_behind_a_gap,
+)
