@@ -52,6 +52,8 @@ USES = {
     "brotli": "import brotli",
     "cli": "import rich",
     "examples": "from trio_stream.frameworks.starlette import StreamResponse",
+    # Whose libpq is the system's.
+    "postgres": "from importlib.util import find_spec\nassert find_spec('psycopg')",
     "redis": "import trio_stream.broker.redis.engine",
     "zstd": "from trio_stream.codec.compressor import open_compressor\nopen_compressor('zstd')",
 }

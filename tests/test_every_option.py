@@ -39,6 +39,7 @@ from trio_stream import (
     serve,
     stream_app,
 )
+from trio_stream.broker.postgres import PostgresEngine
 from trio_stream.broker.redis import RedisEngine
 from trio_stream.broker.sqlite import SqliteEngine
 from trio_stream.stream.options import StreamKeywords
@@ -325,6 +326,15 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "synchronous": choice("full", "normal", "off"),
         "max_topics": COUNT,
     },
+    "PostgresEngine": {
+        "url": Kind(
+            ["postgresql://[::1]/x"],
+            ["", "postgresql:x", "http://x", "postgresql://x?secret=1", "postgresql://x:y/z"],
+        ),
+        "retention": DATA,
+        "outage": choice("wait", "raise"),
+        "max_topics": COUNT,
+    },
     "RedisEngine": {
         "url": Kind(["redis://[::1]"], ["", "redis:x", "http://x", "redis://[::1]/a"]),
         "retention": DATA,
@@ -439,7 +449,11 @@ def public() -> Iterator[tuple[str, Any]]:
     for module in (trio_stream, trio_stream.testing):
         for name in module.__all__:
             yield name, getattr(module, name)
-    yield from (("SqliteEngine", SqliteEngine), ("RedisEngine", RedisEngine))
+    yield from (
+        ("SqliteEngine", SqliteEngine),
+        ("PostgresEngine", PostgresEngine),
+        ("RedisEngine", RedisEngine),
+    )
 
 
 def found() -> Iterator[tuple[str, set[str]]]:
@@ -621,6 +635,9 @@ USES: dict[str, Use] = {
     "ReconnectPolicy": ReconnectPolicy,
     "open_broker": entering(open_broker),
     "SqliteEngine": lambda url="sqlite:///x.db", **options: SqliteEngine(
+        url, Retention(), **options
+    ),
+    "PostgresEngine": lambda url="postgresql://[::1]/x", **options: PostgresEngine(
         url, Retention(), **options
     ),
     "RedisEngine": lambda url="redis://[::1]", **options: RedisEngine(url, Retention(), **options),

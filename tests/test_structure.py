@@ -50,7 +50,7 @@ BROKER_ORDER = [
     "opening",
     "outside",
 ]
-ENGINES = {"memory", "sqlite", "redis", "engines"}
+ENGINES = {"memory", "sqlite", "postgres", "redis", "engines"}
 
 # source -> encoder -> channel -> writer -> transport: `Stream` hands over, they don't know each
 # other. What a contract says (transport.base, stream.source.contract) is the seam itself.
@@ -221,7 +221,7 @@ def test_only_what_is_declared_is_imported(module: Module) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     requirements = [*project["dependencies"]]
-    for extra in ("redis", "cli"):
+    for extra in ("redis", "postgres", "cli"):
         requirements += extras.get(extra, [])
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     if module.part == "frameworks":

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tail(commands.add_parser("tail", help="show an event stream as it comes"))
     add_doctor(commands.add_parser("doctor", help="say what is wrong with an event stream"))
     _add_publish(commands.add_parser("publish", help="publish an event to a broker's topic"))
+    _add_migrate(commands.add_parser("migrate", help="make a PostgreSQL broker's tables"))
     return parser
 
 
@@ -70,7 +71,7 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
         "its id. DATA is its text; - or nothing reads that from standard input."
     )
     add = publish.add_argument
-    add("url", metavar="URL", help="sqlite:///path, or redis://host and the like")
+    add("url", metavar="URL", help="sqlite:///path, postgresql://host/db, redis://host")
     add("topic", metavar="TOPIC", help="where to, such as orders/17")
     add("data", metavar="DATA", nargs="?", default="-", help="what it says (default: -)")
     add("-e", "--event", metavar="NAME", help="the event's name")
@@ -87,6 +88,32 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an option of the broker's, such as prefix=shop or history=1000; may be given often",
     )
+
+
+def _migrate(options: dict[str, Any]) -> int:
+    try:
+        from .broker.postgres.migrate import migrate, schema_sql
+
+        said = schema_sql() if options["sql"] else f"{migrate(options['url'] or '')}\n"
+    except ImportError:
+        sys.stderr.write("trio-stream: this needs psycopg: trio-stream[postgres]\n")
+        return 1
+    except (ValueError, TrioStreamError) as exc:
+        sys.stderr.write(f"trio-stream: {exc}\n")
+        return 2 if isinstance(exc, ValueError) else 1
+    sys.stdout.write(said)
+    return 0
+
+
+def _add_migrate(migrate: argparse.ArgumentParser) -> None:
+    migrate.set_defaults(command=_migrate)
+    migrate.description = (
+        "Make the tables and functions of a postgresql:// broker, in a schema of their own, or "
+        "bring them to this version. What is there already stays as it is."
+    )
+    add = migrate.add_argument
+    add("url", metavar="URL", nargs="?", help="postgresql://user@host/database, as their owner")
+    add("--sql", action="store_true", help="print what makes them, and connect to nothing")
 
 
 class _Option(argparse.Action):

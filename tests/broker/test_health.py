@@ -14,8 +14,8 @@ from tests.support.hypercorn_process import hypercorn
 from tests.support.redis_server import redis_server
 from trio_stream import BrokerHealth, BrokerUnavailableError, open_broker, ready_app
 from trio_stream.broker.redis import link
-from trio_stream.broker.redis.troubles import WRITING, Troubles
 from trio_stream.broker.redis.wire import RefusedError, UnreachableError
+from trio_stream.broker.troubles import WRITING, Troubles
 from trio_stream.testing import connect
 
 WELL = BrokerHealth(reachable=True, seconds_unreachable=0.0, trouble="")
@@ -80,7 +80,7 @@ async def test_what_keeps_it_away_may_change(
         return lines
 
     caplog.set_level(logging.INFO, "trio_stream")
-    troubles = Troubles()
+    troubles = Troubles("Redis")
     for _ in range(2):
         for reason in ("nobody there", "no answer", "nobody there"):
             for link_of in ("commands", "events"):

@@ -20,6 +20,7 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference"
 #: Modules of which everything in `__all__` is for users.
 PUBLIC = [
     "trio_stream",
+    "trio_stream.broker.postgres",
     "trio_stream.broker.redis",
     "trio_stream.broker.sqlite",
     "trio_stream.frameworks.fastapi",

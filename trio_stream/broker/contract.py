@@ -2,8 +2,8 @@
 
 A **broker** (`trio_stream.Broker`) is what an application uses. It encodes events, knows the
 subscribers of its own process, hands them what is new and lets them catch up. An **engine** numbers
-events and keeps them. There are three, `memory`, `sqlite` and `redis`; another is anything that
-keeps this contract, and `trio_stream.testing.check_broker` tells whether it does:
+events and keeps them. There are four, `memory`, `sqlite`, `postgres` and `redis`; another is
+anything that keeps this contract, and `trio_stream.testing.check_broker` tells whether it does:
 ``open_broker(MyEngine(...))``.
 
 The contract of an engine, in prose:

@@ -16,6 +16,7 @@ __all__ = ["ENGINE_OPTIONS", "check_options", "open_engine"]
 ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {
     "memory": (),
     "sqlite": ("synchronous", "max_topics"),
+    "postgresql": ("outage", "max_topics"),
     "redis": ("outage", "prefix", "live_events", "live_bytes", "max_topics"),
 }
 
@@ -46,10 +47,20 @@ def open_engine(
         except ImportError as exc:
             raise ImportError(f"a {scheme}:// broker needs coredis: trio-stream[redis]") from exc
         return RedisEngine(url, retention, **options)
+    if scheme in {"postgresql", "postgres"}:
+        check_options("postgresql", options, common)
+        try:
+            from .postgres import PostgresEngine
+        except ImportError as exc:
+            raise ImportError(
+                f"a {scheme}:// broker needs psycopg, trio-stream[postgres], and libpq: the "
+                "system's, or that of psycopg[binary]"
+            ) from exc
+        return PostgresEngine(url, retention, **options)
     raise ValueError(
         f"no engine has the URL {shown_url(url)!r}: there are memory://, sqlite:///path/to/file, "
-        "redis://host:port/db, rediss://, redis+sentinel:// and redis+cluster://, and the same "
-        "with valkey"
+        "postgresql://host/database, redis://host:port/db, rediss://, redis+sentinel:// and "
+        "redis+cluster://, and the same with valkey"
     )
 
 

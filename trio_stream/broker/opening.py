@@ -50,7 +50,8 @@ async def open_broker(
 
     Args:
       url: ``"memory://"`` for one process; ``"sqlite:///path"`` for one process and a history that
-        outlives it; ``"redis://host:port/db"`` for many processes (with ``trio-stream[redis]``);
+        outlives it; ``"postgresql://host/database"`` (with ``trio-stream[postgres]``) and
+        ``"redis://host:port/db"`` (with ``trio-stream[redis]``) for many processes;
         or an engine of your own.
       history: events kept of each topic.
       history_age: seconds that they are kept at most, or None.
@@ -62,7 +63,8 @@ async def open_broker(
         without asking the engine.
       presence_grace: seconds that somebody may be away, reloading the page, without leaving.
       once_for: seconds for which a key that something was published ``once`` by is known.
-      options: the engine's own; see `SqliteEngine` and `RedisEngine`.
+      options: the engine's own; see `SqliteEngine`, `PostgresEngine`,
+        `RedisEngine`.
 
     When the block is left, publishers get `trio.ClosedResourceError`, streams end, and iterators
     raise `trio.ClosedResourceError`. What the engine fails with ends the block, with all that the

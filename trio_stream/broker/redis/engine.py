@@ -15,6 +15,7 @@ from ...errors import BrokerUnavailableError
 from ..contract import Entry, Feed, Lease, Member, Page, Record, Retention, wire_form
 from ..health import BrokerHealth
 from ..topics import Selection
+from ..troubles import Troubles
 from ..unwrapped import unwrapped
 from . import lease_scripts
 from .address import parse_address
@@ -24,7 +25,6 @@ from .keys import Keys
 from .link import Link, health_of
 from .places import find_places
 from .publishing import Publishing, age_in_ms, closed
-from .troubles import Troubles
 from .wire import RefusedError, UnreachableError, Wire
 
 __all__ = ["RedisEngine"]
@@ -118,7 +118,7 @@ class RedisEngine:
         self._closing = False
         self._feed: Feed
         self._reads = False
-        self._troubles = Troubles()
+        self._troubles = Troubles("Redis")
         self._entrance = Entrance(self._keys, options, self._troubles, self._entered)
         places = find_places(parse_address(url), self._keys.log)
         self._find_primary, connect = places.find, places.connect

@@ -9,11 +9,11 @@ from typing import Any, Protocol, final
 import trio
 
 from ...errors import BrokerUnavailableError
+from ..troubles import WRITING, Troubles
 from . import scripts
 from .keys import Keys
 from .link import Link
 from .script import Script
-from .troubles import WRITING, Troubles
 from .wire import RefusedError, Wire
 
 __all__ = ["Entrance"]

@@ -12,10 +12,10 @@ from coredis.connection import Location
 
 from ...errors import BrokerUnavailableError
 from ..health import BrokerHealth
+from ..troubles import WRITING, Troubles
 from ..unwrapped import unwrapped
 from .places import NewWire
 from .script import Script
-from .troubles import WRITING, Troubles
 from .wire import PATIENCE, RefusedError, UnreachableError, Wire
 
 __all__ = ["Link", "health_of"]

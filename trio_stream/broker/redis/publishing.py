@@ -13,12 +13,12 @@ import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease, Retention
+from ..troubles import WRITING, Troubles
 from . import other_scripts, scripts
 from .entrance import Entrance
 from .keys import Keys
 from .link import Link
 from .script import Script
-from .troubles import WRITING, Troubles
 from .wire import RefusedError, UnreachableError
 
 __all__ = ["Publishing", "age_in_ms", "closed"]

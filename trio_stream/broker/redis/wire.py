@@ -10,6 +10,7 @@ import trio
 from coredis.connection import BaseConnection, Location
 
 from ...errors import BrokerUnavailableError
+from ..troubles import ServerRefusedError
 from .script import Script
 
 __all__ = ["PATIENCE", "MovedError", "RefusedError", "UnreachableError", "Wire", "translated"]
@@ -77,7 +78,7 @@ class MovedError(UnreachableError):
         return (type(self), (self.host, self.port, self.for_good))
 
 
-class RefusedError(BrokerUnavailableError):
+class RefusedError(ServerRefusedError):
     """Redis answered with an error, and nothing was done.
 
     Attributes:

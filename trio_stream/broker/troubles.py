@@ -1,4 +1,4 @@
-"""What is wrong with Redis: said once, and once that it is over."""
+"""What is wrong with the server that an engine needs: said once, and once that it is over."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from typing import final
 
 import trio
 
-from .wire import RefusedError
+from ..errors import BrokerUnavailableError
 
-__all__ = ["WRITING", "Troubles"]
+__all__ = ["WRITING", "ServerRefusedError", "Troubles"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
-#: What does not work when Redis answers, and takes nothing.
+#: What does not work when the server answers, and takes nothing.
 WRITING = "writing"
+
+
+class ServerRefusedError(BrokerUnavailableError):
+    """The server is there, and has said no."""
 
 
 @final
 class Troubles:
     """What does not work now, by what it is, and why.
 
-    One outage is met in many places and in many tries. That Redis cannot be reached is a warning
-    once, whatever keeps it away meanwhile; what it refuses is one for each reason.
+    One outage is met in many places and in many tries. That the server cannot be reached is a
+    warning once, whatever keeps it away meanwhile; what it refuses is one for each reason.
+
+    Args:
+      server: its name, for the log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: str) -> None:
+        self._server = server
         self._now: dict[str, str] = {}
         self._told: set[str] = set()
         self._lost = False
@@ -39,7 +47,7 @@ class Troubles:
         if reason in self._told:
             return
         self._told.add(reason)
-        if isinstance(why, RefusedError):
+        if isinstance(why, ServerRefusedError):
             log.warning("%s", reason)
         else:
             log.log(logging.INFO if self._lost else logging.WARNING, "%s", reason)
@@ -51,7 +59,7 @@ class Troubles:
             self._told.clear()
             self._lost = False
             seconds = trio.current_time() - self._since
-            log.warning("Redis works again, after %.1f s", seconds)
+            log.warning("%s works again, after %.1f s", self._server, seconds)
 
     def reason(self, what: str) -> str:
         """Why this does not work, or, as far as that is not known, anything; ``""`` without any."""

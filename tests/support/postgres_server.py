@@ -1,0 +1,138 @@
+"""Debian's `postgresql`, on a port and in a folder of its own. Never a mock."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+from tests.support.need import SEARCH_PATH, unavailable
+from trio_stream.broker.postgres.migrate import migrate
+
+#: Where Debian puts what only its own scripts call.
+_PLACES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+
+#: Commits need not be on the disk where that is not what is tested.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_EMPTY = """
+TRUNCATE trio_stream.outbox, trio_stream.events, trio_stream.topics, trio_stream.signals,
+         trio_stream.once, trio_stream.answers, trio_stream.leases, trio_stream.present;
+UPDATE trio_stream.log SET base = trio_stream.now_as_id(), lost = 0;
+SELECT setval('trio_stream.ids', base) FROM trio_stream.log
+"""
+
+
+class PostgresServer:
+    """One PostgreSQL, which keeps its port and its files over any number of crashes."""
+
+    def __init__(self, programs: str, folder: Path, options: dict[str, str]) -> None:
+        self.port = _free_port()
+        self.folder = folder / "data"
+        self._programs = programs
+        self._logfile = folder / "log"
+        self._numbers = count()
+        self._has_template = False
+        self._run("initdb", "-D", self.folder, "-U", "postgres", "-A", "trust", "--no-sync")
+        self.configure(
+            listen_addresses="127.0.0.1",
+            unix_socket_directories=str(folder),
+            port=str(self.port),
+            max_prepared_transactions="20",
+            **{"shared_buffers": "32MB", "max_connections": "200", **options},
+        )
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def configure(self, **options: str) -> None:
+        """What holds from the next start, or `command("reload")`, on."""
+        with (self.folder / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in options.items())
+
+    def start(self) -> None:
+        self.command("start", "-w", "-t", "60", "-l", str(self._logfile))
+
+    def restart(self) -> None:
+        self.command("restart", "-w", "-m", "fast", "-l", str(self._logfile))
+
+    def crash(self) -> None:
+        """End it as a loss of power would, as far as processes go. `start` brings it back."""
+        self.command("stop", "-m", "immediate")
+
+    def command(self, *words: str) -> None:
+        self._run("pg_ctl", "-D", self.folder, "-s", *words)
+
+    def log(self) -> str:
+        return self._logfile.read_text()
+
+    def empty_database(self, template: str = "template1") -> str:
+        """The URL of a new one."""
+        name = f"db{next(self._numbers)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return self.url(name)
+
+    def database(self) -> str:
+        """The URL of a new one with the schema."""
+        if not self._has_template:
+            with psycopg.connect(self.url(), autocommit=True) as connection:
+                connection.execute("CREATE DATABASE topics")
+            migrate(self.url("topics"))
+            self._has_template = True
+        return self.empty_database("topics")
+
+    def emptied(self, url: str) -> str:
+        """The same, after what is there is deleted: in a tenth of the time of a new one."""
+        with psycopg.connect(url) as connection:
+            connection.execute(_EMPTY)
+        return url
+
+    def _run(self, program: str, *words: str | Path) -> None:
+        """It runs for no superuser of the machine."""
+        options = {"user": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        subprocess.run(
+            [f"{self._programs}/{program}", *words],
+            **options,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            timeout=120,
+        )
+
+
+@contextmanager
+def postgres_server(**options: str) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL until the block ends. Skips the test when it is not installed.
+
+    `options` are those of `postgresql.conf`; without any, it does not wait for the disk.
+    """
+    found = shutil.which("initdb", path=os.pathsep.join([*_PLACES, SEARCH_PATH]))
+    if found is None:
+        unavailable("not installed: postgresql")
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(path, user.pw_uid, user.pw_gid)
+        server = PostgresServer(str(Path(found).parent), path, options or FAST)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.command("stop", "-m", "immediate")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

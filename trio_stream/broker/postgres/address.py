@@ -1,0 +1,77 @@
+"""A ``postgresql://`` URL, and the servers that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+import psycopg
+import trio
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ..urls import shown_url
+from .faults import UnreachableError
+
+__all__ = ["attempts", "parse_address"]
+
+#: What every connection says of itself; a URL's query may say something else.
+_DEFAULTS = {"application_name": "trio_stream", "client_encoding": "UTF8"}
+
+
+def parse_address(url: str) -> dict[str, str]:
+    """The parameters of libpq that a URL has; `ValueError` when it is none."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(
+            f"a PostgreSQL URL is postgresql://user@host/database, not {shown_url(url)!r}"
+        )
+    try:
+        # Its own message may hold what is in the URL, a password too.
+        found = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ValueError(
+            f"{shown_url(url)!r} is no PostgreSQL URL: what is special in a login is escaped as in "
+            "any URL, and its query has parameters of libpq, such as sslmode=verify-full"
+        ) from None
+    parameters = {**_DEFAULTS, **{name: str(value) for name, value in found.items()}}
+    if not all(port.isdecimal() or not port for port in parameters.get("port", "").split(",")):
+        raise ValueError(f"{shown_url(url)!r} has a port that is no number")
+    return parameters
+
+
+async def attempts(parameters: Mapping[str, str]) -> list[str]:
+    """What to connect to, one after another: each host's each address.
+
+    libpq would look names up while all wait, and know no time limit for each address.
+    """
+    hosts = parameters.get("host", "").split(",")
+    ports = parameters.get("port", "").split(",")
+    if parameters.get("hostaddr") or hosts == [""]:
+        return [make_conninfo("", **parameters)]
+    if len(hosts) > 1:  # the one that can be written to, if nothing else is said
+        parameters = {"target_session_attrs": "read-write", **parameters}
+    found: list[str] = []
+    for n, host in enumerate(hosts):
+        port = ports[n] if n < len(ports) else ports[0]
+        one = {**parameters, "host": host, "port": port}
+        if host.startswith(("/", "@")) or _is_address(host):
+            found.append(make_conninfo("", **one))
+            continue
+        try:
+            addresses = await trio.socket.getaddrinfo(
+                host, port or None, type=trio.socket.SOCK_STREAM
+            )
+        except OSError:
+            continue
+        names = dict.fromkeys(str(address[4][0]) for address in addresses)
+        found += [make_conninfo("", **{**one, "hostaddr": name}) for name in names]
+    if not found:
+        raise UnreachableError(f"PostgreSQL: no address is known of {', '.join(hosts)}")
+    return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

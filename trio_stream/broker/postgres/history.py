@@ -1,0 +1,158 @@
+"""Reading what PostgreSQL keeps of topics, and telling what is gone of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any, final
+
+from ..contract import PackedRecords, Page, Record, Retention
+from ..topics import EARLIEST, Selection
+from .statements import LOOK_AHEAD, LOOK_BACK, NEWEST, PLACE_SINCE, READ
+from .values import Statement, read_bytes_array, read_int, read_int_array
+from .wire import Row
+
+__all__ = ["History", "kept_of"]
+
+#: Bytes of a page, unless a single event has more.
+_PAGE_BYTES = 2**16
+
+#: Events that are looked at, whoever's they are, to find some that patterns match.
+_LOOKED_AT = 2000
+
+_MOST = 2**63 - 1
+
+Ask = Callable[..., Any]
+
+
+def kept_of(retention: Retention, names: Sequence[str]) -> list[Any]:
+    """Topics and how much is kept of them, as the functions take it."""
+    each = [retention.of(name) for name in names]
+    return [
+        [name.encode() for name in names],
+        [min(kept.events, _MOST) for kept in each],
+        [min(kept.bytes, _MOST) for kept in each],
+        [kept.age for kept in each],
+    ]
+
+
+@final
+class History:
+    """The reading half of a `PostgresEngine`.
+
+    Args:
+      ask: asks a statement for its one row; raises what the connection does.
+    """
+
+    def __init__(self, ask: Callable[..., Any], retention: Retention) -> None:
+        self._ask = ask
+        self._retention = retention
+
+    async def read(self, selection: Selection, after: int, limit: int) -> Page:
+        """As `Engine.read`."""
+        gone: dict[str, int] = {}
+        while True:
+            if selection.patterns:
+                page = await self._read_some(selection, after, limit)
+            else:
+                page = await self._read_names(selection.names, after, _MOST, limit)
+            gone |= page.gone
+            if after > page.upto:  # it is not an id of this log
+                gone.setdefault("", page.upto)
+                after = EARLIEST
+                continue
+            if page.records or page.upto <= after or not selection.patterns:
+                return Page(page.records, page.upto, gone)
+            after = page.upto
+
+    async def _read_some(self, selection: Selection, after: int, limit: int) -> Page:
+        """A page of what patterns match among the next events."""
+        upto, names, many = await self._row(LOOK_AHEAD, after, _LOOKED_AT)
+        there = [name.decode() for name in read_bytes_array(names)]
+        chosen = [name for name in there if name in selection and name not in selection.names]
+        page = await self._read_names([*selection.names, *chosen], after, read_int(upto), limit)
+        if read_int(many):
+            return Page(page.records, page.upto, {**page.gone, "": read_int(upto)})
+        return page
+
+    async def _read_names(self, names: Sequence[str], after: int, upto: int, limit: int) -> Page:
+        kept = kept_of(self._retention, names)
+        row: Row = await self._ask(READ, *kept, after, upto, limit, _PAGE_BYTES)
+        head, base, lost = (read_int(value or b"") for value in row[:3])
+        gone: dict[str, int] = {}
+        for name, mark in zip(names, read_int_array(row[3] or b""), strict=False):
+            if mark > 0:
+                gone[name] = mark
+            elif mark < 0 and after < base:
+                gone[""] = base
+        if after < lost:
+            gone[""] = max(lost, gone.get("", 0))
+        found = _Found(names, row[4:]) if row[4] is not None else None
+        end = min(upto, head)
+        if found is None:
+            return Page((), end, gone)
+        size = len(row[4] or b"")
+        full = len(found.ids) == limit or size >= _PAGE_BYTES
+        return Page(found.records(), found.ids[-1] if full else end, gone)
+
+    async def _row(self, statement: Statement, *values: Any) -> list[bytes]:
+        row: Row = await self._ask(statement, *values)
+        return [value or b"" for value in row]
+
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        """As `FullEngine.cursor_back`."""
+        if not selection.patterns:
+            found, oldest = await self._newest(selection.names, 0, _MOST, count)
+            return oldest - 1 if found == count else EARLIEST
+        before = _MOST
+        while before:
+            down_to, names = await self._row(LOOK_BACK, before, _LOOKED_AT)
+            there = [name.decode() for name in read_bytes_array(names)]
+            chosen = [name for name in there if name in selection]
+            found, oldest = await self._newest(chosen, read_int(down_to), before, count)
+            if found == count:
+                return oldest - 1
+            count -= found
+            before = read_int(down_to)
+        return EARLIEST
+
+    async def _newest(
+        self, names: Sequence[str], down_to: int, before: int, count: int
+    ) -> tuple[int, int]:
+        kept = kept_of(self._retention, names)
+        found, oldest = await self._row(NEWEST, *kept, down_to, before, count)
+        return read_int(found), read_int(oldest)
+
+    async def cursor_since(self, seconds: float) -> int:
+        """As `FullEngine.cursor_since`, whatever the selection: one of all topics' places."""
+        [place] = await self._row(PLACE_SINCE, seconds)
+        return read_int(place)
+
+
+class _Found:
+    """A page's events, as they came."""
+
+    def __init__(self, names: Sequence[str], columns: Sequence[bytes | None]) -> None:
+        self._names = names
+        self._data, ids, self._sizes, self._places, self._keys, self._buts = columns
+        self.ids = read_int_array(ids or b"")
+
+    def records(self) -> PackedRecords:
+        about = "" if self._buts is None else "\0".join(_texts(self._buts))
+        return PackedRecords(self._data or b"", self.ids[-1], len(self.ids), self._unpack, about)
+
+    def _unpack(self) -> list[Record]:
+        keys = repeat("") if self._keys is None else _texts(self._keys)
+        buts = repeat("") if self._buts is None else _texts(self._buts)
+        sizes, places = read_int_array(self._sizes or b""), read_int_array(self._places or b"")
+        data, start = self._data or b"", 0
+        records: list[Record] = []
+        for id, size, place, key, but in zip(self.ids, sizes, places, keys, buts, strict=False):
+            event = data[start : start + size]
+            records.append(Record(id, self._names[place - 1], key, event, but))
+            start += size
+        return records
+
+
+def _texts(array: bytes) -> list[str]:
+    return [text.decode() for text in read_bytes_array(array)]

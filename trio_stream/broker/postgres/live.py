@@ -1,0 +1,241 @@
+"""Feeding what is new, and numbering what others have published in their transactions.
+
+One of the processes is on duty: it looks after the outbox. While publishers are busy it looks
+every few milliseconds, and they need not tell it; when there is nothing to be found it goes to
+sleep, and takes a lock by which they know that they have to ring. So a publisher pays for a
+notification, which lets commits pass one at a time, only where nobody is awake. Whatever is missed,
+as the process on duty hangs, somebody finds at his next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+import trio
+
+from ..contract import Entry, Feed, Record, wire_form
+from .link import Link
+from .statements import ASLEEP, ENTER, LIVE, NUMBER, ON_DUTY, TRY_LOCK, UNLOCK
+from .values import read_int
+from .wire import Row, Wire
+
+__all__ = ["Live"]
+
+#: Events that are read, and numbered, at once.
+_READ, _NUMBERED = 1000, 1000
+
+#: Seconds between two looks at the outbox while there is something, doubled until, beyond the
+#: second number, it is time to sleep; and between two looks all the same.
+_PAUSE, _LONGEST_PAUSE, _LOOK = 0.002, 0.02, 0.5
+
+_BELL = "trio_stream_bell"
+
+
+@final
+class Live:
+    """The process's place in the log, and the connection that moves it.
+
+    Args:
+      known: the newest id that is known to be stored.
+      is_told: whether what this process of PostgreSQL appends comes here by itself.
+
+    Attributes:
+      read_to: the newest id that was fed.
+      on_duty: whether it is this process that looks after the outbox.
+      numbered: how many events of others it has numbered.
+      looks: how often it has looked.
+    """
+
+    def __init__(self, known: Callable[[], int], is_told: Callable[[int], bool]) -> None:
+        self._known = known
+        self._is_told = is_told
+        self.read_to: int = 0
+        self.on_duty: bool = False
+        self.numbered: int = 0
+        self.looks: int = 0
+        self._heard = 0
+        self._lost = 0
+        self._run = b""
+        self._changed = trio.lowlevel.ParkingLot()
+        self._feed: Feed
+        self._fed: Callable[[Sequence[Record]], None]
+        self._link: Link
+        self._started: Callable[[int], None]
+
+    def attach(
+        self,
+        feed: Feed,
+        fed: Callable[[Sequence[Record]], None],
+        link: Link,
+        started: Callable[[int], None],
+    ) -> None:
+        """Before anything else: whom it feeds, who else is told, whose its connection is."""
+        self._feed, self._fed, self._link, self._started = feed, fed, link, started
+
+    async def enter(self, wire: Wire) -> Row:
+        """What any connection does first."""
+        return await wire.one(ENTER, max(self.read_to, self._known()), self._heard)
+
+    async def session(self, wire: Wire) -> None:
+        """Feed by one connection, until it is lost."""
+        self.on_duty = False
+        self._changed.unpark_all()
+        await wire.run(b"LISTEN trio_stream")
+        late = await self._begin(wire)
+        await self._look(wire, late=late)
+        pause = _PAUSE
+        while True:
+            found = await self._number(wire)
+            await self._look(wire)
+            pause = _PAUSE if found else pause * 2
+            if not self.on_duty:
+                await self._rest(wire)
+                await self._take_duty(wire)
+            elif pause <= _LONGEST_PAUSE:
+                await self._rest(wire, pause)
+            else:
+                await self._sleep(wire)
+                pause = _PAUSE
+
+    async def _begin(self, wire: Wire) -> bool:
+        """See where the log is now; returns whether what has passed meanwhile is too late."""
+        head, lost, signal, missed, started = (value or b"" for value in await self.enter(wire))
+        first = not self._run
+        if first:
+            self.read_to, self._lost, self._heard = read_int(head), read_int(lost), read_int(signal)
+        elif read_int(lost) > self._lost:
+            self._lose(read_int(lost))
+            self._heard = read_int(signal)
+        elif started != self._run or read_int(missed):
+            # What was forgotten meanwhile may be in memory.
+            self._feed.interrupted(self.read_to)
+            self._heard = read_int(signal)
+        self._run = started
+        self._link.opened()
+        if first:
+            self._started(self.read_to)  # nothing may be fed before
+        await self._take_duty(wire)
+        return not first
+
+    def _lose(self, upto: int) -> None:
+        """Something before this id is lost: what is stored by now has larger ones."""
+        self._lost = upto
+        self.read_to = max(self.read_to, upto)
+        self._feed.interrupted(self.read_to)
+
+    # The outbox.
+
+    async def _take_duty(self, wire: Wire) -> None:
+        [taken] = await wire.one(TRY_LOCK, ON_DUTY)
+        if taken == b"\x01":
+            self.on_duty = True
+            await wire.run(f"LISTEN {_BELL}".encode())
+
+    async def _number(self, wire: Wire) -> int:
+        """Number what waits; returns how much that was."""
+        found = 0
+        more = True
+        while more:
+            self.looks += 1
+            row = await wire.one(NUMBER, *wire.seen, _NUMBERED)
+            moved, is_more, xmax, xip = (value or b"" for value in row)
+            wire.seen = xmax, xip
+            found += read_int(moved)
+            more = bool(read_int(is_more))
+            if more:
+                await self._look(wire)
+        self.numbered += found
+        return found
+
+    async def _sleep(self, wire: Wire) -> None:
+        """Until somebody rings. Who publishes while this falls asleep is found by another look."""
+        [taken] = await wire.one(TRY_LOCK, ASLEEP)
+        if taken != b"\x01":  # somebody commits just now, and has been told that this is awake
+            await self._rest(wire, _LONGEST_PAUSE)
+            return
+        while not await self._number(wire):
+            await self._look(wire)
+            await self._rest(wire)
+        await self._look(wire)
+        await wire.ask(UNLOCK, ASLEEP)
+
+    async def _rest(self, wire: Wire, seconds: float = _LOOK) -> None:
+        """Until there is something to look at, or so long."""
+        until = trio.current_time() + seconds
+        while not await wire.rest(until - trio.current_time()):
+            notices = wire.notified()
+            if trio.current_time() >= until or any(
+                channel == _BELL or not self._is_told(pid) for channel, pid in notices
+            ):
+                return
+
+    # What is new.
+
+    def appended(self, before: int, signal: int, entries: Sequence[Entry]) -> None:
+        """These are stored, behind this id: feed them now, if that is where this is."""
+        if before == self.read_to and signal == self._heard and entries:
+            records = [
+                Record(id, entry.topic, entry.key, wire_form(id, entry.body), entry.but)
+                for id, entry in enumerate(entries, before + 1)
+            ]
+            self._feed_events(records)
+        else:
+            self._link.poke()
+
+    async def hear(self, number: int) -> None:
+        """Wait until this signal has been fed, unless the connection is lost."""
+        self._link.poke()
+        while self._heard < number and self._link.is_up:
+            await self._changed.park()
+
+    async def _look(self, wire: Wire, *, late: bool = False) -> None:
+        """Read what is new, and feed it."""
+        count = _READ
+        while count >= _READ:
+            rows = await wire.ask(LIVE, self.read_to, self._heard, _READ)
+            count = len(rows)
+            self._take(rows, late=late)
+
+    def _take(self, rows: Sequence[Row], *, late: bool) -> None:
+        """Feed what was read, but for what has been fed since it was asked for."""
+        events: list[Record] = []
+        signals: list[tuple[str, int, int, Record]] = []
+        for row in rows:
+            kind, raw_id, number, *rest = (value or b"" for value in row)
+            id = read_int(raw_id)
+            topic, key, but = (text.decode() for text in rest[:3])
+            if kind == b"e":
+                if id > self.read_to:
+                    events.append(Record(id, topic, key, rest[3], but))
+            elif kind == b"i":
+                self.read_to = max(self.read_to, id)
+                self._feed.interrupted(self.read_to)
+            elif read_int(number) > self._heard:
+                record = Record(0, topic, key, rest[3], but)
+                signals.append((kind.decode(), read_int(number), id, record))
+        start = 0
+        for kind_of, number_of, after, record in signals:
+            end = start
+            while end < len(events) and events[end].id <= after:
+                end += 1
+            self._feed_events(events[start:end])
+            start = end
+            self._heard = number_of
+            self._tell(kind_of, after, record, late=late)
+        self._feed_events(events[start:])
+        self._changed.unpark_all()
+
+    def _feed_events(self, records: Sequence[Record]) -> None:
+        if records:
+            self.read_to = records[-1].id
+            self._feed.records(records)
+            self._fed(records)
+
+    def _tell(self, kind: str, after: int, record: Record, *, late: bool) -> None:
+        if kind == "p" and not late:
+            self._feed.passing([record])
+        elif kind == "f":
+            self._feed.forgotten(record.topic, int(record.key) if record.key else None)
+        elif kind == "l" and after > self._lost:
+            self._lose(after)
