@@ -95,9 +95,13 @@ class Audience:
         self._mapped: dict[str, list[Group]] = {}
         self._patterns: list[tuple[Callable[[str], bool], Group]] = []
         self._routes: dict[str, list[Group]] = {}
+        self._all: set[Follower] = set()
 
     def __bool__(self) -> bool:
         return bool(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""
@@ -110,6 +114,7 @@ class Audience:
 
     def add(self, follower: Follower) -> None:
         """Put it into the groups of all that it wants."""
+        self._all.add(follower)
         groups = [self._group(name, follower) for name in follower.selection.filters]
         if follower.coding is None:
             for group in groups:
@@ -137,6 +142,7 @@ class Audience:
 
     def discard(self, follower: Follower) -> None:
         """Take it out of all of them."""
+        self._all.discard(follower)
         crowd_key = None
         if follower.coding is not None:
             crowd_key = _crowd_key(follower, follower.coding)

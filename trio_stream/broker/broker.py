@@ -280,7 +280,7 @@ class Broker(Publishing):
             published=self._publisher.published,
             delivered=feed.fanout.delivered,
             subscriptions=feed.subscriptions,
-            behind=feed.subscriptions - len(feed.fanout.followers()),
+            behind=feed.subscriptions - feed.fanout.following,
             topics=len(log),
             events=log.events,
             bytes=log.bytes,

@@ -67,6 +67,8 @@ class FanOut:
         self._closed = False
         self._turn_end = 0.0
         self.delivered: int = 0
+        #: How often what waited was taken to be handed out.
+        self.turns: int = 0
 
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""
@@ -77,6 +79,11 @@ class FanOut:
         return self._audience.filters()
 
     # Who follows.
+
+    @property
+    def following(self) -> int:
+        """How many; any thread may ask."""
+        return len(self._audience)
 
     def add(self, follower: Follower) -> None:
         """From now on hand it whatever has a larger id than it has ``seen``."""
@@ -128,6 +135,7 @@ class FanOut:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             begun = perf_counter()
             self._turn_end = begun + _TURN
+            self.turns += 1
             waiting, self._pending = self._pending, deque()
             self._publishers.unpark_all()
             while waiting:

@@ -68,6 +68,9 @@ class LocalFeed:
         self.closed: bool = False
         #: The newest id that a publisher of this process was given; it may be fed later.
         self.acknowledged = 0
+        #: Of all subscriptions: gaps that they were told of, events that newer ones replaced, and
+        #: times that one had no room.
+        self.gaps = self.conflated = self.fell_behind = 0
         #: Weak, as an iterator need not be closed: who drops it has left.
         self._readers: WeakSet[Reader] = WeakSet()
         self._iterators: WeakSet[Iterator] = WeakSet()

@@ -19,6 +19,7 @@ from .presence import Presence
 from .publisher import Publisher
 from .resumable import Runs
 from .retention import retention_of
+from .tally import Counted, brokers
 from .unwrapped import unwrapped
 
 __all__ = ["open_broker"]
@@ -80,14 +81,7 @@ async def open_broker(
     check_count("memory_bytes", memory_bytes, least=0)
     check_seconds("presence_grace", presence_grace, zero=True)
     check_seconds("once_for", once_for)
-    if isinstance(url, str):
-        engine = open_engine(url, kept, options, _OPTIONS)
-    elif not isinstance(url, Engine):
-        raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
-    elif options:
-        raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
-    else:
-        engine = url
+    engine = _engine_of(url, kept, options)
     feed = LocalFeed(engine, kept, memory_bytes)
     publisher = Publisher(engine, feed)
     presence = Presence(engine, publisher, presence_grace)
@@ -104,6 +98,7 @@ async def open_broker(
                 nursery.start_soon(presence.keep_alive)
             if kept.ages:
                 nursery.start_soon(_expire, feed.log, min(kept.ages))
+            brokers.open(counted := Counted(engine, feed, publisher, runs))
             try:
                 yield Broker(engine, feed, publisher, presence, runs, disconnects, once_for)
             finally:
@@ -112,7 +107,18 @@ async def open_broker(
                     feed.close()
                     await presence.close()
                 feed.close()
+                brokers.close(counted)
                 nursery.cancel_scope.cancel()
+
+
+def _engine_of(url: str | Engine, kept: Retention, options: dict[str, Any]) -> Engine:
+    if isinstance(url, str):
+        return open_engine(url, kept, options, _OPTIONS)
+    if not isinstance(url, Engine):
+        raise TypeError(f"a URL (memory://) or an engine opens a broker, not {type(url).__name__}")
+    if options:
+        raise TypeError(f"an engine that is made already takes no options: {', '.join(options)}")
+    return url
 
 
 async def _expire(log: MemoryLog, age: float) -> None:

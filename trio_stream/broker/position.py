@@ -86,6 +86,7 @@ class Position(Follower):
         self._cursor = max(self._cursor, cursor)
         self.seen = inf
         self._fell_behind += 1
+        self._feed.fell_behind += 1
         self._feed.fanout.discard(self)
         self.wake()
 

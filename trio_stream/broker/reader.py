@@ -137,6 +137,7 @@ class LogReader:
         if not gap:
             return page, None
         self.gaps += 1
+        self._feed.gaps += 1
         if self._snapshot is not None:
             return await self._begin_anew(), None
         missing = None if self._unknown else self._feed.log.missing(cursor, gone)
@@ -193,7 +194,8 @@ class LogReader:
         newest: dict[tuple[str, str], Record] = {}
         gap, error = False, None
         # What its client had no time for is read again, and was not left out yet.
-        self.conflated -= len(self._left_out) - bisect_right(self._left_out, cursor)
+        again = len(self._left_out) - bisect_right(self._left_out, cursor)
+        self.conflated -= again
         left_out = []
         while page.records:
             last = page.records[-1]
@@ -210,5 +212,6 @@ class LogReader:
             gap = gap or more_gone
         self._left_out = sorted(left_out)
         self.conflated += len(left_out)
+        self._feed.conflated += len(left_out) - again
         found = Page(list(newest.values()), page.upto)
         return self._with_place(found, last), gap, error

@@ -13,6 +13,7 @@ from ..codec import DroppedInput
 from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError
 from ..privacy import shown_text, shown_url
 from .reconnect import ReconnectPolicy, read_retry_after
+from .tally import sources
 
 __all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "describe"]
 
@@ -94,6 +95,7 @@ class Attempts:
 
     def begin(self, url: str) -> None:
         self._number += 1
+        sources.begin(self._number)
         self.events = 0
         self._opened = False
         self._url = shown_url(url)
@@ -121,11 +123,13 @@ class Attempts:
         """The attempt has come to an end of its own: what to raise, or None to make another."""
         if error is not None or not had_bytes:
             self._failures += 1
+            sources.fail()
         retry_after = read_retry_after(getattr(error, "retry_after", None))
         end = self._end(error, retry_after)
         if end is None:
             self._delay = self._policy.wait(self._failures, retry, retry_after)
             self.next_at = trio.current_time() + self._delay
+            sources.delays.add(self._delay)
             self._log(error, self._delay)
         else:
             self._delay = None

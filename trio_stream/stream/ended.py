@@ -6,15 +6,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..tally import lock
 from .end_line import tell_end
+from .outcome import Outcome
 from .registry import current_registry
-from .requested import client_of, path_of, route_of
+from .requested import client_of, path_of, route_of, template_of
 from .statistics import StreamStatistics, statistics_of
+from .tally import streams
 
 if TYPE_CHECKING:
     from .state import StreamState
 
-__all__ = ["EndedStream", "ended_streams", "note_end"]
+__all__ = ["EndedStream", "counted_name", "ended_streams", "note_end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,21 @@ def ended_streams() -> tuple[EndedStream, ...]:
     return tuple(current_registry().ended)
 
 
-def note_end(state: StreamState, number: int) -> None:
+def counted_name(state: StreamState) -> str | None:
+    """What a stream is to be counted as: its label, or its route's template, if either is known."""
+    return state.options.telling.label or template_of(state.scope)
+
+
+def note_end(state: StreamState, number: int, counted_as: str | None = None) -> None:
     """All of it has ended: count it, keep what is known of it, and tell who wants to know.
 
     Called in the task of the request.
+
+    Args:
+      counted_as: None for a request that was answered without a stream.
     """
     registry, scope = current_registry(), state.scope
+    statistics = _count(state, counted_as)
     registry.outcomes[state.outcome] += 1
     if scope is not None:
         registry.ended.append(
@@ -60,7 +72,20 @@ def note_end(state: StreamState, number: int) -> None:
                 request=f"{scope['method']} {path_of(scope)}",
                 route=route_of(scope, state.options.telling.label),
                 client=client_of(scope),
-                statistics=statistics_of(state),
+                statistics=statistics,
             )
         )
     tell_end(state)
+
+
+def _count(state: StreamState, counted_as: str | None) -> StreamStatistics:
+    """It is no longer one of the open streams, and from the same moment on one that has ended."""
+    outcome = str(state.outcome or Outcome.FAILED)
+    with lock:
+        state.unwatch()
+        now = statistics_of(state)
+        if counted_as is None:
+            streams.answer(counted_name(state), outcome)
+        else:
+            streams.end(counted_as, outcome, now.seconds_open, now.events, now.bytes)
+    return now

@@ -21,7 +21,7 @@ import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
-from .ended import note_end
+from .ended import counted_name, note_end
 from .ends import log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
@@ -30,6 +30,7 @@ from .producer import produce
 from .recheck import plan_recheck, recheck
 from .registry import current_registry
 from .state import StreamState
+from .tally import streams
 from .writer import write_response
 
 __all__ = ["Lifetime"]
@@ -39,12 +40,14 @@ __all__ = ["Lifetime"]
 class Lifetime:
     """Runs the parts of a stream that is served; what the registry watches."""
 
-    __slots__ = ("_done", "_helpers", "number", "state")
+    __slots__ = ("_done", "_helpers", "counted_as", "number", "state")
 
     def __init__(self, state: StreamState) -> None:
         self.state: StreamState = state
         #: By which it is spoken of, in this Trio run.
         self.number: int = next(current_registry().numbers)
+        #: Its label, or its route's template.
+        self.counted_as: str = ""
         self._helpers: trio.Nursery | None = None
         self._done: trio.Event | None = None
 
@@ -74,18 +77,17 @@ class Lifetime:
         hold_headers(state, headers_wait_for(state))
         current_principals().join(state)
         plan_recheck(state)
+        self.counted_as = streams.open(counted_name(state))
         state.watch(self, timers.first_check(state))
         if connection is not None:
             shutdown.check_drain(state.options.timing, connection.graceful_timeout)
             current_registry().join_worker(self, connection.context)
 
     def _finish(self, connection: ServerConnection | None) -> None:
-        state = self.state
-        state.unwatch()
-        current_principals().leave(state)
+        current_principals().leave(self.state)
         if connection is not None:
             current_registry().leave_worker(self, connection.context)
-        note_end(state, self.number)
+        note_end(self.state, self.number, self.counted_as)
 
     def check(self, now: float) -> float:
         """Called by the registry."""

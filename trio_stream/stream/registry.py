@@ -11,13 +11,16 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import weakref
 from collections import Counter, deque
 from math import inf
 from typing import Any, Protocol
 
 import trio
 
-__all__ = ["Registry", "Watched", "current_registry"]
+from .tally import streams
+
+__all__ = ["Registry", "Watched", "current_registry", "streams_of_all_runs"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -66,6 +69,7 @@ class _WorkerStreams:
     async def watch(self) -> None:
         with self.scope:
             await self._terminated.wait()
+            streams.shut_down()
             for number, stream in enumerate(members := list(self.members)):
                 stream.shut_down(number / len(members))
 
@@ -74,7 +78,7 @@ class Registry:
     """The live streams of one Trio run; got by `current_registry`."""
 
     def __init__(self) -> None:
-        self._entries: dict[object, _Entry] = {}
+        self._entries: dict[Watched, _Entry] = {}
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
         self._sleep: trio.CancelScope | None = None
@@ -90,7 +94,7 @@ class Registry:
     @property
     def streams(self) -> list[Watched]:
         """The live streams."""
-        return [entry.stream for entry in self._entries.values() if entry.stream is not None]
+        return list(self._entries)  # in one step, as other threads ask, too
 
     def add(self, stream: Watched, when: float) -> None:
         """Watch ``stream`` from now on, and look at it at ``when`` for the first time."""
@@ -151,7 +155,7 @@ class Registry:
             self._heap = [entry for entry in self._heap if entry.stream is not None]
             heapq.heapify(self._heap)
 
-    def reschedule(self, stream: object, when: float) -> None:
+    def reschedule(self, stream: Watched, when: float) -> None:
         """Look at ``stream`` at ``when`` already."""
         entry = self._entries.get(stream)
         if entry is not None and when < entry.when:
@@ -186,6 +190,9 @@ class Registry:
                     self._schedule(_Entry(max(when, now + 0.001), next(self._counter), stream))
 
 
+#: Those of all Trio runs of this process.
+_all: list[weakref.ref[Registry]] = []
+
 _registry: trio.lowlevel.RunVar[Any] = trio.lowlevel.RunVar("trio_stream_registry")
 
 
@@ -196,4 +203,11 @@ def current_registry() -> Registry:
     except LookupError:
         registry = Registry()
         _registry.set(registry)
+        _all[:] = [ref for ref in _all if ref() is not None] + [weakref.ref(registry)]
     return registry
+
+
+def streams_of_all_runs() -> list[Watched]:
+    """The live streams of this process, whatever thread asks."""
+    registries = [registry for ref in list(_all) if (registry := ref()) is not None]
+    return [stream for registry in registries for stream in registry.streams]

@@ -16,6 +16,7 @@ import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease
+from ..stored import STORED
 from ..troubles import WRITING, Troubles
 from .faults import RefusedError, UnreachableError
 from .link import Commands
@@ -207,7 +208,7 @@ class Publishing:
 
     async def _append(self, batch: _Batch) -> None:
         """Store a batch, if need be after an outage, and tell each who waits."""
-        wait = _FIRST_WAIT
+        wait, begun = _FIRST_WAIT, trio.current_time()
         while True:
             try:
                 before, ids, signal = await self._try(batch)
@@ -228,6 +229,7 @@ class Publishing:
             else:
                 self._troubles.end(WRITING)
                 self.batches += 1
+                STORED.add(trio.current_time() - begun, "postgres")
                 self.known = max(self.known, *ids)
                 # As they are woken after this, whoever publishes finds what he has read.
                 batch.resolve(ids)

@@ -13,6 +13,7 @@ import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease, Retention
+from ..stored import STORED
 from ..troubles import WRITING, Troubles
 from . import other_scripts, scripts
 from .entrance import Entrance
@@ -187,7 +188,7 @@ class Publishing:
     async def _append(self, batch: list[_Waiting]) -> _Stored:
         """Store a batch, if need be after an outage."""
         keys, args = self._pack(batch)
-        wait = _FIRST_WAIT
+        wait, begun = _FIRST_WAIT, trio.current_time()
         while True:
             try:
                 answer = await self._try(keys, args)
@@ -202,6 +203,7 @@ class Publishing:
             else:
                 self._troubles.end(WRITING)
                 self.batches += 1
+                STORED.add(trio.current_time() - begun, "redis")
                 stored = _Stored.of(batch, answer)
                 self._entrance.known = max(self._entrance.known, stored.last)
                 return stored

@@ -38,6 +38,11 @@ class Runs:
         self._nursery = nursery
         self._by_topic: dict[str, ResumableRun] = {}
 
+    @property
+    def count(self) -> int:
+        """How many are in this process."""
+        return len(self._by_topic)
+
     def get(self, topic: str) -> ResumableRun | None:
         """The run of this topic, if it is in this process."""
         return self._by_topic.get(topic)

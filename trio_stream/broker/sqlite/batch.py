@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from operator import attrgetter
 from typing import Any, NoReturn, TypeVar, final
@@ -11,7 +12,9 @@ import trio
 
 from ..contract import Entry, Once
 
-__all__ = ["Batch", "Publisher", "RaiseCancel", "once_of", "once_of_entries"]
+__all__ = ["Batch", "Publisher", "RaiseCancel", "once_of", "once_of_entries", "tell_of_dismissed"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
 
 ResultT = TypeVar("ResultT")
 
@@ -113,3 +116,14 @@ def once_of(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
 def once_of_entries(entries: Sequence[Entry], first: int) -> dict[int, Once]:
     """Likewise, of one publisher's."""
     return {id: entry.once for id, entry in enumerate(entries, first) if entry.once is not None}
+
+
+def tell_of_dismissed(path: str, count: int, *, stored: bool) -> None:
+    """What has become of events that nobody waited for any longer."""
+    became = "stored" if stored else "not stored"
+    log.warning(
+        "%s: %d events whose publishers were cancelled while the disk was at it are %s",
+        path,
+        count,
+        became,
+    )

@@ -24,10 +24,11 @@ from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
 from ..contract import Entry, Feed, Lease, Page, Record, Retention, passing, wire_form
 from ..leases import LocalLeases
+from ..stored import STORED
 from ..topics import EARLIEST, Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
-from .batch import Batch, Publisher, RaiseCancel, once_of
+from .batch import Batch, Publisher, RaiseCancel, once_of, tell_of_dismissed
 from .desk import Desk, Request, open_at_desk
 from .faults import copied
 from .places import LookedAt
@@ -232,11 +233,13 @@ class SqliteEngine(LocalLeases):
     ) -> None:
         self._transactions += 1
         dismissed, self._dismissed, self._under_way = self._dismissed, 0, []
+        begun = self._begun
         self._write()  # before anything else, so that the thread does not wait for us
         if isinstance(result, outcome.Error):
             for publisher in publishers:
                 publisher.tell(outcome.Error(copied(result.error)))
         else:
+            STORED.add(trio.current_time() - begun, "sqlite")
             reschedule, first, known = trio.lowlevel.reschedule, records[0].id, result.value
             if known:
                 records = [record for record in records if record.id not in known]
@@ -247,13 +250,7 @@ class SqliteEngine(LocalLeases):
                 if publisher.task is not None:
                     reschedule(publisher.task, publisher)
         if dismissed:
-            became = "not stored" if isinstance(result, outcome.Error) else "stored"
-            log.warning(
-                "%s: %d events whose publishers were cancelled while the disk was at it are %s",
-                self.path,
-                dismissed,
-                became,
-            )
+            tell_of_dismissed(self.path, dismissed, stored=isinstance(result, outcome.Value))
 
     def _dismiss(self, publisher: Publisher, raise_cancel: RaiseCancel) -> trio.lowlevel.Abort:
         """Let somebody go whose events the disk is at: mostly it is done in a moment, and says so.

@@ -1,0 +1,106 @@
+"""`metrics_app`: the ASGI endpoint that Prometheus asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import trio
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from ..checks import check_kind, shown
+from ..metrics.readings import readings
+from .collector import StreamCollector
+from .workers import Workers, told_apart
+
+if TYPE_CHECKING:
+    from ..transport.asgi import Receive, Scope, Send
+
+__all__ = ["MetricsApp", "metrics_app"]
+
+
+def metrics_app(
+    registry: CollectorRegistry | None = None, *, workers: str | os.PathLike[str] | None = None
+) -> MetricsApp:
+    """An ASGI application that answers with metrics, in the text that Prometheus reads.
+
+    Make it where the application is made, once in each process, and mount it where nobody asks from
+    outside.
+
+    Args:
+      registry: what is told. With None this package's metrics alone; in one of your own, register a
+        `StreamCollector`.
+      workers: where several processes share a port, a directory of this service alone, which is
+        made if it is not there. Whoever is asked answers for all, each with a label ``worker``, a
+        small number. With None each answers for itself, without.
+
+    Raises:
+      TypeError: it is no registry, or no path.
+      OSError: the directory cannot be made or written.
+    """
+    check_kind("registry", registry, CollectorRegistry, "a CollectorRegistry", or_none=True)
+    if workers is not None and not isinstance(workers, str | os.PathLike):
+        raise TypeError(f"workers must be the path of a directory or None, not {shown(workers)}")
+    if registry is None:
+        registry = CollectorRegistry()
+        registry.register(StreamCollector())
+    return MetricsApp(registry, None if workers is None else Path(workers))
+
+
+@final
+class _Merged(Collector):
+    """What is in no registry, to be written like one that is."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+@final
+class MetricsApp:
+    """The application that `metrics_app` makes."""
+
+    def __init__(self, registry: CollectorRegistry, directory: Path | None) -> None:
+        self._registry = registry
+        tell = partial(generate_latest, registry)
+        self._workers = None if directory is None else Workers(directory, tell)
+        self._one_by_one = trio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError("metrics_app answers HTTP requests: mount it in an application")
+        if scope["method"] not in ("GET", "HEAD"):
+            await _answer(send, 405, b"ask by GET\n", "text/plain; charset=utf-8", head=False)
+            return
+        accept = b",".join(v for k, v in scope["headers"] if k.lower() == b"accept")
+        encode, content_type = choose_encoder(accept.decode("latin-1"))
+        async with self._one_by_one:  # so that who asks often finds the last one's reading
+            text = await self._text(encode)
+        await _answer(send, 200, text, content_type, head=scope["method"] == "HEAD")
+
+    async def _text(self, encode: Callable[[Collector], bytes]) -> bytes:
+        await readings.read_in_turns()
+        if self._workers is None:
+            return encode(self._registry)
+        texts = await self._workers.ask_all()
+        return await trio.to_thread.run_sync(lambda: encode(_Merged(told_apart(texts))))
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: str, *, head: bool) -> None:
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})
