@@ -376,7 +376,11 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "max_bytes": COUNT,
     },
     "ready_app": {"broker": Kind([], [None, True, 5, "x", Odd()])},
-    "inspector_app": {"authorize": FUNCTION},
+    "inspector_app": {
+        "authorize": FUNCTION,
+        "broker": Kind([None], [True, 5, "x", Odd()]),
+        "payloads": FLAG,
+    },
     "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
     "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
     "Retention.of": {"topic": DATA},
@@ -674,7 +678,9 @@ USES: dict[str, Use] = {
     "ready_app": with_broker(
         lambda broker, **options: void(trio_stream.ready_app(**{"broker": broker, **options}))
     ),
-    "inspector_app": trio_stream.inspector_app,
+    "inspector_app": lambda **options: void(
+        trio_stream.inspector_app(**{"authorize": print, **options})
+    ),
     "Broker.forget": with_broker(
         lambda broker, topic="x", **options: broker.forget(topic, **options)
     ),

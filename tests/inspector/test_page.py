@@ -136,6 +136,60 @@ async def test_it_fits_its_window_and_finds_and_sorts() -> None:
         own.cancel_scope.cancel()
 
 
+async def test_a_topics_events_are_shown_as_they_come_and_stay_text() -> None:
+    async with (
+        hypercorn(f"{APPS}:app") as server,
+        chromium() as browser,
+        asking(server, "/topics/__proto__") as subscriber,
+    ):
+        await subscriber.receive_some()
+        await browser.open(f"{server.url}/inspect")
+        await browser.wait_until("!document.querySelector('#parts').hidden")
+        await browser.run("document.querySelector('[data-part=topics]').click()")
+        names = "[...document.querySelectorAll('#topics button')]"
+        name = f"{names}.find(button => button.textContent == '__proto__')"
+        await browser.wait_until(name)
+        await browser.run(f"{name}.click()")
+        facts = "document.querySelector('#topic-facts').textContent"
+        await browser.wait_until(f"{facts}.includes('ada')")
+        await browser.run(
+            "const form = document.querySelector('#publish');"
+            "form.event.value = '<b>bold</b>'; form.data.value = arguments[0];"
+            "form.requestSubmit()",
+            HOSTILE,
+        )
+        await browser.wait_until(
+            "document.querySelector('#said').textContent.includes('its id is')"
+        )
+        event = "document.querySelector('#events tr')"
+        await browser.wait_until(f"{event}?.cells[0].textContent == '<b>bold</b>'")
+        assert await browser.run(f"return {event}.lastChild.textContent") == HOSTILE
+        assert await browser.run("return document.images.length") == 0
+        assert await browser.run("return document.title") == "Streams"
+        assert await browser.console() == []
+        received = b""
+        while HOSTILE.encode() not in received:
+            received += await subscriber.receive_some()
+
+
+async def test_a_run_is_stopped_from_there() -> None:
+    async with (
+        hypercorn(f"{APPS}:app") as server,
+        chromium() as browser,
+        asking(server, "/runs/essay") as watcher,
+    ):
+        await browser.open(f"{server.url}/inspect#show=topics")
+        stop = "document.querySelector('#runs .end')"
+        await browser.wait_until(
+            f"{stop} && document.querySelector('#runs').textContent.includes('essay')"
+        )
+        await browser.run(f"{stop}.click(); {stop}.click()")
+        received = b""
+        while b'"stopped"' not in received:
+            received += await watcher.receive_some()
+        await browser.wait_until("!document.querySelector('#no-runs').hidden")
+
+
 async def test_what_another_site_sends_is_refused_and_the_page_is_in_no_frame() -> None:
     async with (
         hypercorn(f"{APPS}:app") as server,

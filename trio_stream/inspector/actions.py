@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
+import logging
 
+import msgspec
+import trio
+
+from ..broker import Broker
 from ..broker.refused import RefusedError
+from ..errors import BrokerError
 from ..stream.overview import each_open_stream
 from .process import process_name
 
-__all__ = ["Action", "End", "act", "read_action"]
+__all__ = ["Action", "act", "read_action"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
 
 
 class End(msgspec.Struct, tag_field="do", tag="end", forbid_unknown_fields=True):
@@ -18,19 +25,56 @@ class End(msgspec.Struct, tag_field="do", tag="end", forbid_unknown_fields=True)
     stream: int
 
 
-Action = End
+class Publish(msgspec.Struct, tag_field="do", tag="publish", forbid_unknown_fields=True):
+    """Publish an event, as `Broker.publish` does; its data is text."""
+
+    topic: str
+    data: str
+    event: str | None = None
+    key: str = ""
+    keep: bool = True
+
+
+class Stop(msgspec.Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
+    """Stop a resumable run, as `Broker.stop_resumable` does."""
+
+    key: str
+
+
+Action = End | Publish | Stop
 
 
 def read_action(body: bytes | bytearray) -> Action:
     """What is to be done; refused where that is nothing there is."""
     try:
-        return msgspec.json.decode(body, type=Action)
+        action: Action = msgspec.json.decode(body, type=Action)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise RefusedError(400, f"there is nothing such to do: {exc}") from None
+    return action
 
 
-def act(action: Action) -> dict[str, object]:
+async def act(action: Action, broker: Broker | None) -> dict[str, object]:
     """Do it; what is answered."""
+    if isinstance(action, End):
+        return _end(action)
+    if broker is None:
+        raise RefusedError(404, "this inspector has no broker")
+    try:
+        if isinstance(action, Stop):
+            if not await broker.stop_resumable(action.key):
+                raise RefusedError(404, "no run of this key is running")
+            return {"stopped": action.key}
+        fields = msgspec.structs.asdict(action)
+        topic, data = fields.pop("topic"), fields.pop("data")
+        return {"id": await broker.publish(topic, data, **fields)}
+    except (TypeError, ValueError) as exc:
+        raise RefusedError(400, str(exc)) from None
+    except (BrokerError, trio.ClosedResourceError) as exc:
+        log.error("the inspector could not reach its broker: %s", exc)
+        raise RefusedError(503, "it may have been done, or not: the engine cannot tell") from None
+
+
+def _end(action: End) -> dict[str, object]:
     if action.process != process_name():
         raise RefusedError(409, f"this is process {process_name()}, which has streams of its own")
     for stream in each_open_stream():

@@ -1,24 +1,27 @@
-"""`inspector_app`: an ASGI application that shows the streams of its process, and ends them."""
+"""`inspector_app`: an ASGI application that shows a process's streams and topics, live."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
+from ..broker import Broker
 from ..broker.json_answer import answer_json
 from ..broker.refused import RefusedError, read_body
-from ..checks import check_callable
+from ..checks import check_callable, check_flag, check_kind
+from ..stream import Refusal
 from ..stream.clients import list_header
 from .actions import act, read_action
-from .feed import Picture, feed_of
+from .feed import feed_of
 from .guard import SAFE, check_site, new_nonce, page_policy
 from .lookout import Lookout
-from .pace import Pace
 from .page import page_with
 from .process import process_name
-from .streams import picture_of_streams
+from .scene import Scene
+from .streams import StreamScene
+from .topics import TopicScene
 from .view import View, read_view
 
 if TYPE_CHECKING:
@@ -31,8 +34,12 @@ Authorize = Callable[[Any], bool | Awaitable[bool]]
 
 _MOST_BYTES = 2**20
 
+_NOT_ALLOWED = "not allowed to see this, or to do that"
 
-def inspector_app(*, authorize: Authorize) -> InspectorApp:
+
+def inspector_app(
+    *, authorize: Authorize, broker: Broker | None = None, payloads: bool = False
+) -> InspectorApp:
     """An ASGI application: a page that shows this process's streams, live, and can end them.
 
     All of it has one address, wherever it is mounted: a GET is answered with the page, or, if it
@@ -41,22 +48,30 @@ def inspector_app(*, authorize: Authorize) -> InspectorApp:
     Args:
       authorize: ``(scope) -> bool``, sync or async. Nobody is let in for whom it does not return
         True. It sees the ASGI scope of each request, with its headers; ``scope["method"]`` is
-        ``"POST"`` for who wants to end a stream. A page that is open is asked for again each hour.
+        ``"POST"`` for who wants to end a stream, stop a run or publish. While a page is open it is
+        asked again each minute.
+      broker: an open one, whose topics and resumable runs are shown, too; with it a page can
+        publish.
+      payloads: whether the page shows what events say, besides their names, ids and sizes.
 
     It answers 403 where that is refused, and to what another site's page sends; 400 to what it
-    does not understand, 404 for a stream that is not open any more, 409 to what is for another
-    process than the one that was reached, 405, 413, 415.
+    does not understand, 404 for what is not there any more, 409 to what is for another process than
+    the one that was reached, 405, 413, 415, and 503 when the broker could not do it.
     """
     check_callable("authorize", authorize, "takes a scope, and returns True or False")
-    return InspectorApp(authorize)
+    check_kind("broker", broker, Broker, "an open broker or None", or_none=True)
+    check_flag("payloads", payloads)
+    return InspectorApp(authorize, broker, payloads)
 
 
 @final
 class InspectorApp:
     """The application that `inspector_app` makes."""
 
-    def __init__(self, authorize: Authorize) -> None:
+    def __init__(self, authorize: Authorize, broker: Broker | None, payloads: bool) -> None:
         self._authorize = authorize
+        self._broker = broker
+        self._payloads = payloads
         self._lookout = Lookout()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,29 +87,47 @@ class InspectorApp:
         if method not in ("GET", "HEAD", "POST"):
             raise RefusedError(405, "look by GET, act by POST", allow="GET, HEAD, POST")
         check_site(scope)
-        await self._check(scope)
+        if method == "GET" and b"text/event-stream" in list_header(scope, b"accept").lower():
+            await self._feed(scope, receive, send)
+            return
+        if not await self._allows(scope):
+            raise RefusedError(403, _NOT_ALLOWED)
         if method == "POST":
             action = read_action(await read_body(receive, _MOST_BYTES))
-            await answer_json(send, 200, act(action), SAFE)
-        elif b"text/event-stream" in list_header(scope, b"accept").lower():
-            view = read_view(scope.get("query_string", b""))
-            about = {"process": process_name()}
-            with self._lookout.watched():
-                await feed_of(partial(self._take, view), about)(scope, receive, send)
+            await answer_json(send, 200, await act(action, self._broker), SAFE)
         else:
             await _answer_page(send, head=method == "HEAD")
 
-    async def _check(self, scope: Scope) -> None:
+    async def _allows(self, scope: Scope) -> bool:
         allowed = self._authorize(scope)
         if inspect.isawaitable(allowed):
             allowed = await allowed
-        if allowed is not True:  # what is only true in an `if` may be a response, or a user
-            raise RefusedError(403, "not allowed to see this, or to do that")
+        return allowed is True  # what is only true in an `if` may be a response, or a user
 
-    async def _take(self, view: View, pace: Pace) -> Picture:
-        look = await self._lookout.look()
-        with pace:
-            return picture_of_streams(look, view)
+    async def _feed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the feed, which asks by itself who is there, and each minute again."""
+        view = read_view(scope.get("query_string", b""))
+        about = {
+            "process": process_name(),
+            "broker": self._broker is not None,
+            "payloads": self._payloads,
+        }
+        with self._watched(view):
+            await feed_of(self._scene(view), about, self._verdict)(scope, receive, send)
+
+    async def _verdict(self, scope: Scope) -> bool | Refusal:
+        refusal = Refusal(403, {"error": _NOT_ALLOWED}, headers=SAFE)
+        return await self._allows(scope) or refusal
+
+    def _watched(self, view: View) -> AbstractContextManager[None]:
+        return self._lookout.watched() if view.show == "streams" else nullcontext()
+
+    def _scene(self, view: View) -> Scene:
+        if view.show == "streams":
+            return StreamScene(self._lookout, view)
+        if self._broker is None:
+            raise RefusedError(404, "this inspector has no broker")
+        return TopicScene(self._broker, view, payloads=self._payloads)
 
 
 async def _answer_page(send: Send, *, head: bool) -> None:

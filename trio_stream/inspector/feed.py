@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
 
 from ..stream import Stream
+from ..stream.access import Authorize
 from .guard import SAFE
 from .pace import PERIOD, Pace
 from .patch import merge_patch
+from .scene import Picture, Scene
 
-__all__ = ["Picture", "feed_of"]
+__all__ = ["feed_of"]
 
-#: What a page shows, as one JSON object without nulls.
-Picture = dict[str, Any]
-
-#: Seconds after which a page has to ask anew, and is asked anew whether it may: plus or minus 10 %.
-_MAY_WATCH = 3600.0
+#: Seconds, plus or minus 10 %, after which it is asked anew whether a page may see this.
+_MAY_WATCH = 60.0
 
 
-def feed_of(take: Callable[[Pace], Awaitable[Picture]], about: Picture) -> Stream:
+def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
     """Events ``about``, once, and then ``picture``: merge patches, the first of nothing.
 
     A page that takes nothing has one picture waiting, and the next is not made before that is gone.
@@ -30,9 +27,11 @@ def feed_of(take: Callable[[Pace], Awaitable[Picture]], about: Picture) -> Strea
 
     async def send(stream: Stream) -> None:
         await stream.send({**about, "now": time.time(), "every": PERIOD}, event="about")
+        if scene.ear is not None:
+            stream.start_soon(scene.ear)
         shown, pace = Picture(), Pace()
         while not stream.draining.is_set():
-            picture = await take(pace)
+            picture = await scene.take(pace)
             with pace:
                 patch = merge_patch(shown, picture)
             if patch:
@@ -40,5 +39,6 @@ def feed_of(take: Callable[[Pace], Awaitable[Picture]], about: Picture) -> Strea
             shown = picture
             with trio.move_on_after(pace.rest()):
                 await stream.draining.wait()
+        stream.close()
 
-    return Stream(send, buffer=1, max_duration=_MAY_WATCH, retry=2000, headers=SAFE)
+    return Stream(send, buffer=1, authorize=authorize, recheck=_MAY_WATCH, retry=2000, headers=SAFE)

@@ -4,13 +4,16 @@
 
 const id = name => document.getElementById(name);
 const STEP = 50;
-const view = { find: "", sort: "newest", rows: STEP, stream: null, ...asked() };
+const PARTS = ["streams", "topics"];
+const view = { show: "streams", find: "", sort: "newest", rows: STEP, stream: null, topic: null, ...asked() };
 let source = null, process = "", picture = {}, skew = 0, retry = 0;
 
 // The view is in the address, behind the #, so that a reload or a bookmark keeps it.
 function asked() {
   const named = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const known = {};
+  if (PARTS.includes(named.show)) known.show = named.show;
+  if (named.topic) known.topic = named.topic;
   if (named.find) known.find = named.find;
   if ([...id("choose").sort.options].some(option => option.value === named.sort)) known.sort = named.sort;
   if (/^\d{1,15}$/.test(named.stream ?? "")) known.stream = named.stream;
@@ -18,7 +21,9 @@ function asked() {
 }
 
 function query() {
-  const chosen = Object.entries(view).filter(([, value]) => value !== null && value !== "");
+  const { show, find, rows } = view;
+  const shown = show === "streams" ? { sort: view.sort, stream: view.stream } : { topic: view.topic };
+  const chosen = Object.entries({ show, find, rows, ...shown }).filter(([, value]) => value !== null && value !== "");
   return new URLSearchParams(chosen).toString();
 }
 
@@ -33,6 +38,8 @@ function listen() {
     const about = JSON.parse(event.data);
     skew = about.now - Date.now() / 1000;
     picture = {};  // what follows is all of it
+    id("parts").hidden = !about.broker;
+    id("no-payloads").hidden = about.payloads;
     write(id("process"), process = about.process);
     connected("live", "live");
   });
@@ -55,7 +62,8 @@ function connected(state, text) {
 // JSON Merge Patch, RFC 7396.
 function patched(target, patch) {
   if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;
-  const result = target !== null && typeof target === "object" && !Array.isArray(target) ? target : {};
+  // Without a prototype: a name may be "__proto__".
+  const result = target !== null && typeof target === "object" && !Array.isArray(target) ? target : Object.create(null);
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete result[name];
     else result[name] = patched(result[name], value);
@@ -74,9 +82,13 @@ document.addEventListener("visibilitychange", () => {
 
 function look(changes) {
   Object.assign(view, changes);
-  const kept = { find: view.find, sort: view.sort === "newest" ? null : view.sort, stream: view.stream };
+  const kept = {
+    show: view.show === "streams" ? null : view.show, find: view.find,
+    sort: view.sort === "newest" ? null : view.sort, stream: view.stream, topic: view.topic,
+  };
   const chosen = Object.entries(kept).filter(([, value]) => value);
   history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+  part();
   listen();
 }
 
@@ -124,24 +136,33 @@ const ENDED = [["client", row => row.client], ["ended", row => `${span(now() - r
   ["was open", row => span(row.seconds)], ["events", row => count(row.events)],
   ["bytes", row => size(row.bytes)]];
 
-function newRow(columns) {
+const TEXTS = ["request", "client", "state", "outcome", "topic", "event", "id", "oldest id", "newest id", "key", "whose", "watched"];
+
+const CLASSES = { data: "data", "end it": "act", "stop it": "act" };
+
+function newRow(labels) {
   const row = make("tr");
-  for (const label of ["request", ...columns.map(([label]) => label), "state"]) {
-    const cell = make("td", undefined, ["request", "client", "state"].includes(label) ? "" : "number");
+  for (const label of labels) {
+    const cell = make("td", undefined, CLASSES[label] ?? (TEXTS.includes(label) ? "" : "number"));
     cell.dataset.label = label;
     row.append(cell);
   }
   return row;
 }
 
+function nameButton(press) {
+  const button = make("button", "", "link");
+  button.type = "button";
+  button.addEventListener("click", press);
+  return button;
+}
+
+const labels = (first, columns, ...more) => [first, ...columns.map(([label]) => label), ...more];
+
 function newOpenRow(number) {
-  const row = newRow(OPEN);
-  const open = make("button", "", "link");
-  open.type = "button";
-  open.addEventListener("click", () => choose(number));
-  row.cells[0].append(open);
-  row.append(make("td"));
-  row.lastChild.append(endButton(() => number));
+  const row = newRow(labels("request", OPEN, "state", "end it"));
+  row.cells[0].append(nameButton(() => choose(number)));
+  row.lastChild.append(sureButton("End", () => end(number)));
   return row;
 }
 
@@ -175,7 +196,15 @@ function fillEnded(row, stream) {
 }
 
 function draw() {
+  const { broker } = picture;
+  const away = broker && !broker.reachable && !broker.closed;
+  write(id("trouble"), broker?.closed ? "The broker is closed." : away ? `The broker's engine is away: ${broker.trouble}` : broker?.trouble ?? "");
   if (!picture.order) return;
+  if (view.show === "streams" && picture.streams) drawStreams();
+  if (view.show === "topics" && picture.topics) drawTopics();
+}
+
+function drawStreams() {
   for (const total of document.querySelectorAll("[data-total]")) {
     const value = picture.totals[total.dataset.total];
     write(total, total.dataset.total === "byteRate" ? size(value) : count(value));
@@ -183,7 +212,7 @@ function draw() {
   drawRows(id("open"), openRows, picture.order.map(String), picture.streams, newOpenRow, fillOpen);
   const ended = Object.keys(picture.ended).sort((one, other) =>
     picture.ended[other].at - picture.ended[one].at || other - one);
-  drawRows(id("ended"), endedRows, ended, picture.ended, () => newRow(ENDED), fillEnded);
+  drawRows(id("ended"), endedRows, ended, picture.ended, () => newRow(labels("request", ENDED, "outcome")), fillEnded);
   const { open } = picture.totals, shown = picture.order.length;
   write(id("matching"), shown < picture.matching || view.find ? `${count(shown)} of ${count(picture.matching)}${view.find ? ` found among ${count(open)}` : ""}` : count(open));
   id("none").hidden = shown > 0;
@@ -194,7 +223,7 @@ function draw() {
 
 // One stream, closely.
 
-const FACTS = [["client", one => one.client || "none"], ["program", one => one.agent || "not told"],
+const FACTS = [["client", one => one.client || "none"], ["whose", one => one.principal ?? "not told"], ["program", one => one.agent || "not told"],
   ["HTTP", one => one.http], ["route", one => one.route], ["state", one => state(one)[1]],
   ["open for", one => span(now() - one.since)], ["events", one => `${count(one.events)}, ${count(one.rate)}/s`],
   ["bytes", one => size(one.bytes)], ["last bytes left", one => `${span(now() - one.silentSince)} ago`],
@@ -217,15 +246,18 @@ function drawDetails() {
     return;
   }
   write(id("details-title"), `Stream ${one.number}: ${one.request}`);
-  const facts = id("details-facts");
-  if (!facts.children.length) {
-    for (const [label] of FACTS) {
-      facts.append(make("div"));
-      facts.lastChild.append(make("dt", label), make("dd"));
+  drawFacts(id("details-facts"), FACTS, one);
+  drawTasks(id("details-tasks"), one.tasks ? [one.tasks] : []);
+}
+
+function drawFacts(list, facts, one) {
+  if (!list.children.length) {
+    for (const [label] of facts) {
+      list.append(make("div"));
+      list.lastChild.append(make("dt", label), make("dd"));
     }
   }
-  FACTS.forEach(([, text], place) => write(facts.children[place].lastChild, text(one)));
-  drawTasks(id("details-tasks"), one.tasks ? [one.tasks] : []);
+  facts.forEach(([, text], place) => write(list.children[place].lastChild, text(one)));
 }
 
 function drawTasks(list, tasks) {
@@ -273,30 +305,35 @@ async function act(what) {
   }
 }
 
-function endButton(number, button = make("button", "End", "end")) {
+// A button that wants to be pressed twice.
+function sureButton(text, press, button = make("button", text, "end")) {
   button.type = "button";
   let unsure = 0;
   const calm = () => {
     clearTimeout(unsure);
     button.classList.remove("sure");
-    write(button, "End");
+    write(button, text);
   };
   button.addEventListener("blur", calm);
-  button.addEventListener("click", async () => {
-    if (!button.classList.contains("sure")) {  // a second press is meant
+  button.addEventListener("click", () => {
+    if (button.classList.contains("sure")) {
+      calm();
+      press();
+    } else {
       button.classList.add("sure");
-      write(button, "End it now");
+      write(button, `${text} it now`);
       unsure = setTimeout(calm, 5000);
-      return;
     }
-    calm();
-    const told = await act({ do: "end", process, stream: Number(number()) });
-    write(id("said"), told.error ? `Not ended: ${told.error}.` : `Stream ${told.ended} is told to end.`);
   });
   return button;
 }
 
-endButton(() => view.stream, id("details-end"));
+async function end(number) {
+  const told = await act({ do: "end", process, stream: Number(number) });
+  write(id("said"), told.error ? `Not ended: ${told.error}.` : `Stream ${told.ended} is told to end.`);
+}
+
+sureButton("End", () => end(view.stream), id("details-end"));
 id("details-close").addEventListener("click", () => {
   const row = openRows.get(String(view.stream));
   look({ stream: null });
@@ -309,16 +346,131 @@ id("details").addEventListener("keydown", event => {
 });
 
 let typed = 0;
-id("choose").find.addEventListener("input", event => {
-  clearTimeout(typed);
-  typed = setTimeout(() => look({ find: event.target.value.trim(), rows: STEP }), 250);
-});
+for (const form of [id("choose"), id("choose-topic")]) {
+  form.find.addEventListener("input", event => {
+    clearTimeout(typed);
+    typed = setTimeout(() => look({ find: event.target.value.trim(), rows: STEP }), 250);
+  });
+  form.addEventListener("submit", event => event.preventDefault());
+}
 id("choose").sort.addEventListener("change", event => look({ sort: event.target.value, rows: STEP }));
-id("choose").addEventListener("submit", event => event.preventDefault());
-id("more").addEventListener("click", () => look({ rows: Math.min(1000, view.rows + STEP) }));
+for (const name of ["more", "more-topics"]) id(name).addEventListener("click", () => look({ rows: Math.min(1000, view.rows + STEP) }));
 
-id("choose").find.value = view.find;
-id("choose").sort.value = view.sort;
-id("details").hidden = view.stream === null;
+// Topics.
+
+const TOPIC = [["subscribers", topic => count(topic.subscriptions)], ["events", topic => count(topic.events)],
+  ["bytes", topic => size(topic.bytes)], ["oldest id", topic => topic.oldest ?? "–"], ["newest id", topic => topic.newest ?? "–"]];
+const EVENT = [["topic", event => event.topic], ["id", event => event.id || "not kept"],
+  ["heard", event => `${span(now() - event.at)} ago`], ["bytes", event => size(event.bytes)],
+  ["data", event => event.data ?? "not shown"]];
+const RUN = [["whose", run => run.principal ?? "not told"], ["runs for", run => span(run.age)],
+  ["watched", run => run.unwatched > 2 ? `not for ${span(run.unwatched)}` : "yes"]];
+const topicRows = new Map(), eventRows = new Map(), runRows = new Map();
+
+function newTopicRow(name) {
+  const row = newRow(labels("topic", TOPIC));
+  row.cells[0].append(nameButton(() => chooseTopic(name)));
+  return row;
+}
+
+function newRunRow(key) {
+  const row = newRow(labels("key", RUN, "stop it"));
+  row.lastChild.append(sureButton("Stop", async () => {
+    const told = await act({ do: "stop", key });
+    write(id("said"), told.error ? `Not stopped: ${told.error}.` : `The run ${told.stopped} is told to stop.`);
+  }));
+  return row;
+}
+
+function fillWith(columns, first) {
+  return (row, one, name) => {
+    write(row.cells[0].querySelector("button") ?? row.cells[0], first(one, name));
+    columns.forEach(([, text], place) => write(row.cells[place + 1], text(one)));
+  };
+}
+
+function drawTopics() {
+  const { broker, order, topics, runs } = picture;
+  for (const total of document.querySelectorAll("[data-count]")) write(total, count(broker[total.dataset.count]));
+  drawRows(id("topics"), topicRows, order, topics, newTopicRow, (row, one, name) => {
+    fillWith(TOPIC, () => name)(row, one, name);
+    row.className = name === view.topic ? "chosen" : "";
+  });
+  write(id("topics-count"), count(order.length));
+  id("no-topics").hidden = order.length > 0;
+  id("more-topics").hidden = order.length < view.rows || view.rows >= 1000;
+  const keys = Object.keys(runs).sort((one, other) => runs[one].age - runs[other].age);
+  drawRows(id("runs"), runRows, keys, runs, newRunRow, fillWith(RUN, (run, key) => key));
+  id("no-runs").hidden = keys.length > 0;
+  if (view.topic !== null && picture.topic) drawTopic(picture.topic, picture.events);
+}
+
+const TOPIC_FACTS = [["subscribers, with this page", topic => topic.subscriptions === undefined ? "–" : count(topic.subscriptions)],
+  ["events kept here", topic => topic.events === undefined ? "–" : `${count(topic.events)}, ${size(topic.bytes)}`],
+  ["oldest id", topic => topic.oldest ?? "–"], ["newest id", topic => topic.newest ?? "–"],
+  ["present", topic => present(topic.present ?? {})]];
+
+function present(members) {
+  const names = Object.keys(members), shown = names.slice(0, 50);
+  const texts = shown.map(name => members[name] > 1 ? `${name} (${members[name]})` : name);
+  return texts.join(", ") + (names.length > 50 ? ` and ${count(names.length - 50)} more` : "") || "nobody";
+}
+
+function drawTopic(topic, events) {
+  write(id("topic-title"), topic.name);
+  id("topic-busy").hidden = !topic.busy;
+  drawFacts(id("topic-facts"), TOPIC_FACTS, topic);
+  const newest = Object.keys(events).reverse();
+  drawRows(id("events"), eventRows, newest, events, () => newRow(labels("event", EVENT)), fillWith(EVENT, event => event.event));
+  id("no-events").hidden = newest.length > 0;
+}
+
+function chooseTopic(topic) {
+  look({ topic });
+  id("publish").topic.value = topic;
+  id("topic").focus();
+}
+
+id("topic-close").addEventListener("click", () => {
+  const row = topicRows.get(view.topic);
+  look({ topic: null });
+  (row?.querySelector("button") ?? id("choose-topic").find).focus();
+});
+id("topic").addEventListener("keydown", event => {
+  if (event.key === "Escape") id("topic-close").click();
+});
+
+id("publish").addEventListener("submit", async event => {
+  event.preventDefault();
+  const { topic, event: name, key, data, keep } = event.target;
+  const told = await act({
+    do: "publish", topic: topic.value, data: data.value, event: name.value || null, key: key.value, keep: keep.checked,
+  });
+  write(id("said"), told.error ? `Not published: ${told.error}.` : told.id ? `Published: its id is ${told.id}.` : "Published to who is there; it is not kept.");
+});
+
+// Which part of the page is open.
+
+function part() {
+  for (const element of document.querySelectorAll("[data-in]")) element.hidden = element.dataset.in !== view.show;
+  for (const button of id("parts").children) {
+    if (button.dataset.part === view.show) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  write(document.querySelector("h1"), view.show === "streams" ? "Streams" : "Topics");
+  for (const form of [id("choose"), id("choose-topic")]) {
+    if (document.activeElement !== form.find) form.find.value = view.find;
+  }
+  id("choose").sort.value = view.sort;
+  id("details").hidden = view.stream === null;
+  id("topic").hidden = view.topic === null;
+  if (view.topic !== null) write(id("topic-title"), view.topic);
+}
+
+for (const button of id("parts").children) {
+  button.addEventListener("click", () => look({ show: button.dataset.part, find: "", rows: STEP }));
+}
+
+part();
 setInterval(draw, 1000);  // times go on, also where nothing else does
 if (!document.hidden) listen();

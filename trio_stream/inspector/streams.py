@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from ..privacy import shown_path
 from ..stream import EndedStream, OpenStream, ended_streams, outcome_counts
 from ..stream.requested import client_of, path_of
 from ..stream.task_tree import TaskView
-from .lookout import Look
+from .lookout import Look, Lookout
+from .pace import Pace
+from .scene import Picture
 from .view import Sort, View
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["picture_of_streams"]
+__all__ = ["StreamScene"]
 
 #: Ended streams that are shown.
 _ENDED = 20
@@ -35,12 +37,28 @@ _KEYS: dict[Sort, Callable[[OpenStream, Look], float]] = {
 }
 
 
-def picture_of_streams(look: Look, view: View) -> dict[str, Any]:
-    """What a page shows that has this view."""
+@final
+class StreamScene:
+    """The streams of this process."""
+
+    #: There is nothing to listen to.
+    ear = None
+
+    def __init__(self, lookout: Lookout, view: View) -> None:
+        self._lookout = lookout
+        self._view = view
+
+    async def take(self, pace: Pace) -> Picture:
+        look = await self._lookout.look()
+        with pace:
+            return _picture(look, self._view)
+
+
+def _picture(look: Look, view: View) -> Picture:
     found = _found(look, view.find) if view.find else look.streams
     key = _KEYS[view.sort]
     shown = heapq.nlargest(view.rows, found, lambda stream: (key(stream, look), stream.number))
-    picture = {
+    picture: Picture = {
         "totals": _totals(look),
         "outcomes": {str(outcome): count for outcome, count in outcome_counts().items()},
         "matching": len(found),
@@ -61,7 +79,8 @@ def _found(look: Look, text: str) -> list[OpenStream]:
 
 
 def _searched(stream: OpenStream) -> str:
-    return f"{_request(stream.scope)} {stream.route} {client_of(stream.scope)}"
+    scope, whose = stream.scope, stream.principal
+    return f"{_request(scope)} {stream.route} {client_of(scope)} {whose or ''}"
 
 
 def _totals(look: Look) -> dict[str, Any]:
@@ -111,6 +130,8 @@ def _details(stream: OpenStream, look: Look) -> dict[str, Any]:
         "waitingSenders": counted.waiting_senders,
         "silentSince": _unix(look, stream.seconds_silent),
     }
+    if stream.principal is not None:
+        details["principal"] = stream.principal
     tree = stream.task_tree()
     if tree is not None:
         details["tasks"] = _task(tree)

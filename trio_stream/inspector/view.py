@@ -21,13 +21,17 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is shown: the query of a feed."""
 
     #: Which part of the page is open.
-    show: Literal["streams"] = "streams"
-    #: Streams whose request, route or client has this text in it; upper or lower case.
+    show: Literal["streams", "topics"] = "streams"
+    #: Streams whose request, route, client or principal has this text in it, or topics whose names
+    #: have; upper or lower case.
     find: str = ""
+    #: Of streams; topics come with the newest events first.
     sort: Sort = "newest"
     rows: int = 50
     #: The number of the one stream that is looked at closely.
     stream: int | None = None
+    #: The name of the one topic that is listened to.
+    topic: str | None = None
 
 
 def read_view(query: bytes) -> View:

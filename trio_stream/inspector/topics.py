@@ -1,0 +1,108 @@
+"""What is shown of a broker: its topics and runs, and of one topic the events as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, final
+
+import trio
+
+from ..broker import Broker, KnownTopic, OpenRun
+from ..broker.refused import RefusedError
+from ..broker.topics import is_pattern
+from ..errors import BrokerError
+from .ear import Ear
+from .pace import Pace
+from .scene import Picture
+from .view import View
+
+__all__ = ["TopicScene"]
+
+
+@final
+class TopicScene:
+    """The topics of a broker, and its runs in this process.
+
+    Raises:
+      RefusedError: the topic that is to be looked at closely is no name of one.
+    """
+
+    def __init__(self, broker: Broker, view: View, *, payloads: bool) -> None:
+        self._broker = broker
+        self._view = view
+        self._ear: Ear | None = None
+        if view.topic is not None:
+            try:
+                self._ear = Ear(broker, view.topic, payloads=payloads)
+            except ValueError as exc:
+                raise RefusedError(400, str(exc)) from None
+
+    @property
+    def ear(self) -> Callable[[], Awaitable[None]] | None:
+        return None if self._ear is None else self._ear.listen
+
+    async def take(self, pace: Pace) -> Picture:
+        try:
+            return await self._take(pace)
+        except trio.ClosedResourceError:
+            return {"broker": {"closed": True}}
+
+    async def _take(self, pace: Pace) -> Picture:
+        broker, view = self._broker, self._view
+        with pace:
+            topics = broker.topics(view.find, most=view.rows)
+            picture: Picture = {
+                "broker": _broker_row(broker),
+                "order": [topic.name for topic in topics],
+                "topics": {topic.name: _topic_row(topic) for topic in topics},
+                "runs": {run.key: _run_row(run) for run in broker.runs()},
+            }
+        if self._ear is not None:
+            picture["topic"] = await self._details(self._ear.topic, self._ear)
+            picture["events"] = self._ear.heard
+        return picture
+
+    async def _details(self, name: str, ear: Ear) -> dict[str, Any]:
+        details: dict[str, Any] = {"name": name}
+        if ear.busy:
+            details["busy"] = True
+        if is_pattern(name):
+            return details
+        details |= _topic_row(KnownTopic(name, self._broker.topic_statistics(name)))
+        try:
+            members = await self._broker.presence(name)
+        except BrokerError:
+            return details
+        return details | {"present": {member.name: member.connections for member in members}}
+
+
+def _broker_row(broker: Broker) -> dict[str, Any]:
+    health, counted = broker.health(), broker.statistics()
+    return {
+        "reachable": health.reachable,
+        "trouble": health.trouble,
+        "published": counted.published,
+        "delivered": counted.delivered,
+        "subscriptions": counted.subscriptions,
+        "behind": counted.behind,
+        "topics": counted.topics,
+        "events": counted.events,
+        "bytes": counted.bytes,
+    }
+
+
+def _topic_row(topic: KnownTopic) -> dict[str, Any]:
+    counted = topic.statistics
+    row: dict[str, Any] = {
+        "subscriptions": counted.subscriptions,
+        "events": counted.events,
+        "bytes": counted.bytes,
+    }
+    if counted.newest is not None:
+        row |= {"oldest": counted.oldest, "newest": counted.newest}
+    return row
+
+
+def _run_row(run: OpenRun) -> dict[str, Any]:
+    row: dict[str, Any] = {"age": round(run.age), "unwatched": round(run.seconds_unwatched)}
+    return row if run.principal is None else row | {"principal": run.principal}
