@@ -407,6 +407,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "failed": NOTICE,
         "stale_after": SECONDS.or_none(),
         "principal": PRINCIPAL.or_none(),
+        "presence": NAME.or_none(),
+        "if_running": choice("join", "refuse", "replace"),
     },
     "Broker.disconnect": {
         "principal": PRINCIPAL,
@@ -414,6 +416,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "runs": FLAG,
     },
     "Broker.stop_resumable": {"key": NAME},
+    "Broker.run": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},
     "Broker.topic_statistics": {"topic": TOPIC},
     "Broker.topics": {"find": TEXT, "most": COUNT},
@@ -696,6 +699,7 @@ USES: dict[str, Use] = {
         lambda broker, principal="x", **options: broker.disconnect(principal, **options)
     ),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
+    "Broker.run": with_broker(lambda broker, key: broker.run(key)),
     "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),
     "Broker.topics": with_broker(lambda broker, **options: void(broker.topics(**options))),
     "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),

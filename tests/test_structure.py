@@ -50,6 +50,7 @@ BROKER_ORDER = [
     "presence",
     "resumable",
     "disconnects",
+    "running",
     "broker",
     "opening",
     "outside",

@@ -13,6 +13,7 @@
     ├── GapError                    a topic's history no longer reaches back to the cursor
     ├── MapError                    a subscription's own function failed with an event
     ├── RunFailedError              a resumable producer did not come to its end
+    ├── RunInProgressError          a resumable producer runs, and is not to be started twice
     ├── BrokerError                 a broker's engine failed
     │   ├── BrokerUnavailableError  its server cannot be reached, or answers with errors
     │   ├── BrokerInUseError        its file is another process's
@@ -50,6 +51,7 @@ __all__ = [
     "RedirectError",
     "RemoteProtocolError",
     "RunFailedError",
+    "RunInProgressError",
     "TrioStreamError",
     "UpstreamStatusError",
 ]
@@ -250,6 +252,21 @@ class RunFailedError(TrioStreamError):
 
     def __reduce__(self) -> tuple[type[RunFailedError], tuple[str, str]]:
         return (type(self), (self.key, self.reason))
+
+
+class RunInProgressError(TrioStreamError):
+    """A resumable run was to be started that runs already: ``resumable(if_running="refuse")``.
+
+    Attributes:
+      key: as given to `Broker.resumable`.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the run {key} is in progress; ask for it with its last id, to watch it")
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[RunInProgressError], tuple[str]]:
+        return (type(self), (self.key,))
 
 
 class BrokerError(TrioStreamError):

@@ -22,7 +22,7 @@ from .publish_app import PublishApp, publish_app
 from .reading import TopicPage
 from .ready_app import ReadyApp, ready_app
 from .recent import Last
-from .resumable import Resumable, ResumableRun
+from .resumable import KnownRun, Resumable, ResumableRun
 from .retention import Retention
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
@@ -31,6 +31,7 @@ __all__ = [
     "Broker",
     "BrokerHealth",
     "BrokerStatistics",
+    "KnownRun",
     "KnownTopic",
     "Last",
     "Member",

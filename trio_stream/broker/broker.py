@@ -12,18 +12,18 @@ from .disconnects import Disconnects
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
 from .mapping import EventMap, MapFunction, check_map
-from .notices import DONE, PLACE, Notice, check_notice, failed_event, gap_event
-from .overview import KnownTopic, OpenRun, known_topics, open_runs, topic_statistics
+from .notices import PLACE, Notice, check_notice, gap_event
+from .overview import KnownTopic, known_topics, topic_statistics
 from .presence import Presence
 from .publisher import Publisher
-from .publishing import Publishing
 from .reading import TopicPage, read_page
-from .recent import Cursor, Last, Place, check_after
-from .resumable import Producer, Resumable, RunEnding, Runs
+from .recent import Last, Place, check_after
+from .resumable import Runs
+from .running import Running
 from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import check_cursor, check_name, check_topic, select_topics
+from .topics import check_name, check_topic, select_topics
 
 __all__ = ["Broker"]
 
@@ -32,7 +32,7 @@ _LONGEST_REFUSAL = 86_400
 
 
 @final
-class Broker(Publishing):
+class Broker(Running):
     """Topics: publish to a name, and whoever subscribes to it gets the event; see `open_broker`.
 
     Everything here may be called from any task, while the broker is open.
@@ -52,9 +52,8 @@ class Broker(Publishing):
         disconnects: Disconnects,
         once_for: float,
     ) -> None:
-        super().__init__(engine, feed, publisher, once_for)
+        super().__init__(engine, feed, publisher, once_for, runs)
         self._presence = presence
-        self._runs = runs
         self._disconnects = disconnects
 
     def subscribe(
@@ -168,67 +167,6 @@ class Broker(Publishing):
         await self._check_open()
         return await read_page(self._feed, selection, after, last, limit)
 
-    def resumable(
-        self,
-        key: str,
-        producer: Producer | None,
-        *,
-        after: Cursor = None,
-        linger: float = 30.0,
-        gap: Notice = gap_event,
-        done: Notice = DONE,
-        failed: Notice = failed_event,
-        stale_after: float | None = None,
-        principal: str | int | None = None,
-    ) -> Resumable:
-        """The events of a producer that outlives its client: for a `Stream`, or to iterate.
-
-        The first stream of a key starts the producer, in the broker's nursery. Others, in this
-        process or another that shares the log, get what it has sent so far and what it sends from
-        then on; a client that comes back gets what it has not seen yet, each event once.
-
-        When the producer returns, the clients are sent an event ``done`` and their streams end;
-        when it ends in any other way, an event ``failed`` with ``{"reason": ...}``: ``"failed"``,
-        it raised, and the log says what; ``"stopped"``, by `stop_resumable`; ``"abandoned"``, as
-        nobody watched; ``"lost"``, its process ended, or was silent too long, and nothing of it is
-        stored any more. Who comes back with the id of either is answered 204, and only who asks
-        without an id starts a run again that was not ``done``, as long as anything of it is kept.
-
-        Args:
-          key: names the run, like a topic. Whoever may ask for it sees all of it, so put the user's
-            id in it, or check that it is his.
-          producer: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an
-            async generator function. None watches a run without starting one, as far as it is kept.
-          after: the id that the client came back with, or None. One that is not of this run is
-            answered with an event ``gap`` and the run from its start.
-          linger: seconds after which a run is cancelled that nobody watches; less than 1 is 1.
-          gap: as for `subscribe`.
-          done: what a stream's client is told at the end instead of ``done``: an event, or
-            ``() -> event or None``, or None for the stream's end alone.
-          failed: what it is told instead of ``failed``: an event, or ``(reason) -> event or None``.
-            None breaks the stream off with `RunFailedError`, so that it is not taken for whole.
-          stale_after: as for `subscribe`.
-          principal: whose the run is, for `disconnect`; None: the principal's of the stream that
-            starts it.
-
-        These events get an id of the log's; one of their own is a `ValueError`. What a function
-        raises breaks the stream off.
-        """
-        if producer is not None and not callable(producer):
-            raise TypeError(f"a producer is a function, not {type(producer).__name__}")
-        check_seconds("linger", linger, "less than 1 is 1", zero=True)
-        check_cursor(after)
-        check_notice("gap", gap)
-        check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
-        ending = RunEnding(key, done, failed)
-        whose = None if principal is None else check_principal(principal)
-        return Resumable(self._runs, key, producer, after, linger, gap, ending, stale_after, whose)
-
-    async def stop_resumable(self, key: str) -> bool:
-        """Cancel the producer of this key, whichever process runs it; whether one was running."""
-        await self._check_open()
-        return await self._runs.request_stop(key)
-
     async def disconnect(
         self, principal: str | int, *, refuse_for: float = 0.0, runs: bool = False
     ) -> None:
@@ -310,7 +248,3 @@ class Broker(Publishing):
         check_text("find", find)
         check_count("most", most)
         return known_topics(self._feed, find, most)
-
-    def runs(self) -> tuple[OpenRun, ...]:
-        """The resumable runs whose producers are in this process; a snapshot."""
-        return open_runs(self._runs)

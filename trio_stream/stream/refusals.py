@@ -12,6 +12,7 @@ from ..errors import (
     ConnectionLostError,
     InvalidRequestError,
     RemoteProtocolError,
+    RunInProgressError,
     UpstreamStatusError,
 )
 from .foreign import http_modules
@@ -27,7 +28,8 @@ class Blame:
     """Whose fault a failure is.
 
     Attributes:
-      status: 502 or 504, an upstream's; 500, the program's own.
+      status: 502 or 504, an upstream's; 409, the client's, who asks for a second start; 500, the
+        program's own.
       upstream_status: what the upstream has answered, if that was an error, 400 to 599.
       retry_after: its ``Retry-After``.
     """
@@ -61,6 +63,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _blame_one(error: BaseException) -> Blame | None:
     if isinstance(error, UpstreamStatusError):
         return _refused(error.status, error.retry_after)
+    if isinstance(error, RunInProgressError):
+        return Blame(409)
     if isinstance(error, RemoteProtocolError | InvalidRequestError):
         return Blame(502)
     http = http_modules()

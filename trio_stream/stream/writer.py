@@ -134,7 +134,10 @@ async def _write_failure(state: StreamState, transport: Transport, failure: Base
     status, headers, body = response_to(known, answer or ErrorAnswer(known.status))
     if known.status != 500:
         shown = shown_text(repr(failure))
-        log.error("answered %d, because the stream's upstream failed: %s", status, shown)
+        if known.status == 409:  # what the client has asked for, and nobody's failure
+            log.info("answered %d: %s", status, shown)
+        else:
+            log.error("answered %d, because the stream's upstream failed: %s", status, shown)
         state.answered = True
     await transport.start(status, headers)
     await transport.write(body)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import trio
 
+from ..broker import ResumableRun
 from ..broker.contract import Entry, Lease
 from ..codec import encode
-from ..errors import LeaseLostError
+from ..errors import LeaseLostError, RunFailedError, RunInProgressError
 from ._expect import Check, OpenBroker, expect_raises, expect_same
 
 __all__ = ["LEASE_CHECKS"]
@@ -106,7 +107,39 @@ async def who_changes_who_is_present_is_told(open_broker: OpenBroker) -> None:
         expect_same(await join("me", 0), (1, 0), "connections when the last has gone")
 
 
+async def a_run_is_known_and_started_once(open_broker: OpenBroker) -> None:
+    runs = 0
+
+    async def producer(run: ResumableRun) -> None:
+        nonlocal runs
+        runs += 1
+        await run.send(runs)
+        await trio.sleep_forever()
+
+    async def state() -> tuple[str, str | None, list[str]] | None:
+        run = await broker.run("k")
+        if run is None:
+            return None
+        return run.state, run.reason, [member.name for member in run.watchers]
+
+    async with open_broker() as broker:
+        expect_same(await state(), None, "what is known of a run that never was")
+        async with broker.resumable("k", producer, presence="ann") as watch:
+            expect_same((await anext(watch)).data, "1", "what it sent")
+            expect_same(await state(), ("running", None, ["ann"]), "what is known of it")
+            refused = broker.resumable("k", producer, if_running="refuse")
+            await expect_raises(RunInProgressError, anext, refused)
+            async with broker.resumable("k", producer, if_running="replace") as other:
+                expect_same((await anext(other)).data, "2", "what another one sent")
+                await expect_raises(RunFailedError, anext, watch)
+                await broker.stop_resumable("k")
+                await expect_raises(RunFailedError, anext, other)
+        found = await broker.run("k")
+        expect_same(found and (found.state, found.reason), ("failed", "stopped"), "how it ended")
+
+
 LEASE_CHECKS: Sequence[Check] = (
+    a_run_is_known_and_started_once,
     a_lease_has_one_holder,
     what_a_lease_is_needed_for_is_stored_while_it_is_held,
     who_changes_who_is_present_is_told,

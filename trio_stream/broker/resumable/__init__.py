@@ -11,8 +11,18 @@ whoever watches puts the missing mark at the end, and the next request may run t
 from __future__ import annotations
 
 from .ends import RunEnding
+from .known import KnownRun, known_run
 from .run import Producer, ResumableRun
 from .runs import Runs
-from .watch import Resumable
+from .watch import IfRunning, Resumable
 
-__all__ = ["Producer", "Resumable", "ResumableRun", "RunEnding", "Runs"]
+__all__ = [
+    "IfRunning",
+    "KnownRun",
+    "Producer",
+    "Resumable",
+    "ResumableRun",
+    "RunEnding",
+    "Runs",
+    "known_run",
+]

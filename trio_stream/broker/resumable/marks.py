@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,6 +26,7 @@ __all__ = [
     "mark_end",
     "mark_start",
     "mark_stop",
+    "time_of",
     "topic_of",
     "truth",
 ]
@@ -37,6 +40,7 @@ _MARKS = frozenset({_START, _STOP, _END, _FAILED})
 
 #: Comments: no client is sent them, and one that reads the topic itself reads over them.
 _START_BODY = b": a run begins\n\n"
+_TIME = re.compile(rb"^: at (\d+\.\d+)$", re.MULTILINE)
 _STOP_BODY = b": it is asked to stop\n\n"
 
 _PAGE = 1024
@@ -59,6 +63,7 @@ class LastRun:
       known: whether the cursor that was asked for is in it, so that it can be gone on from.
       over: whether that cursor is the end of a run, of this one or an earlier one.
       last: the id of the last event that its producer has sent, if one is kept.
+      began: when it began, if that is known.
     """
 
     start: int | None
@@ -67,6 +72,7 @@ class LastRun:
     known: bool
     over: bool
     last: int | None
+    began: float | None = None
 
     @property
     def is_done(self) -> bool:
@@ -95,7 +101,7 @@ def truth(engine: Engine, feed: LocalFeed) -> Log:
 
 async def find_run(log: Log, topic: str, after: int | None = None) -> LastRun:
     """Read a topic for its last run, and for a cursor in it."""
-    start = end = last = None
+    start = end = last = began = None
     kept = known = over = False
     cursor, selection = EARLIEST, Selection([topic])
     trimmed = 0
@@ -106,6 +112,7 @@ async def find_run(log: Log, topic: str, after: int | None = None) -> LastRun:
         for record in page.records:
             if record.key == _START:
                 start, end, known, last = record.id, None, False, None
+                began = time_of(record)
             elif is_end(record):
                 end, over = record, over or record.id == after
             elif not is_mark(record):
@@ -115,12 +122,12 @@ async def find_run(log: Log, topic: str, after: int | None = None) -> LastRun:
     # A run without its start was trimmed: all that there is belongs to it, and may follow what the
     # client has seen last.
     known = known or (kept and start is None and after == trimmed)
-    return LastRun(start, end, kept, known, over, last)
+    return LastRun(start, end, kept, known, over, last, began)
 
 
 async def mark_start(publisher: Publisher, topic: str, lease: Lease | None = None) -> int:
     """Returns the mark's id."""
-    [start] = await publisher.append([Entry(topic, _START_BODY, _START)], lease)
+    [start] = await publisher.append([Entry(topic, _now() + _START_BODY, _START)], lease)
     return start
 
 
@@ -129,15 +136,26 @@ async def mark_end(
 ) -> None:
     """The event that all who watch get last."""
     if reason == "done":
-        mark = Entry(topic, encode("", event="done").data, _END)
+        mark = Entry(topic, _now() + encode("", event="done").data, _END)
     else:
-        mark = Entry(topic, encode({"reason": reason}, event="failed").data, _FAILED)
+        mark = Entry(topic, _now() + encode({"reason": reason}, event="failed").data, _FAILED)
     await publisher.append([mark], lease)
 
 
 async def mark_stop(publisher: Publisher, topic: str) -> None:
     """Ask the process that runs it to stop it."""
     await publisher.append([Entry(topic, _STOP_BODY, _STOP)])
+
+
+def _now() -> bytes:
+    """The line of a mark that says when it was made."""
+    return b": at %.3f\n" % time.time()
+
+
+def time_of(mark: Record) -> float | None:
+    """When a run began or ended; None if an older version has made the mark."""
+    found = _TIME.search(mark.data)
+    return None if found is None else float(found[1])
 
 
 def is_mark(record: Record) -> bool:

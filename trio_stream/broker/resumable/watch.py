@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import uuid
 from math import inf
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Literal, Self, final
 
 import outcome
 import trio
 
-from ...errors import BrokerError, LeaseLostError, RunFailedError
+from ...errors import BrokerError, LeaseLostError, RunFailedError, RunInProgressError
 from ..contract import Lease, Record, lease_of
 from ..event import TopicEvent
 from ..notices import Notice
@@ -35,9 +35,12 @@ from .runs import Runs
 if TYPE_CHECKING:
     from ...stream.source.contract import HeadersWaitFor, Sink
 
-__all__ = ["Resumable"]
+__all__ = ["IfRunning", "Resumable"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
+
+#: What a client wants that would start a run and finds one.
+IfRunning = Literal["join", "refuse", "replace"]
 
 #: Seconds until one looks again whether a run that has a lease has said anything, and how often.
 _AGAIN, _LOOKS = 0.05, 20
@@ -67,9 +70,11 @@ class Resumable:
         "_busy",
         "_ending",
         "_gap",
+        "_if_running",
         "_key",
         "_linger",
         "_over",
+        "_presence",
         "_principal",
         "_producer",
         "_runs",
@@ -89,7 +94,12 @@ class Resumable:
         ending: RunEnding,
         stale_after: float | None = None,
         principal: str | None = None,
+        presence: str | None = None,
+        if_running: IfRunning = "join",
     ) -> None:
+        self._presence = presence
+        # Who comes back does not ask for a start, and who only watches cannot make one.
+        self._if_running = if_running if after is None and producer is not None else "join"
         self._stale_after = stale_after
         self._principal = principal
         self._gap = gap
@@ -107,8 +117,9 @@ class Resumable:
         """Find the run or start it, and deliver it from the client's id on, to its end."""
         if self._subscription is not None or self._over:
             raise RuntimeError("a Resumable can be used once: ask the broker for another one")
-        if self._principal is None:  # by name, as what others stream into need not have one
-            self._principal = getattr(sink, "principal", None)
+        client = getattr(sink, "principal", None)  # what others stream into need not have one
+        self._principal = self._principal or client
+        self._presence = self._presence or client
         subscription = await self._find_or_start()
         if subscription is None:
             if self._over:
@@ -133,12 +144,15 @@ class Resumable:
         """From where to read; None when there is nothing that this client has not seen."""
         after = None if self._after is None else parse_cursor(self._after)
         silent = 0
+        stopped: set[int | None] = set()
         while not self._runs.feed.closed:
             run = await find_run(self._runs.feed, self._topic, after)
             if run.over or (run.end is not None and self._has_seen_all(run, run.end, after)):
                 self._over = True
                 return None
             if run.kept and run.end is None and await self._bury():
+                continue
+            if run.end is None and not await self._may_join(run, stopped):
                 continue
             if run.kept and self._is_watchable(run):
                 return self._watch(run, after)
@@ -164,7 +178,25 @@ class Resumable:
         """
         if run.end is None or self._after is not None or self._producer is None:
             return True
-        return run.is_done and run.start is not None
+        return run.is_done and run.start is not None and self._if_running != "replace"
+
+    async def _may_join(self, run: LastRun, stopped: set[int | None]) -> bool:
+        """Whether to watch a run that has not ended, or start one; else look again.
+
+        Raises:
+          RunInProgressError: it runs, and this client wants one of its own or none.
+        """
+        if self._if_running == "join":
+            return True
+        if not run.kept and await self._runs.engine.holder(self._topic) is None:
+            return True
+        if self._if_running == "refuse":
+            raise RunInProgressError(self._key)
+        if run.start not in stopped:
+            stopped.add(run.start)
+            await self._runs.request_stop(self._key)
+        await trio.sleep(_AGAIN)
+        return False
 
     def _watch(self, run: LastRun, after: int | None) -> Subscription:
         runs, selection = self._runs, Selection([self._topic])
@@ -173,7 +205,7 @@ class Resumable:
             runs.feed,
             selection,
             after if run.known else beginning,
-            visit=runs.presence.visit(selection, "watcher"),
+            visit=runs.presence.visit(selection, self._presence or "watcher"),
             gap=self._gap,
             ending=self._ending,
             stale_after=self._stale_after,
@@ -194,6 +226,7 @@ class Resumable:
             if last.is_same(await find_run(self._truth, self._topic)):
                 await self._runs.start(run, self._producer, self._linger)
                 begun = True
+                self._if_running = "join"  # its own
             else:
                 await trio.sleep(_AGAIN)  # it was run meanwhile, as this process hears in a moment
         except LeaseLostError:

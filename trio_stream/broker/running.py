@@ -1,0 +1,125 @@
+"""`Running`: the part of a `Broker` that runs producers, and tells which of them run."""
+
+from __future__ import annotations
+
+from ..checks import check_choice, check_seconds
+from ..stream.principals import check_principal
+from .contract import Engine
+from .feed import LocalFeed
+from .notices import DONE, Notice, check_notice, failed_event, gap_event
+from .overview import OpenRun, open_runs
+from .publisher import Publisher
+from .publishing import Publishing
+from .recent import Cursor
+from .resumable import IfRunning, KnownRun, Producer, Resumable, RunEnding, Runs, known_run
+from .topics import check_cursor, check_name
+
+__all__ = ["Running"]
+
+
+class Running(Publishing):
+    """What a broker does for those whose producers outlive their clients."""
+
+    def __init__(
+        self, engine: Engine, feed: LocalFeed, publisher: Publisher, once_for: float, runs: Runs
+    ) -> None:
+        super().__init__(engine, feed, publisher, once_for)
+        self._runs = runs
+
+    def resumable(
+        self,
+        key: str,
+        producer: Producer | None,
+        *,
+        after: Cursor = None,
+        linger: float = 30.0,
+        gap: Notice = gap_event,
+        done: Notice = DONE,
+        failed: Notice = failed_event,
+        stale_after: float | None = None,
+        principal: str | int | None = None,
+        presence: str | None = None,
+        if_running: IfRunning = "join",
+    ) -> Resumable:
+        """The events of a producer that outlives its client: for a `Stream`, or to iterate.
+
+        The first stream of a key starts the producer, in the broker's nursery. Others, in this
+        process or another that shares the log, get what it has sent so far and what it sends from
+        then on; a client that comes back gets what it has not seen yet, each event once.
+
+        When the producer returns, the clients are sent an event ``done`` and their streams end;
+        when it ends in any other way, an event ``failed`` with ``{"reason": ...}``: ``"failed"``,
+        it raised, and the log says what; ``"stopped"``, by `stop_resumable`; ``"abandoned"``, as
+        nobody watched; ``"lost"``, its process ended, or was silent too long, and nothing of it is
+        stored any more. Who comes back with the id of either is answered 204, and only who asks
+        without an id starts a run again that was not ``done``, as long as anything of it is kept.
+
+        Args:
+          key: names the run, like a topic. Whoever may ask for it sees all of it, so put the user's
+            id in it, or check that it is his.
+          producer: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an
+            async generator function. None watches a run without starting one, as far as it is kept.
+          after: the id that the client came back with, or None. One that is not of this run is
+            answered with an event ``gap`` and the run from its start.
+          linger: seconds after which a run is cancelled that nobody watches; less than 1 is 1.
+          gap: as for `subscribe`.
+          done: what a stream's client is told at the end instead of ``done``: an event, or
+            ``() -> event or None``, or None for the stream's end alone.
+          failed: what it is told instead of ``failed``: an event, or ``(reason) -> event or None``.
+            None breaks the stream off with `RunFailedError`, so that it is not taken for whole.
+          stale_after: as for `subscribe`.
+          principal: whose the run is, for `disconnect`; None: the principal's of the stream that
+            starts it.
+          presence: the name under which `run` tells this client among those who watch. None: the
+            principal of its stream, and ``"watcher"`` if that has none.
+          if_running: what becomes of a client without an id that finds the run in progress.
+            ``"join"``: it watches what runs. ``"refuse"``: `RunInProgressError`, which is answered
+            409. ``"replace"``: what runs is stopped, once it has ended the producer is started
+            anew, and so it is where the run is ``done``. Who comes back with an id is not asking
+            for a start, and watches in any case.
+
+        These events get an id of the log's; one of their own is a `ValueError`. What a function
+        raises breaks the stream off.
+        """
+        if producer is not None and not callable(producer):
+            raise TypeError(f"a producer is a function, not {type(producer).__name__}")
+        check_seconds("linger", linger, "less than 1 is 1", zero=True)
+        check_cursor(after)
+        check_notice("gap", gap)
+        check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
+        ending = RunEnding(key, done, failed)
+        whose = None if principal is None else check_principal(principal)
+        if presence is not None:
+            check_name(presence, "a name to be present under")
+        check_choice("if_running", if_running, ("join", "refuse", "replace"))
+        return Resumable(
+            self._runs,
+            key,
+            producer,
+            after,
+            linger,
+            gap,
+            ending,
+            stale_after,
+            whose,
+            presence,
+            if_running,
+        )
+
+    async def stop_resumable(self, key: str) -> bool:
+        """Cancel the producer of this key, whichever process runs it; whether one was running."""
+        await self._check_open()
+        return await self._runs.request_stop(key)
+
+    async def run(self, key: str) -> KnownRun | None:
+        """How the last run of this key is, in whatever process; None if nothing of it is kept.
+
+        Whether it runs or how it ended, since when, and who watches it. A checkpoint. Raises what
+        the engine does, and `trio.ClosedResourceError`.
+        """
+        await self._check_open()
+        return await known_run(self._runs, key)
+
+    def runs(self) -> tuple[OpenRun, ...]:
+        """The resumable runs whose producers are in this process; a snapshot."""
+        return open_runs(self._runs)
