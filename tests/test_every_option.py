@@ -150,6 +150,12 @@ DATA = None
 STREAM: dict[str, Kind | None] = {
     "format": choice("sse", "ndjson", "text", "bytes"),
     "ping": SECONDS.or_none(),
+    "ping_event": Kind(
+        [*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS, ServerSentEvent("x", id="1")]
+    ),
+    "first_event_timeout": SECONDS.or_none(),
+    "idle_timeout": SECONDS.or_none(),
+    "flush_every": SECONDS.or_none(),
     "stall_timeout": SECONDS.or_none(),
     "buffer": COUNT,
     "buffer_bytes": COUNT,
@@ -190,6 +196,10 @@ FIELDS: dict[str, Kind | None] = {
     "id": ID.or_none(),
     "retry": MILLISECONDS.or_none(),
 }
+SEVERAL: dict[str, Kind | None] = {
+    "values": Kind([["x"], [], ("x", "y")], [None, True, 5, "x", b"x", {}, Odd()]),
+    "event": LINE.or_none(),
+}
 DECODER: dict[str, Kind | None] = {
     "max_event_bytes": COUNT,
     "max_line_bytes": COUNT.or_none(),
@@ -213,6 +223,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream.retry": {"value": MILLISECONDS.or_none().though(False)},
     "Stream.send": FIELDS,
     "Stream.send_nowait": FIELDS,
+    "Stream.send_many": SEVERAL,
+    "Stream.send_many_nowait": SEVERAL,
     "Stream.start": {"async_fn": DATA, "args": DATA, "name": DATA},  # as Trio's own
     "Stream.start_soon": {"async_fn": FUNCTION, "args": DATA, "name": DATA},
     "Stream.wait": {"seconds": SECONDS_OR_ZERO},
@@ -618,6 +630,12 @@ USES: dict[str, Use] = {
     "Stream.retry": setting(Stream, "retry"),
     "Stream.send": with_stream(lambda stream, **options: stream.send("x", **options)),
     "Stream.send_nowait": with_stream(lambda stream, **opts: stream.send_nowait("x", **opts)),
+    "Stream.send_many": with_stream(
+        lambda stream, values=("x",), **opts: stream.send_many(values, **opts)
+    ),
+    "Stream.send_many_nowait": with_stream(
+        lambda stream, values=("x",), **opts: stream.send_many_nowait(values, **opts)
+    ),
     "Stream.start_soon": with_stream(start_in_stream),
     "Stream.wait": with_stream(lambda stream, **options: stream.wait(**options)),
     "StreamApp": lambda **options: StreamApp(**{"callback": print, **options}),

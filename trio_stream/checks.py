@@ -8,7 +8,7 @@ there is None.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import trio
@@ -23,6 +23,7 @@ __all__ = [
     "check_kind",
     "check_on_trio",
     "check_seconds",
+    "check_several",
     "check_share",
     "check_text",
     "naming",
@@ -127,6 +128,16 @@ def check_kind(
     """An instance of this class or of one of these. Its value may be a secret, and is not told."""
     if not (isinstance(value, kind) or (value is None and or_none)):
         raise TypeError(f"{name} must be {what}, not of type {type(value).__name__}")
+
+
+def check_several(values: object, one: str) -> None:
+    """Several values, and not one that can be iterated: ``one`` names the method that takes it."""
+    check_kind("values", values, Iterable, "several values, as in a list")
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(
+            f"values are several, and this is one {type(values).__name__}: `{one}` it, or put it "
+            "into a list"
+        )
 
 
 def check_text(name: str, value: object, *, or_none: bool = False) -> None:

@@ -76,6 +76,12 @@ async def burst(stream: Stream, to: int = 20) -> None:
     await trio.sleep_forever()
 
 
+async def together(stream: Stream, to: int = 20) -> None:
+    """Many events in one write; then nothing."""
+    await stream.send_many(range(to))
+    await trio.sleep_forever()
+
+
 async def last_words(stream: Stream) -> None:
     """Finishes in its own time after the server has begun to shut down."""
     await stream.draining.wait()
@@ -121,7 +127,7 @@ async def mixture(stream: Stream, events: int = 1000) -> None:
 PRODUCERS: dict[str, Callable[..., Awaitable[None]]] = {
     f"/{producer.__name__}": producer
     for producer in (
-        flood, ticks, quiet, count, fail, burst, last_words, held, which, mixture
+        flood, ticks, quiet, count, fail, burst, together, last_words, held, which, mixture
     )
 }  # fmt: skip
 
@@ -169,6 +175,8 @@ def make_stream(scope: Message) -> Stream:
     given.setdefault("hold_headers", False)  # the tests wait for the head, also of quiet ones
     if given.pop("goodbye", None):
         given["farewell_event"] = ServerSentEvent({"type": "error"})
+    if given.pop("pong", None):
+        given["ping_event"] = lambda stream: ServerSentEvent(stream.statistics().events)
     return Stream(produce, **given)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..checks import check_flag, check_kind
+from ..checks import check_flag
 from ..codec import EncodedEvent, as_event, encode_sse
 from .records import Entry, Once
 from .topics import check_key, check_name, check_topic
 
-__all__ = ["body_of", "check_published", "check_values", "special_entry"]
+__all__ = ["body_of", "check_published", "special_entry"]
 
 
 def check_published(topic: str, key: str) -> str:
@@ -21,16 +20,6 @@ def check_published(topic: str, key: str) -> str:
     if key != "":
         check_key(key)
     return name
-
-
-def check_values(values: object) -> None:
-    """Several values, and not one that can be iterated; else `TypeError`."""
-    check_kind("values", values, Iterable, "several values, as in a list")
-    if isinstance(values, str | bytes | Mapping):
-        raise TypeError(
-            f"publish_many takes several values, and this is one {type(values).__name__}: "
-            "`publish` it, or put it into a list"
-        )
 
 
 def body_of(data: Any, event: str | None) -> bytes:

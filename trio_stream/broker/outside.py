@@ -8,10 +8,10 @@ from typing import Any, Protocol, Self, final
 
 import trio
 
-from ..checks import check_kind, check_seconds
+from ..checks import check_kind, check_seconds, check_several
 from .contract import Entry, Retention
 from .engines import check_options
-from .entries import body_of, check_published, check_values, special_entry
+from .entries import body_of, check_published, special_entry
 from .retention import retention_of
 from .urls import shown_url
 
@@ -129,7 +129,7 @@ class TopicPublisher:
         but: str | None = None,
     ) -> list[str]:
         """Append several events to a topic at once, all or none; returns their ids."""
-        check_values(values)
+        check_several(values, "publish")
         name = check_published(topic, key)
         entries = [
             special_entry(Entry(name, body_of(data, event), key), None, keep, but, 1.0)

@@ -7,9 +7,9 @@ from typing import Any
 
 import trio
 
-from ..checks import check_kind
+from ..checks import check_kind, check_several
 from .contract import Engine, Entry, full_engine
-from .entries import body_of, check_published, check_values, special_entry
+from .entries import body_of, check_published, special_entry
 from .feed import LocalFeed
 from .publisher import Publisher
 from .topics import check_name, check_topic, parse_cursor
@@ -94,7 +94,7 @@ class Publishing:
         Much cheaper for each than `publish`. Subscribers get them in one write. Takes and raises
         what `publish` does, but for ``once``.
         """
-        check_values(values)
+        check_several(values, "publish")
         name = check_published(topic, key)
         entries = [Entry(name, body_of(data, event), key) for data in values]
         if but is not None or keep is not True:

@@ -38,6 +38,7 @@ class EventChannel:
     """
 
     __slots__ = (
+        "_at_close",
         "_chunks",
         "_closed",
         "_max_bytes",
@@ -57,6 +58,7 @@ class EventChannel:
         self._chunks: list[bytes | str] = []
         self._senders: deque[tuple[trio.lowlevel.Task, bytes | str]] | None = None
         self._wake: Callable[[], None] | None = None
+        self._at_close: Callable[[], None] | None = None
         self._closed = False
         #: What a send after the end raises; made anew for every raise, so that tracebacks
         #: of different tasks are not chained onto one object.
@@ -76,6 +78,11 @@ class EventChannel:
     def waiting_senders(self) -> int:
         """How many senders wait for room."""
         return 0 if self._senders is None else len(self._senders)
+
+    @property
+    def holds_senders(self) -> bool:
+        """Whether somebody waits for room."""
+        return bool(self._senders)
 
     @property
     def total_events(self) -> int:
@@ -175,6 +182,21 @@ class EventChannel:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    async def wait_closed(self) -> None:
+        """Wait until the channel is closed, whatever is sent meanwhile."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._at_close = partial(
+            trio.lowlevel.reschedule, trio.lowlevel.current_task(), Value(None)
+        )
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._at_close = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
     def when_ready(self, callback: Callable[[], None]) -> None:
         """Call back, once, when something is there to take, or the channel is closed.
 
@@ -227,6 +249,9 @@ class EventChannel:
         senders, self._senders = self._senders, None
         for task, _ in senders or ():
             trio.lowlevel.reschedule(task, Error(self.closed_with()))
+        at_close, self._at_close = self._at_close, None
+        if at_close is not None:
+            at_close()
         self.wake()
 
     def discard(self) -> int:

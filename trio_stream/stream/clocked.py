@@ -33,10 +33,12 @@ class Clocked(Express):
         "drained_at",
         "draining",
         "ended_at",
+        "heard",
         "held_until",
         "opened_at",
         "options",
         "ping_after",
+        "quiet_since",
         "recheck_at",
         "shutdown_at",
         "stall_limit",
@@ -57,6 +59,10 @@ class Clocked(Express):
         self.stall_limit: float = options.timing.stall_timeout
         self.ping_after: float | None = ping_after(options.timing.ping)
 
+        # Up to when its producer was heard, at the last look, and how many events had come then.
+        self.quiet_since: float = inf
+        self.heard: int = 0
+
         # When the server began to shut down, when it is this stream's turn to end, when its
         # producer's time after that is over, and what tells the producer of its turn.
         self.shutdown_at: float = inf
@@ -67,7 +73,7 @@ class Clocked(Express):
     def start_clocks(self) -> None:
         """It begins now."""
         self.clock = trio.lowlevel.current_clock()
-        self.opened_at = trio.current_time()
+        self.opened_at = self.quiet_since = trio.current_time()
         max_duration = self.options.timing.max_duration
         if max_duration is not None:
             # Plus or minus 10 %: clients that came together must not all come back together.

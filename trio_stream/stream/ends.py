@@ -8,7 +8,14 @@ from typing import Any
 
 import trio
 
-__all__ = ["StreamBroken", "StreamClosed", "call_on_end", "failure_in", "log_failure"]
+__all__ = [
+    "ProducerSilent",
+    "StreamBroken",
+    "StreamClosed",
+    "call_on_end",
+    "failure_in",
+    "log_failure",
+]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -27,6 +34,13 @@ class StreamBroken(trio.BrokenResourceError):
     def __init__(self, stream: object, outcome: str) -> None:
         super().__init__(f"the client is gone ({outcome}): nothing more can be sent")
         self.stream = stream
+
+
+class ProducerSilent(trio.TooSlowError):
+    """What a stream has failed with whose producer has sent nothing for too long."""
+
+    def __init__(self, option: str, seconds: float) -> None:
+        super().__init__(f"the stream's producer sent nothing for {option}={seconds:g} s")
 
 
 def failure_in(group: BaseExceptionGroup, stream: object) -> BaseException | None:

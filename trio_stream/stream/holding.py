@@ -7,9 +7,9 @@ from math import inf
 import trio
 
 from .clients import is_event_source
+from .pings import DEFAULT_PING
 from .source import HeadersWaitFor
 from .state import StreamState
-from .timing import DEFAULT_PING
 
 __all__ = ["headers_wait_for", "hold_headers"]
 

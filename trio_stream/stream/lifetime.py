@@ -22,7 +22,7 @@ import trio
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
 from .ended import counted_name, note_end
-from .ends import log_failure
+from .ends import ProducerSilent, log_failure
 from .holding import headers_wait_for, hold_headers
 from .outcome import LOST, Outcome
 from .principals import current_principals
@@ -69,7 +69,8 @@ class Lifetime:
         finally:
             transport.close()
             self._finish(connection)
-        state.raise_failure()
+        if not isinstance(state.failure, ProducerSilent):  # the log has been told of that
+            state.raise_failure()
 
     def _begin(self, transport: Transport, connection: ServerConnection | None) -> None:
         state = self.state

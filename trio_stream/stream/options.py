@@ -34,6 +34,7 @@ from .farewell import (
 )
 from .hooks import Telling
 from .limits import StreamLimits
+from .pings import PingEvent
 from .response_headers import Headers, all_headers, checked_headers
 from .source.contract import UpstreamOptions
 from .timing import Timing
@@ -64,6 +65,10 @@ class StreamKeywords(TypedDict, total=False):
     format: Literal["sse", "ndjson", "text", "bytes"]
     retry_jitter: float
     ping: float | None
+    ping_event: PingEvent | None
+    flush_every: float | None
+    first_event_timeout: float | None
+    idle_timeout: float | None
     stall_timeout: float | None
     buffer: int
     buffer_bytes: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["CUT_OFF", "LOST", "Outcome"]
+__all__ = ["CUT_OFF", "FAILURES", "LOST", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -28,6 +28,10 @@ class Outcome(StrEnum):
     REVOKED = "revoked"
     #: The server shut down, or the ASGI call was cancelled from outside.
     SHUTDOWN = "shutdown"
+    #: The producer sent no first event within ``first_event_timeout`` seconds.
+    LATE = "late"
+    #: The producer sent nothing more for ``idle_timeout`` seconds.
+    IDLE = "idle"
     #: The source, the callback or one of the stream's tasks raised.
     FAILED = "failed"
     #: The request was answered without a stream: the headers that a HEAD asks for.
@@ -42,3 +46,6 @@ LOST = frozenset({Outcome.DISCONNECTED, Outcome.STALLED})
 
 #: The producer had more to say, and nothing was wrong with it.
 CUT_OFF = frozenset({Outcome.EXPIRED, Outcome.REVOKED, Outcome.SHUTDOWN})
+
+#: Something was wrong with the producer.
+FAILURES = frozenset({Outcome.FAILED, Outcome.LATE, Outcome.IDLE})

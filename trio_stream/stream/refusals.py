@@ -15,6 +15,7 @@ from ..errors import (
     RunInProgressError,
     UpstreamStatusError,
 )
+from .ends import ProducerSilent
 from .foreign import http_modules
 
 __all__ = ["Blame", "blame", "is_error_status"]
@@ -65,6 +66,8 @@ def _blame_one(error: BaseException) -> Blame | None:
         return _refused(error.status, error.retry_after)
     if isinstance(error, RunInProgressError):
         return Blame(409)
+    if isinstance(error, ProducerSilent):
+        return Blame(504)
     if isinstance(error, RemoteProtocolError | InvalidRequestError):
         return Blame(502)
     http = http_modules()

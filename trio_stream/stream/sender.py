@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import trio
 
 from .farewell import EventName
-from .sending import check_event, check_own_retry, encode, refuse_to_wait_unserved, send_at_once
+from .sending import (
+    check_event,
+    check_own_retry,
+    encode,
+    encode_many,
+    refuse_to_wait_unserved,
+    send_at_once,
+    send_together,
+)
 from .state import StreamState
 
 __all__ = ["Sender"]
@@ -70,6 +79,33 @@ class Sender:
         """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
         state = self._state
         send_at_once(state, data, encode(state, data, event, id, retry))
+
+    async def send_many(self, values: Iterable[Any], *, event: str | None = None) -> None:
+        """Send several events in one write, with nothing between them, or none of them.
+
+        Waits likewise, as for one event as large as all of them, and raises the same; none has been
+        accepted then. For what is there at once: a page of history, a table's rows.
+
+        Args:
+          values: each as `send` takes it; a `ServerSentEvent` has its own name and id.
+          event: the name of those that have none of their own, instead of the stream's.
+        """
+        state = self._state
+        chunk, count = encode_many(state, values, event)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            send_together(state, chunk, count)
+        except trio.WouldBlock:
+            refuse_to_wait_unserved(state)
+            await state.channel.wait_for_room(chunk)
+            state.channel.note_sent(count - 1)
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def send_many_nowait(self, values: Iterable[Any], *, event: str | None = None) -> None:
+        """Like `send_many`, but if there is no room for all, raises `trio.WouldBlock` for all."""
+        state = self._state
+        send_together(state, *encode_many(state, values, event))
 
     @property
     def event(self) -> EventName | None:

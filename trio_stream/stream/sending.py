@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import Any
 
-from ..checks import shown
+from ..checks import check_several, shown
 from ..codec import (
     EncodedEvent,
     as_event,
@@ -24,10 +25,12 @@ __all__ = [
     "check_event",
     "check_own_retry",
     "encode",
+    "encode_many",
     "event_name",
     "flush_now",
     "refuse_to_wait_unserved",
     "send_at_once",
+    "send_together",
     "write_express",
 ]
 
@@ -52,6 +55,17 @@ def encode(
         retry = own_retry(state.retry, state.options.timing.retry_jitter)
         state.channel.push(encode_retry(retry))
     return chunk
+
+
+def encode_many(state: StreamState, values: Iterable[Any], event: str | None) -> tuple[bytes, int]:
+    """The bytes for all of these, and how many they are."""
+    check_several(values, "send")
+    # What is encoded is as it is: `event` is for those that are not.
+    chunks = [
+        encode(state, value, None if type(value) is EncodedEvent else event, None, None)
+        for value in values
+    ]
+    return b"".join(chunks), len(chunks)
 
 
 def check_event(state: StreamState, event: object) -> None:
@@ -108,6 +122,13 @@ def send_at_once(state: StreamState, data: Any, chunk: bytes) -> None:
         state.channel.send_nowait(chunk)
 
 
+def send_together(state: StreamState, chunk: bytes, count: int) -> None:
+    """The same of so many events, which stay together."""
+    if count and not (state.express and write_express(state, chunk, len(chunk), count)):
+        state.channel.send_nowait(chunk)
+        state.channel.note_sent(count - 1)
+
+
 def refuse_to_wait_unserved(state: StreamState) -> None:
     """Raise `RuntimeError` if to wait for room would be for ever."""
     if not state.used:
@@ -126,7 +147,7 @@ def flush_now(state: StreamState) -> bool:
     the client does not take at once is the writer's, and then the source waits.
     """
     transport = state.transport
-    if transport is None or not transport.is_free:
+    if transport is None or not transport.is_free or state.options.timing.flush_every is not None:
         return False
     chunk = join_events(state.channel.take())
     return write_express(state, chunk, len(chunk), events=0)

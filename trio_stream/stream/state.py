@@ -21,7 +21,7 @@ from .clocked import Clocked
 from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
-from .outcome import CUT_OFF, LOST, Outcome
+from .outcome import CUT_OFF, FAILURES, LOST, Outcome
 from .source import Source, is_callback, open_source
 from .tasks import StreamTasks, Task
 
@@ -144,10 +144,10 @@ class StreamState(Clocked):
         self._close_channel()
         self.note_end()
 
-    def fail(self, failure: BaseException) -> None:
+    def fail(self, failure: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """End it because of this, which its call raises when all of it has ended."""
         self.failure = failure
-        self.end(Outcome.FAILED)
+        self.end(outcome)
 
     def lose(self, outcome: Outcome) -> None:
         """End the stream because the client cannot be reached, whatever else was under way."""
@@ -190,7 +190,7 @@ class StreamState(Clocked):
         """Whether the client is to take what it has got for all there is."""
         if self.outcome in CUT_OFF:
             return is_proper(self.options.ends.farewell, self.scope)
-        if self.outcome is Outcome.FAILED:
+        if self.outcome in FAILURES:
             return self.failure_told and self.options.ends.error_end == "proper"
         return True
 
@@ -266,4 +266,4 @@ class StreamState(Clocked):
     def end_writing(self) -> None:
         """The writer has nothing more to write; until the end events may go past the channel."""
         self.writing = None
-        self.express = self.outcome is None
+        self.express = self.outcome is None and self.options.timing.flush_every is None

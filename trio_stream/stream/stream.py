@@ -56,6 +56,14 @@ class Stream(Sender, NoSource, Returned):
         client that vanished is found out. None turns it off. 8: no proxy tried calls less silence.
         With ``"ndjson"`` it is a blank line, which many readers fail at: sent only if it is given.
         Each stream's is up to a fifth sooner, so that not all who came together ping together.
+      ping_event: an event, or ``(stream) -> event or None``, sent instead of that comment, which no
+        page can see: for one that watches for silence. ``ping`` is its name if it has none.
+      first_event_timeout: seconds the producer may take to its first event; then it is cancelled as
+        ``late``, with a 504 while no headers are out. None waits as long as it takes.
+      idle_timeout: seconds it may be silent between events, and before the first unless that has a
+        time of its own; then it is cancelled as ``idle``. A client's slowness is no silence.
+      flush_every: seconds between two writes at least: what comes faster, as tokens do, gathers and
+        goes out together, in its order. The first goes at once, and so does the end.
       stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.
@@ -63,7 +71,8 @@ class Stream(Sender, NoSource, Returned):
       max_duration: seconds after which the stream ends, plus or minus 10 %.
       expires_at: Unix time, in seconds, at which it ends at the latest: a token's expiry.
       ids: called for the id of each event that has none.
-      error_event: an event, or ``(exception) -> event or None``, sent when the producer fails.
+      error_event: an event, or ``(exception) -> event or None``, sent when the producer fails; one
+        that is late or idle has failed by a `trio.TooSlowError`.
       error_end: how the response ends behind that event: ``"broken"`` or ``"proper"``.
       error_answer: an `ErrorAnswer`, or ``(exception) -> ErrorAnswer or None``, instead of a 502,
         504 or 500 when it fails before anything was sent; `ErrorAnswer` passes a status on.

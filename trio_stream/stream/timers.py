@@ -16,10 +16,12 @@ from ..transport.base import LOOKS
 from .clocked import SHIELDED
 from .ends import StreamBroken
 from .outcome import LOST, Outcome
+from .pings import ask_ping_event
 from .sending import write_express
+from .silence import LISTENS, check_silence, silent_at
 from .state import StreamState
 
-__all__ = ["check", "expire", "expiry", "first_check", "next_check"]
+__all__ = ["check", "ends_by_itself", "expire", "expiry", "first_check", "next_check"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -33,6 +35,7 @@ def check(state: StreamState, now: float) -> float:
         state.end(Outcome.SHUTDOWN)
     if now >= expiry(state, now):
         state.end(Outcome.EXPIRED)
+    check_silence(state, now)
     if state.held_until is not None and now >= state.held_until:
         state.release_headers()
     transport = state.transport
@@ -88,7 +91,7 @@ def next_check(state: StreamState, now: float) -> float:
             silent = now + ping
     held = inf if state.held_until is None else state.held_until
     due = min(held, state.turn_at, state.drained_at, state.recheck_at, expiry(state, now))
-    return min(stalled, silent, due)
+    return min(stalled, silent, silent_at(state), due)
 
 
 def _ping(state: StreamState, now: float) -> None:
@@ -97,23 +100,47 @@ def _ping(state: StreamState, now: float) -> None:
     # The sum that `next_check` made: a difference may be rounded to a bit less than was waited.
     if state.ping_after is None or now < transport.last_write + state.ping_after:
         return
-    ping = state.options.timing.ping_bytes
-    if ping is None or state.held_until is not None:
+    ping = None if state.held_until is not None else _ping_bytes(state)
+    if ping is None or state.outcome is not None:
         return
     with suppress(StreamBroken):  # the ping is what found that the client has gone
         if not (state.express and write_express(state, ping, len(ping), events=0)):
             state.channel.push(ping)
 
 
+def _ping_bytes(state: StreamState) -> bytes | None:
+    timing = state.options.timing
+    if timing.ping_event is not None:
+        try:
+            event = ask_ping_event(timing.ping_event, state.handle(), state.format)
+        except (KeyboardInterrupt, SystemExit) as error:  # raised by the stream's call: not here
+            state.fail(error)
+            return None
+        if event is not None:
+            return event
+    return timing.ping_bytes
+
+
 async def expire(state: StreamState) -> None:
     """End an entered stream, which the registry does not look at, when its time is over."""
-    while True:
+    while state.outcome is None:
         now = trio.current_time()
         left = expiry(state, now) - now
         if left <= 0:
-            break
-        await trio.sleep(min(left, _CLOCK_SET))  # and look again: the wall clock may have been set
-    state.end(Outcome.EXPIRED)
+            state.end(Outcome.EXPIRED)
+        check_silence(state, now)
+        # And look again: the wall clock may have been set.
+        await trio.sleep(max(min(left, silent_at(state) - now, _look_after(state)), 0))
+
+
+def _look_after(state: StreamState) -> float:
+    idle = state.options.timing.idle_timeout
+    return _CLOCK_SET if idle is None else min(_CLOCK_SET, idle / LISTENS)
+
+
+def ends_by_itself(state: StreamState) -> bool:
+    """Whether there is a time at which a stream is to end, whatever its producer does."""
+    return state.options.timing.listens or expiry(state, state.opened_at) is not inf
 
 
 def expiry(state: StreamState, now: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, Self, final
 
 import trio
@@ -88,7 +87,7 @@ class Entered:
         state.open()
         current_principals().join(state)
         self._helpers.start_soon(produce, state)
-        if timers.expiry(state, state.opened_at) is not inf:
+        if timers.ends_by_itself(state):
             self._helpers.start_soon(timers.expire, state)
 
     async def __aexit__(

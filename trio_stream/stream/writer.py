@@ -59,6 +59,8 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
     if not state.headers_out:
         await _begin(state, transport)
     while not channel.is_finished:
+        if state.options.timing.flush_every is not None:
+            await _gather(state, transport, state.options.timing.flush_every)
         # All that is there, mostly, in one write: this is where the speed comes from.
         data = join_events(channel.take())
         # Also nothing, where an event went past the writer and the kernel has not taken all of it.
@@ -76,6 +78,12 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
     state.expect_write()
     await (transport.finish() if state.ends_properly() else transport.abort())
     return True
+
+
+async def _gather(state: StreamState, transport: Transport, flush_every: float) -> None:
+    """Have events wait for each other, until it is time for a write or there are no more."""
+    with trio.CancelScope(deadline=transport.last_write + flush_every):
+        await state.channel.wait_closed()
 
 
 async def _answer_instead(state: StreamState, transport: Transport) -> bool:
