@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from math import inf, nan
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import hypercorn.config
@@ -377,6 +378,14 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "retention": RETENTION,
         "once_for": SECONDS,
     },
+    "publish": {
+        **PUBLISHED,
+        "connection": Kind([], [None, True, 5, "postgresql://x", Odd()]),
+        "data": DATA,
+        "once": NAME.or_none(),
+        "once_for": SECONDS,
+        "ring": FLAG,
+    },
     "TopicPublisher.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
     "TopicPublisher.publish_many": {
         **PUBLISHED,
@@ -683,6 +692,14 @@ USES: dict[str, Use] = {
     "Last": lambda events: Last(events),
     "Retention": Retention,
     "publisher": lambda url="sqlite:///x.db", **options: trio_stream.publisher(url, **options),
+    "publish": lambda **options: trio_stream.publish(
+        **{
+            "connection": SimpleNamespace(pgconn=None, execute=lambda query, values: None),
+            "topic": "x",
+            "data": "x",
+            **options,
+        }
+    ),
     "TopicPublisher.publish": with_publisher(
         lambda topics, topic="x", **options: topics.publish(topic, "x", **options)
     ),

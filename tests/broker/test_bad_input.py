@@ -133,7 +133,7 @@ async def test_what_cannot_be_opened_is_told(
             {"prefix": "x"},
             "a memory:// broker has no option prefix: it is for redis://",
         ),
-        ("memory://", {"max_topics": 9}, "it is for sqlite:// and redis://"),
+        ("memory://", {"max_topics": 9}, "it is for sqlite:// and postgresql:// and redis://"),
         ("memory://", {"histroy": 9}, "did you mean history?"),
         ("memory://", {"nonsense": 1}, "there are history, history_age, "),
         (
@@ -176,7 +176,7 @@ async def test_a_bound_that_is_no_number_of_its_kind_is_refused(
             pass
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "redis+tls"])
+@pytest.mark.parametrize("scheme", ["mysql", "redis+tls"])
 async def test_a_password_is_not_repeated(scheme: str) -> None:
     with pytest.raises(ValueError, match=rf"{re.escape(scheme)}://\*\*\*@host") as caught:
         async with open_broker(f"{scheme}://user:secret@host/0"):

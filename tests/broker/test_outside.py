@@ -282,7 +282,7 @@ async def test_a_publisher_says_how_it_is_used(url: str) -> None:
     with pytest.raises(ValueError, match="memory:// is of one process"):
         trio_stream.publisher("memory://")
     with pytest.raises(ValueError, match="no publisher has the URL"):
-        trio_stream.publisher("postgres://x")
+        trio_stream.publisher("mysql://x")
     with pytest.raises(TypeError, match="has no option prefix"):
         trio_stream.publisher(url, prefix="x")
 

@@ -1,6 +1,6 @@
 """Topics: a topic is a log, a subscriber is a cursor.
 
-`contract` says what an engine is, and there are three; everything else is the same for all of them.
+`contract` says what an engine is, and there are four; everything else is the same for all of them.
 `log` is what a process knows by heart, `fanout` hands out what is new, `feed` is both of them and
 the engine behind; `subscription` is a cursor that catches up from the one and is served by the
 other, `publisher` the way in. `presence` and `resumable` publish and subscribe like anybody's code,
@@ -26,6 +26,7 @@ from .resumable import KnownRun, Resumable, ResumableRun
 from .retention import Retention
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
+from .transaction import publish
 
 __all__ = [
     "Broker",
@@ -49,6 +50,7 @@ __all__ = [
     "TopicStatistics",
     "open_broker",
     "presence_topic",
+    "publish",
     "publish_app",
     "publisher",
     "ready_app",

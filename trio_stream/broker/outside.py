@@ -13,6 +13,7 @@ from .contract import Entry, Retention
 from .engines import check_options
 from .entries import body_of, check_published, special_entry
 from .retention import retention_of
+from .thread_way import ThreadWay
 from .urls import shown_url
 
 __all__ = ["TopicPublisher", "publisher"]
@@ -55,15 +56,17 @@ def publisher(
 
     Args:
       url: ``sqlite:///path``, where the broker that has the file open is asked to append, and where
-        none is, it is written to directly; or ``redis://host`` and the like.
+        none is, it is written to directly; ``postgresql://host/database``; or ``redis://host`` and
+        the like.
       history, history_age, history_bytes, retention, once_for, options: as for `open_broker`; all
         who publish should say the same. On SQLite they count where no broker has the file open. On
-        Redis an outage is waited for, however long it is; ``outage="raise"`` tells of it at once.
+        PostgreSQL and Redis an outage is waited for, however long it is; ``outage="raise"`` tells
+        of it at once.
 
     Raises:
       TypeError, ValueError: no engine has such a URL, or an option is out of its range; memory://
         is of one process.
-      BrokerError: Redis cannot be reached.
+      BrokerError: PostgreSQL or Redis cannot be reached.
     """
     check_kind("url", url, str, "a URL, such as sqlite:///log.db or redis://host")
     kept = retention_of(Retention(history, history_age, history_bytes), retention)
@@ -77,16 +80,28 @@ def publisher(
     if scheme.startswith(("redis", "valkey")) or scheme == "unix":
         check_options("redis", options, _COMMON)
         try:
-            from .redis.outside import RedisWay
+            from .redis.engine import RedisEngine
         except ImportError as exc:
             raise ImportError(f"a {scheme}:// publisher needs coredis: trio-stream[redis]") from exc
-        return TopicPublisher(RedisWay(url, kept, options), once_for)
+        return TopicPublisher(ThreadWay(RedisEngine(url, kept, **options)), once_for)
+    if scheme in {"postgresql", "postgres"}:
+        check_options("postgresql", options, _COMMON)
+        try:
+            from .postgres.outside import open_way
+        except ImportError as exc:
+            raise ImportError(
+                f"a {scheme}:// publisher needs psycopg, trio-stream[postgres], and libpq: the "
+                "system's, or that of psycopg[binary]"
+            ) from exc
+        return TopicPublisher(open_way(url, kept, options), once_for)
     if scheme == "memory":
         raise ValueError(
             "memory:// is of one process, and nobody else can publish there: use its broker, "
-            "publish_app, or sqlite:// or redis://"
+            "publish_app, or sqlite://, postgresql:// or redis://"
         )
-    raise ValueError(f"no publisher has the URL {shown_url(url)!r}: sqlite:/// or redis://")
+    raise ValueError(
+        f"no publisher has the URL {shown_url(url)!r}: sqlite:///, postgresql:// or redis://"
+    )
 
 
 @final
@@ -113,7 +128,10 @@ class TopicPublisher:
         keep: bool = True,
         but: str | None = None,
     ) -> str:
-        """Append one event to a topic; returns its id, ``""`` with ``keep=False``."""
+        """Append one event to a topic; returns its id, ``""`` with ``keep=False``.
+
+        Nor has it one for a role of PostgreSQL that may publish and nothing else.
+        """
         entry = Entry(check_published(topic, key), body_of(data, event), key)
         entry = special_entry(entry, once, keep, but, self._once_for)
         return self._send([entry], keep)[0]
@@ -148,7 +166,7 @@ class TopicPublisher:
         if not entries:
             return []
         if keep:
-            return list(map(str, self._way.append(entries)))
+            return [str(id) if id else "" for id in self._way.append(entries)]
         self._way.pass_on(entries)
         return [""] * len(entries)
 

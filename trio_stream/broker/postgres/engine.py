@@ -120,6 +120,18 @@ class PostgresEngine:
                     self._closing = True
                     self._publishing.close()
 
+    async def run_publishing(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run what only publishes, until cancelled; once it has started, it is open."""
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._appending.link.run)
+                task_status.started()
+                nursery.start_soon(self._publishing.run)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._publishing.close()
+
     async def _enter(self, wire: Wire) -> None:
         await check_schema(wire)
         await self._live.enter(wire)
@@ -141,7 +153,7 @@ class PostgresEngine:
     async def pass_on(self, entries: Sequence[Entry]) -> None:
         if self._closing:
             raise closed()
-        [number] = await self._asking.one(PASS_ON, *columns_of(entries))
+        [number] = await self._appending.one(PASS_ON, *columns_of(entries))
         await self._live.hear(read_int(number or b""))
 
     async def forget(self, topic: str, id: int | None) -> bool:

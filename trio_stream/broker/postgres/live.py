@@ -180,14 +180,15 @@ class Live:
                 for id, entry in enumerate(entries, before + 1)
             ]
             self._feed_events(records)
-        else:
+        elif self._run:  # else there is nobody to feed
             self._link.poke()
 
     async def hear(self, number: int) -> None:
-        """Wait until this signal has been fed, unless the connection is lost."""
-        self._link.poke()
-        while self._heard < number and self._link.is_up:
-            await self._changed.park()
+        """Wait until this signal has been fed, unless nothing is fed, or not now."""
+        if self._run:
+            self._link.poke()
+            while self._heard < number and self._link.is_up:
+                await self._changed.park()
 
     async def _look(self, wire: Wire, *, late: bool = False) -> None:
         """Read what is new, and feed it."""

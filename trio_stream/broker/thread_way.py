@@ -1,30 +1,42 @@
-"""Publishing to a ``redis://`` broker's topics where there is no Trio run: one of its own."""
+"""Publishing by an engine where there is no Trio run: one of its own, in a thread."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, final
+from typing import Protocol, TypeVar, final
 
 import outcome
 import trio
 
-from ..contract import Entry, Retention
-from ..unwrapped import unwrapped
-from .engine import RedisEngine
+from .contract import Entry
+from .unwrapped import unwrapped
 
-__all__ = ["RedisWay"]
+__all__ = ["ThreadWay", "WritingEngine"]
 
 T = TypeVar("T")
 
 
+class WritingEngine(Protocol):
+    """The writing half of an engine that is shared with other processes."""
+
+    async def run_publishing(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run what only publishes, until cancelled; once it has started, it is open."""
+
+    def append(self, entries: Sequence[Entry], /) -> Awaitable[Sequence[int]]:
+        """As `Engine.append`."""
+
+    async def pass_on(self, entries: Sequence[Entry], /) -> None:
+        """As `FullEngine.pass_on`."""
+
+
 @final
-class RedisWay:
+class ThreadWay:
     """A thread with a Trio run, in it the writing half of an engine."""
 
-    def __init__(self, url: str, retention: Retention, options: dict[str, Any]) -> None:
-        self._engine = RedisEngine(url, retention, **options)
+    def __init__(self, engine: WritingEngine) -> None:
+        self._engine = engine
         self._process = os.getpid()
         self._ready = threading.Event()
         self._opened: outcome.Maybe[None] = outcome.Value(None)
