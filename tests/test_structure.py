@@ -28,6 +28,7 @@ ORDER = [
     "inspector",
     "client",
     "doctor",
+    "top",
     "metrics",
     "prometheus",
     "otel",

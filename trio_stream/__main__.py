@@ -14,6 +14,7 @@ from .client.arguments import add_request, read_count, read_request, read_second
 from .client.tail import Options, run
 from .doctor import add_doctor
 from .errors import TrioStreamError
+from .top import add_top
 
 __all__ = ["main"]
 
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_tail(commands.add_parser("tail", help="show an event stream as it comes"))
     add_doctor(commands.add_parser("doctor", help="say what is wrong with an event stream"))
+    add_top(commands.add_parser("top", help="show the open streams of a service"))
     _add_publish(commands.add_parser("publish", help="publish an event to a broker's topic"))
     _add_migrate(commands.add_parser("migrate", help="make a PostgreSQL broker's tables"))
     return parser

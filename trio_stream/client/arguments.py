@@ -13,16 +13,24 @@ from urllib.parse import urlsplit
 from ..checks import MAX_SECONDS
 from .wiretap import is_local
 
-__all__ = ["add_request", "read_count", "read_request", "read_seconds", "read_size", "read_url"]
+__all__ = [
+    "add_address",
+    "add_request",
+    "read_count",
+    "read_request",
+    "read_seconds",
+    "read_size",
+    "read_url",
+]
 
 
-def add_request(add: Callable[..., object]) -> None:
-    """Ask for a request: where it goes, and what is in it."""
+def add_address(add: Callable[..., object], what: str) -> None:
+    """Ask for an address, with what is needed to get there."""
     add(
         "url",
         metavar="URL",
         type=read_url,
-        help="where the stream is, user:password@ included; without a scheme it is https, "
+        help=f"{what}, user:password@ included; without a scheme it is https, "
         "or http if the host is this machine",
     )
     add(
@@ -35,6 +43,12 @@ def add_request(add: Callable[..., object]) -> None:
         metavar="NAME:VALUE",
         help="a request header; may be given many times",
     )
+    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
+
+
+def add_request(add: Callable[..., object]) -> None:
+    """Ask for a request: where it goes, and what is in it."""
+    add_address(add, "where the stream is")
     add(
         "-d",
         "--data",
@@ -44,7 +58,6 @@ def add_request(add: Callable[..., object]) -> None:
         help="the request's body, and a POST; @FILE reads a file, @- standard input",
     )
     add("-X", "--method", metavar="METHOD", help="the request's method")
-    add("-k", "--insecure", dest="verify", action="store_false", help="take any certificate")
 
 
 def read_request(options: dict[str, Any]) -> None:

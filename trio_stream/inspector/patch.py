@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["merge_patch"]
+__all__ = ["merge_patch", "patched"]
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,3 +24,16 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
             patch[name] = value
     patch.update((name, None) for name in before.keys() - after.keys())
     return patch
+
+
+def patched(target: Any, patch: Any) -> Any:
+    """What a patch makes of a value, in place where that is an object."""
+    if not isinstance(patch, dict):
+        return patch
+    result: dict[str, Any] = target if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = patched(result.get(name), value)
+    return result

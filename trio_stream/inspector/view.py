@@ -9,12 +9,12 @@ import msgspec
 
 from ..broker.refused import RefusedError
 
-__all__ = ["Sort", "View", "read_view"]
+__all__ = ["MOST_ROWS", "Sort", "View", "read_view"]
 
 Sort = Literal["newest", "oldest", "stuck", "queued", "rate", "events", "bytes"]
 
 #: Rows that are shown at once, at most.
-_MOST_ROWS = 1000
+MOST_ROWS = 1000
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +41,6 @@ def read_view(query: bytes) -> View:
         view = msgspec.convert(named, View, strict=False)
     except (UnicodeDecodeError, ValueError, msgspec.ValidationError) as exc:
         raise RefusedError(400, f"there is no such view: {exc}") from None
-    if not 1 <= view.rows <= _MOST_ROWS:
-        raise RefusedError(400, f"rows are 1 to {_MOST_ROWS}")
+    if not 1 <= view.rows <= MOST_ROWS:
+        raise RefusedError(400, f"rows are 1 to {MOST_ROWS}")
     return view
