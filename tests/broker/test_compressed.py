@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.broker.test_streams import settled
 from tests.codec.test_compressor import READERS, whole
 from tests.support.direct_wire import DirectWire
-from trio_stream import ServerSentEvent, Stream, TopicEvent
+from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
 from trio_stream.codec import groups
 from trio_stream.stream.lifetime import Lifetime
@@ -76,9 +76,9 @@ class Client:
         way = self.wire if self.coding is None else CompressedTransport(self.wire, self.coding)
         await Lifetime(state).run(way, None)
 
-    def send(self, text: str) -> None:
+    def send(self, text: str, *, compress: bool = True) -> None:
         with suppress(trio.WouldBlock):
-            self.stream.send_nowait(text)
+            self.stream.send_nowait(encode(text, compress=compress))
             self.own.append(f"data: {text}\n\n".encode())
 
     def leave(self) -> None:
@@ -237,6 +237,14 @@ async def test_what_is_not_kept_and_what_is_not_for_all(autojump_clock: Clock, c
         nursery.cancel_scope.cancel()
 
 
+async def test_what_is_not_to_be_compressed_is_not_published(autojump_clock: Clock) -> None:
+    async with open_broker() as broker:
+        with pytest.raises(ValueError, match="each client's own stream"):
+            await broker.publish("t", encode("a secret", compress=False))
+        with pytest.raises(ValueError, match="each client's own stream"):
+            await broker.publish_many("t", [encode("a secret", compress=False)])
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("publish"), st.sampled_from("ab"), st.sampled_from(list(DATA))),
@@ -307,7 +315,8 @@ class World:
         elif what == "take":
             client.wire.take(how)
         elif what == "send":
-            client.send(f"{len(client.own)} for this client alone, {DATA[how][:200]}")
+            text = f"{len(client.own)} for this client alone, {DATA[how][:200]}"
+            client.send(text, compress=how != "nothing")
         elif what == "retry":
             client.stream.retry = how
         elif what == "end":

@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.codec.test_compressor import whole
+from tests.support.direct_wire import DirectWire
 from trio_stream import Stream, encode
+from trio_stream.stream.lifetime import Lifetime
 from trio_stream.testing import Client, connect
+from trio_stream.transport.compressed import CompressedTransport
 from trio_stream.transport.memory import MemoryConnection
 
 Clock = trio.testing.MockClock
@@ -164,6 +167,50 @@ async def test_of_a_silent_stream_nothing_is_held(autojump_clock: Clock) -> None
         assert (await client.receive_event()).data == "more"
 
 
+SECRET = "a4c1f08e5b7d"
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("direct", [False, True], ids=["queued", "direct"])
+async def test_a_secrets_size_tells_nothing(
+    autojump_clock: Clock, coding: str, direct: bool
+) -> None:
+    """What is sent beside it is as long whether it guesses right or not."""
+
+    async def sizes(secret: str, *, compress: bool) -> tuple[int, bytes]:
+        stream = Stream(compress="auto")
+        wire = DirectWire()
+        async with trio.open_nursery() as nursery:
+            state = stream._state
+            state.use_once("test")
+            nursery.start_soon(Lifetime(state).run, CompressedTransport(wire, coding), None)
+            if direct:
+                await trio.testing.wait_all_tasks_blocked()
+            stream.send_nowait("something")
+            stream.send_nowait(encode(f"csrf={secret}", compress=compress))
+            stream.send_nowait(f"csrf={SECRET}")
+            stream.send_nowait(encode(f"csrf={secret}", compress=compress))
+            await trio.testing.wait_all_tasks_blocked()
+            stream.close()
+        await trio.testing.wait_all_tasks_blocked()  # until its clock has ended, too
+        body, complete = wire.body
+        assert complete
+        expected = b"retry: 3000\ndata: something\n\n" + b"".join(
+            f"data: csrf={text}\n\n".encode() for text in (secret, SECRET, secret)
+        )
+        assert whole(coding, body) == expected
+        return len(body), body
+
+    wrong = SECRET[::-1]
+    right_size, _ = await sizes(SECRET, compress=True)
+    wrong_size, _ = await sizes(wrong, compress=True)
+    assert right_size < wrong_size
+    right_size, body = await sizes(SECRET, compress=False)
+    wrong_size, _ = await sizes(wrong, compress=False)
+    assert right_size == wrong_size
+    assert body.count(f"data: csrf={SECRET}\n\n".encode()) >= 2
+
+
 async def test_nonsense_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="leave it out of headers"):
         Stream(compress="auto", headers={"content-encoding": "gzip"})
@@ -189,7 +236,8 @@ def test_any_course_decodes_to_what_is_sent_uncompressed(coding: str, items: lis
             if isinstance(item, float):
                 await stream.wait(item)
             else:
-                await stream.send(item if isinstance(item, dict) else encode(item))
+                event = encode(item, compress=len(item) % 2 == 0)
+                await stream.send(item if isinstance(item, dict) else event)
 
     async def run() -> None:
         # Which of a ping and an event is first that are due at one moment is nobody's promise: so

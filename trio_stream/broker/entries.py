@@ -30,6 +30,11 @@ def body_of(data: Any, event: str | None) -> bytes:
             raise ValueError("a topic gives its events ids of its own: leave out the event's")
         if given.data is None:
             raise ValueError("an event without data reaches nobody: give it data, if only ''")
+        if isinstance(given, EncodedEvent) and not given.compress:
+            raise ValueError(
+                "a topic's events are compressed with each other, where its streams are: send what "
+                "is not to be, encode(..., compress=False), into each client's own stream"
+            )
     return encode_sse(data, event)
 
 

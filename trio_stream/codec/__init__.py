@@ -22,7 +22,7 @@ from .encoder import (
     join_events,
     unwrap,
 )
-from .event import EncodedEvent, ServerSentEvent, to_chunk
+from .event import EncodedEvent, ServerSentEvent, Uncompressed, to_chunk
 from .foreign_events import as_event
 from .formats import FORMATS, Format, get_format
 from .jsonable import to_json
@@ -36,6 +36,7 @@ __all__ = [
     "EventStreamDecoder",
     "Format",
     "ServerSentEvent",
+    "Uncompressed",
     "as_event",
     "check_event_name",
     "check_id",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
+
 from ..checks import shown
 from .event import EncodedEvent, ServerSentEvent
 from .foreign_events import as_event
@@ -44,7 +46,12 @@ _UNNAMED = ("", "message")
 
 
 def encode(
-    data: Any, *, event: str | None = None, id: str | int | None = None, retry: int | None = None
+    data: Any,
+    *,
+    event: str | None = None,
+    id: str | int | None = None,
+    retry: int | None = None,
+    compress: bool = True,
 ) -> EncodedEvent:
     """Encode an event once, for any number of streams to take as it is.
 
@@ -54,6 +61,8 @@ def encode(
       event: the event's name.
       id: what a client hands back as ``Last-Event-ID``.
       retry: the client's reconnection time in milliseconds.
+      compress: False for a secret, which goes out as it is in a compressed stream; see
+        `EncodedEvent`.
 
     Raises:
       TypeError: a field or the data is of a type that cannot be sent.
@@ -62,10 +71,11 @@ def encode(
     """
     wire = encode_sse(data, event, id, retry)
     if isinstance(data, EncodedEvent):
-        return data
+        return data if compress is True else replace(data, compress=compress)
     given = as_event(data)
     own_id = id if given is None or given.id is None else given.id
-    return EncodedEvent(wire, id=None if own_id is None else check_id(own_id))
+    known = None if own_id is None else check_id(own_id)
+    return EncodedEvent(wire, id=known, compress=compress)
 
 
 def encode_sse(
@@ -131,6 +141,8 @@ def join_events(chunks: Sequence[bytes | str]) -> bytes:
     A plain line is ASCII without CR or LF. To encode lines together costs 0.02 us each, one by one
     0.2: a token of text is the commonest event by far, and a fast source's gather until written.
     """
+    if len(chunks) == 1 and isinstance(chunk := chunks[0], bytes):
+        return chunk  # which may be one that is not compressed
     try:
         return b"".join(chunks)  # type: ignore[arg-type]
     except TypeError:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import force_setattr
 
+from ..checks import check_flag
 from .jsonable import to_utf8
 
-__all__ = ["EncodedEvent", "ServerSentEvent", "to_chunk"]
+__all__ = ["EncodedEvent", "ServerSentEvent", "Uncompressed", "to_chunk"]
+
+
+class Uncompressed(bytes):
+    """What goes out as it is, also where its stream is compressed."""
+
+    __slots__ = ()
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -76,14 +83,18 @@ class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
       data: the bytes; any bytes-like object, copied once if it is not `bytes`; or a `str`.
       id: the event's id, for whoever must know it without parsing.
       format: the name of the stream format that `data` is in.
+      compress: False if it is to go out as it is in a compressed stream, and be no help to
+        compress anything else: for secrets, whose size would tell what they have in common with
+        what is sent beside them.
 
     Raises:
-      TypeError: `data` is neither bytes-like nor a `str`.
+      TypeError: `data` is neither bytes-like nor a `str`, or ``compress`` not a bool.
       ValueError: it is a `str` with half of a surrogate pair.
     """
 
     id: str | None = None
     format: str = "sse"
+    compress: bool = True
     _frame: bytes | None = None
 
     if TYPE_CHECKING:
@@ -94,11 +105,15 @@ class EncodedEvent(_Wire, frozen=True, kw_only=True, eq=False, gc=False):
             *,
             id: str | None = None,
             format: str = "sse",
+            compress: bool = True,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         if type(self.data) is not bytes:
             force_setattr(self, "data", _to_bytes(self.data))
+        if self.compress is not True:
+            check_flag("compress", self.compress)
+            force_setattr(self, "data", Uncompressed(self.data))
 
     @property
     def frame(self) -> bytes:

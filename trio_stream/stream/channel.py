@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, final
 import trio
 from outcome import Error, Value
 
+from ..codec import Uncompressed
 from ..transport.base import LARGE
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class EventChannel:
         "_senders",
         "_taken",
         "_wake",
+        "apart",
         "closed_with",
         "queued_bytes",
         "was_full",
@@ -66,6 +68,8 @@ class EventChannel:
         self.queued_bytes: int = 0
         #: Whether somebody waited to send when the last events were taken: more will come.
         self.was_full: bool = False
+        #: Whether there may be any that are not to be compressed: each of those is taken alone.
+        self.apart: bool = False
         self._taken = 0
         self._peak = 0
 
@@ -148,6 +152,8 @@ class EventChannel:
         For the few bytes a stream adds itself: a ping, a farewell, an error event.
         """
         self._taken -= 1  # not an event
+        if type(chunk) is Uncompressed:  # a farewell of the user's
+            self.apart = True
         self._chunks.append(chunk)
         self.queued_bytes += len(chunk)
         self.wake()
@@ -211,13 +217,16 @@ class EventChannel:
         """Take all that waits, which may be nothing, and as much again of waiting senders'.
 
         Their events go along at once: left in the channel, the first would be a write of its own.
-        A `LARGE` event comes alone, because it would be copied to be joined with others.
+        A `LARGE` event comes alone, because it would be copied to be joined with others; so does
+        what is not to be compressed.
         """
         chunks = self._take_queued()
         self.was_full = bool(self._senders)
         if self.was_full:
             self._admit()
-            if not self._holds_large and (len(chunks) != 1 or len(chunks[0]) <= LARGE):
+            if not (self._holds_large or self.apart) and (
+                len(chunks) != 1 or len(chunks[0]) <= LARGE
+            ):
                 chunks += self._take_queued()
         return chunks
 
@@ -229,9 +238,9 @@ class EventChannel:
         chunks, self._chunks = self._chunks, []
         size, self.queued_bytes = self.queued_bytes, 0
         self._peak = max(self._peak, len(chunks))
-        if size > LARGE and len(chunks) > 1:
-            large = next((n for n, chunk in enumerate(chunks) if len(chunk) > LARGE), len(chunks))
-            chunks, self._chunks = chunks[: large or 1], chunks[large or 1 :]
+        if (size > LARGE or self.apart) and len(chunks) > 1:
+            alone = next((n for n, chunk in enumerate(chunks) if _is_alone(chunk)), len(chunks))
+            chunks, self._chunks = chunks[: alone or 1], chunks[alone or 1 :]
             self.queued_bytes = sum(map(len, self._chunks))
         self._taken += len(chunks)
         return chunks
@@ -271,3 +280,8 @@ class EventChannel:
             senders.popleft()
             trio.lowlevel.reschedule(task, Value(None))
         self._senders = senders
+
+
+def _is_alone(chunk: bytes | str) -> bool:
+    """Whether it is not joined with others: it would be copied, or compressed with them."""
+    return len(chunk) > LARGE or type(chunk) is Uncompressed

@@ -41,6 +41,8 @@ def encode(
     """The bytes for one `send`, the stream's own event, id and pending retry included."""
     if type(data) is EncodedEvent:
         chunk = unwrap(data, state.format.name, event, id, retry)
+        if not data.compress:
+            state.channel.apart = True
     else:
         if event is None:
             name = state.event

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import outcome
 import trio
 
-from ..codec import encode, encode_retry, join_events
+from ..codec import Uncompressed, encode, encode_retry, join_events
 from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
 from .apart import own_retry
@@ -115,10 +115,10 @@ async def _begin(state: StreamState, transport: Transport) -> None:
     primer = _primer(state)
     data = join_events(state.channel.take())
     state.written += len(primer) + len(data)
-    if len(data) > LARGE:  # to join them would copy it
+    if primer and (len(data) > LARGE or type(data) is Uncompressed):  # to join them would copy it
         await transport.write(primer)
         primer = b""
-    await transport.write(primer + data)
+    await transport.write(primer + data if primer else data)
 
 
 def _headers(state: StreamState) -> Headers:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from ..codec import EncodedEvent
+from ..codec import EncodedEvent, Uncompressed
 from ..codec.compressor import Compressor, open_compressor
 from ..codec.groups import Mark, SharedEvent
 from .base import Headers, Transport
@@ -72,6 +72,8 @@ class CompressedTransport:
             if read.group is not None:
                 read.group.awaited = True
         self._written += 1
+        if type(data) is Uncompressed:
+            return self._compressor.alone(data, stored=True)
         if self._shares and (self._inner.direct or self._written <= _PROVED):
             return self._compressor.alone(data)
         made = self._compressor.compress(data)
