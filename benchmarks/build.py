@@ -16,7 +16,7 @@ SERVERS = HERE / "servers"
 LOAD = HERE / "load"
 PEERS = HERE / "peers"
 MODULES = PEERS / "node_modules"
-HEADERS = ("openssl/ssl.h", "nghttp2/nghttp2.h")
+HEADERS = ("openssl/ssl.h", "nghttp2/nghttp2.h", "zlib.h", "zstd.h")
 
 
 class UnavailableError(Exception):
@@ -60,12 +60,14 @@ def _compile(name: str, *sources: Path, libraries: Sequence[str] = ()) -> Path:
 
 def load_generator() -> Path:
     """Compiled, and its parser proved on every split of a few responses."""
-    check = _compile("check", LOAD / "check.c", LOAD / "parse.c")
-    _run([str(check)], 60)
     if not all(Path("/usr/include", header).exists() for header in HEADERS):
-        raise UnavailableError("headers not found: apt install libssl-dev libnghttp2-dev")
-    sources = [LOAD / f"{name}.c" for name in ("load", "parse", "connection", "http2")]
-    return _compile("load", *sources, libraries=("ssl", "crypto", "nghttp2"))
+        raise UnavailableError(
+            "headers not found: apt install libssl-dev libnghttp2-dev zlib1g-dev libzstd-dev"
+        )
+    parser = [LOAD / "parse.c", LOAD / "decode.c"]
+    _run([str(_compile("check", LOAD / "check.c", *parser, libraries=("z", "zstd")))], 60)
+    sources = [LOAD / f"{name}.c" for name in ("load", "connection", "http2")]
+    return _compile("load", *sources, *parser, libraries=("ssl", "crypto", "nghttp2", "z", "zstd"))
 
 
 def certificate() -> tuple[Path, Path]:

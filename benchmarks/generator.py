@@ -21,10 +21,11 @@ class Pace:
     seconds: float
 
 
-def _command(program: Path, scenario: Scenario, port: int, pace: Pace) -> list[str]:
+def _command(program: Path, scenario: Scenario, accepts: str, port: int, pace: Pace) -> list[str]:
     command = [str(program), "--port", str(port), "--path", scenario.path]
     command += ["--connections", str(scenario.connections)]
     command += ["--warmup", str(pace.warmup), "--seconds", str(pace.seconds)]
+    command += ["--accept-encoding", accepts]
     if scenario.connect_rate:
         command += ["--connect-rate", str(scenario.connect_rate)]
     if scenario.numbered:
@@ -41,13 +42,17 @@ def _command(program: Path, scenario: Scenario, port: int, pace: Pace) -> list[s
 def run(
     program: Path,
     scenario: Scenario,
+    accepts: str,
     port: int,
     pace: Pace,
     on_phase: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Gives what the generator counted; `on_phase` hears "connected", "start" and "end" in time."""
+    """Gives what the generator counted, which accepts the content coding ``accepts``.
+
+    `on_phase` hears "connected", "start" and "end" in time.
+    """
     with subprocess.Popen(
-        _command(program, scenario, port, pace),
+        _command(program, scenario, accepts, port, pace),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -20,6 +20,7 @@ FLOOR = "c-floor"
 STREAMS: frozenset[Kind] = frozenset({"flood", "ticks", "idle", "fanout"})
 TOPICS: frozenset[Kind] = frozenset({"topic", "topic-flood", "topic-idle"})
 CROWD: frozenset[Kind] = frozenset({"crowd"})
+JSON: frozenset[Kind] = frozenset({"ticks-json", "topic-json"})
 HTTP1: frozenset[Wire] = frozenset({"clear", "tls"})
 EVERY_WIRE: frozenset[Wire] = frozenset({"clear", "tls", "http2"})
 
@@ -61,6 +62,7 @@ class Peer:
     environment: Mapping[str, str] = field(default_factory=dict)
     publisher: bool = False  # needs somebody to publish to it over HTTP
     default: bool = True  # runs when no --peer is given
+    accepts: str = "identity"  # the content coding that its clients ask for
 
     def takes_part(self, scenario: Scenario) -> bool:
         return scenario.kind in self.kinds and scenario.wire in self.wires
@@ -99,6 +101,11 @@ def _hypercorn(app: str, imports: str) -> Prepare:
         return command
 
     return prepare
+
+
+_OWN = _hypercorn(
+    "benchmarks.servers.trio_stream_app:app", "import benchmarks.servers.trio_stream_app"
+)
 
 
 def _served(install: bool) -> Command:
@@ -176,12 +183,22 @@ _ALL = (
     Peer(
         OWN,
         "this project on Hypercorn's Trio worker",
-        _hypercorn(
-            "benchmarks.servers.trio_stream_app:app", "import benchmarks.servers.trio_stream_app"
-        ),
+        _OWN,
         _distributions("hypercorn", "trio"),
-        kinds=STREAMS | TOPICS | CROWD,
+        kinds=STREAMS | TOPICS | CROWD | JSON,
         wires=EVERY_WIRE,
+    ),
+    *(
+        Peer(
+            f"{OWN}-{coding}",
+            f"the same, for clients that accept {coding}",
+            _OWN,
+            _distributions("hypercorn", "trio"),
+            kinds=JSON,
+            wires=EVERY_WIRE,
+            accepts=coding,
+        )
+        for coding in ("gzip", "zstd")
     ),
     Peer(
         "trio-stream-serve",
@@ -258,18 +275,38 @@ _ALL = (
         "Go net/http, GOMAXPROCS=1",
         _go,
         _said_by("go", "version"),
-        kinds=STREAMS | TOPICS | CROWD,
+        kinds=STREAMS | TOPICS | CROWD | JSON,
         wires=EVERY_WIRE,
         environment={"GOMAXPROCS": "1"},
+    ),
+    Peer(
+        "go-gzip",
+        "the same, for clients that accept gzip: the standard library's, flushed at each event",
+        _go,
+        _said_by("go", "version"),
+        kinds=JSON,
+        wires=EVERY_WIRE,
+        environment={"GOMAXPROCS": "1"},
+        accepts="gzip",
     ),
     Peer(
         "nchan",
         "nchan in nginx, published to over HTTP",
         _nchan,
         _said_by("nginx", "-v"),
-        kinds=TOPICS | {"idle", "fanout"},
+        kinds=TOPICS | {"idle", "fanout", "topic-json"},
         wires=EVERY_WIRE,
         publisher=True,
+    ),
+    Peer(
+        "nchan-gzip",
+        "the same, for clients that accept gzip: nginx's own, for each client",
+        _nchan,
+        _said_by("nginx", "-v"),
+        kinds=frozenset({"topic-json"}),
+        wires=EVERY_WIRE,
+        publisher=True,
+        accepts="gzip",
     ),
     Peer(
         FLOOR,

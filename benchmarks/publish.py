@@ -3,7 +3,7 @@
 `python -m benchmarks.publish PORT WIRE` posts a timestamp to `/publish` twenty times a second, on
 one kept connection. The timestamp is taken before the request leaves, as the request is part of
 what such a peer needs to deliver an event; its other costs to the publishing application aren't
-counted.
+counted. `python -m benchmarks.publish PORT WIRE json` posts JSON to `/publish-json` instead.
 
 `python -m benchmarks.publish PORT WIRE flood` posts the numbers from 1 on to `/publish-flood` as
 fast as they are taken: on one connection, which keeps them in order, with `PIPELINED` requests on
@@ -15,21 +15,22 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from benchmarks.client import connection
-from benchmarks.servers.workload import INTERVAL, now
+from benchmarks.servers.workload import INTERVAL, now, quote
 
 PIPELINED = 256
 _ANSWER = b"HTTP/1.1 "
 
 
-def publish_forever(port: int, *, encrypted: bool) -> None:
+def publish_forever(port: int, path: str, made: Callable[[], str], *, encrypted: bool) -> None:
     publisher = connection(port, encrypted=encrypted)
     due = time.monotonic()
     while True:
         due += INTERVAL
         time.sleep(max(0.0, due - time.monotonic()))
-        publisher.request("POST", "/publish", now(), {"Content-Type": "text/plain"})
+        publisher.request("POST", path, made(), {"Content-Type": "text/plain"})
         response = publisher.getresponse()
         response.read()
         if response.status >= 300:
@@ -61,8 +62,10 @@ def _request(number: int) -> bytes:
 
 
 if __name__ == "__main__":
-    port, wire, *flood = sys.argv[1:]
-    if flood:
+    port, wire, *what = sys.argv[1:]
+    if what == ["flood"]:
         flood_forever(int(port))
+    elif what == ["json"]:
+        publish_forever(int(port), "/publish-json", quote, encrypted=wire != "clear")
     else:
-        publish_forever(int(port), encrypted=wire != "clear")
+        publish_forever(int(port), "/publish", now, encrypted=wire != "clear")

@@ -70,7 +70,8 @@ def run_once(bench: Bench, scenario: Scenario, contestant: Contestant) -> dict[s
         def note(phase: str) -> None:
             samples[phase] = proc.sample(pids, bench.core)
 
-        counted = generator.run(bench.load, scenario, port, bench.pace, note)
+        accepts = contestant.peer.accepts
+        counted = generator.run(bench.load, scenario, accepts, port, bench.pace, note)
     check(scenario, counted)
     return figures_of(scenario, counted, samples)
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["flood", "ticks", "idle", "fanout", "topic", "topic-flood", "topic-idle", "crowd"]
+Kind = Literal[
+    "flood",
+    "ticks",
+    "idle",
+    "fanout",
+    "topic",
+    "topic-flood",
+    "topic-idle",
+    "crowd",
+    "ticks-json",
+    "topic-json",
+]
 
 #: HTTP/1.1 in clear or over TLS, or HTTP/2 over TLS, which is what browsers speak.
 Wire = Literal["clear", "tls", "http2"]
@@ -28,6 +39,7 @@ RATE = Metric("rate", "events/s", "more", 0)
 CPU = Metric("cpu_us", "CPU µs/event", "less", 2)
 MEDIAN = Metric("p50_ms", "p50 ms", "less", 3)
 P99 = Metric("p99_ms", "p99 ms", "less", 3)
+BYTES = Metric("bytes_per_event", "bytes/event", "less", 0)
 MISSED = Metric("missed", "events missed", "less", 0)
 MEMORY = Metric("kib_per_connection", "KiB/connection", "less", 1)
 CONNECTED = Metric("connect_seconds", "seconds", "less", 3)
@@ -126,9 +138,26 @@ _CLEAR = (
         (CONNECTED,),
         at_once=True,
     ),
+    Scenario(
+        "ticks-compressed",
+        "ticks-json",
+        "500 clients, each with its own producer of JSON every 50 ms, by their codings",
+        500,
+        (BYTES, CPU, MEMORY, MEDIAN, P99),
+        latency=True,
+        connect_rate=400,
+    ),
+    Scenario(
+        "topic-500-compressed",
+        "topic-json",
+        "one publisher of JSON at 20/s to 500 clients of a topic, by their codings",
+        500,
+        (BYTES, CPU, MEDIAN, P99, MEMORY),
+        latency=True,
+    ),
 )
 
-_ENCRYPTED = ("flood-1", "ticks", "idle", "fanout-500", "topic-500")
+_ENCRYPTED = ("flood-1", "ticks", "idle", "fanout-500", "topic-500", "topic-500-compressed")
 _WIRES: tuple[Wire, ...] = ("tls", "http2")
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _CLEAR}

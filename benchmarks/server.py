@@ -74,8 +74,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def _publisher(place: Place, kind: Kind, environment: dict[str, str]) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.publish", str(place.port), place.wire]
-    if kind == "topic-flood":
-        command.append("flood")
+    if kind in {"topic-flood", "topic-json"}:
+        command.append(kind.removeprefix("topic-"))
     process = subprocess.Popen(command, cwd=HERE.parent, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield

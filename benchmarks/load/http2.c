@@ -1,5 +1,7 @@
 #include "http2.h"
 
+#include "decode.h"
+
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +20,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      const uint8_t *value, size_t value_size, uint8_t flags, void *tally)
 {
     struct parser *parser = parser_of(session, frame->hd.stream_id);
-    (void)value_size, (void)flags, (void)tally;
+    (void)flags, (void)tally;
     if (parser && name_size == 7 && memcmp(name, ":status", 7) == 0)
         parser->status = atoi((const char *)value);
+    else if (parser && name_size == 16 && memcmp(name, "content-encoding", 16) == 0)
+        parser->decoder = open_decoder((const char *)value, value_size);
     return 0;
 }
 
@@ -79,11 +83,12 @@ bool begin_http2(struct connection *connection, struct tally *tally)
            flush(connection);
 }
 
-bool request_stream(struct connection *connection, struct parser *parser, const char *path, const char *host)
+bool request_stream(struct connection *connection, struct parser *parser, const char *path, const char *host,
+                    const char *accepted)
 {
     nghttp2_nv head[] = {FIELD(":method", "GET"), FIELD(":scheme", "https"), FIELD(":authority", host),
                          FIELD(":path", path), FIELD("accept", "text/event-stream"),
-                         FIELD("cache-control", "no-cache")};
+                         FIELD("cache-control", "no-cache"), FIELD("accept-encoding", accepted)};
     return nghttp2_submit_request(connection->session, NULL, head, sizeof head / sizeof *head, NULL, parser) > 0 &&
            flush(connection);
 }

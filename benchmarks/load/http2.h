@@ -9,7 +9,8 @@
 bool begin_http2(struct connection *connection, struct tally *tally);
 
 /* Asks for `path`: what comes in is fed to `parser`, whose phase tells how far its stream is. */
-bool request_stream(struct connection *connection, struct parser *parser, const char *path, const char *host);
+bool request_stream(struct connection *connection, struct parser *parser, const char *path, const char *host,
+                    const char *accepted);
 
 /* Takes what was read, and sends what that calls for. */
 bool feed_http2(struct connection *connection, const char *data, size_t size);

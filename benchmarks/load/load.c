@@ -27,12 +27,12 @@ struct client {
 };
 
 static struct {
-    const char *path;
+    const char *path, *accepted; /* content codings */
     int port, connections, max_pending;
     double warmup, seconds, connect_rate;
     bool latency, numbered, first_event, tls;
     int streams; /* of each HTTP/2 connection; 0: HTTP/1.1 */
-} options = {.path = "/", .connections = 1, .max_pending = 100, .warmup = 1, .seconds = 5};
+} options = {.path = "/", .accepted = "identity", .connections = 1, .max_pending = 100, .warmup = 1, .seconds = 5};
 
 static struct client *clients;
 static struct connection *connections;
@@ -98,11 +98,12 @@ static void send_request(struct connection *connection, struct client *client)
     char request[512];
     bool sent;
     if (options.streams) {
-        sent = request_stream(connection, &client->parser, options.path, host);
+        sent = request_stream(connection, &client->parser, options.path, host, options.accepted);
     } else {
         int size = snprintf(request, sizeof request,
                             "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n"
-                            "Cache-Control: no-cache\r\n\r\n", options.path, host);
+                            "Cache-Control: no-cache\r\nAccept-Encoding: %s\r\n\r\n",
+                            options.path, host, options.accepted);
         sent = write_all(connection, request, (size_t)size);
     }
     if (!sent)
@@ -306,7 +307,8 @@ static void parse_options(int argc, char **argv)
     static const struct option names[] = {
         {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'}, {"warmup", 1, 0, 'w'},
         {"seconds", 1, 0, 's'}, {"max-pending", 1, 0, 'm'}, {"connect-rate", 1, 0, 'r'}, {"latency", 0, 0, 'l'},
-        {"numbered", 0, 0, 'n'}, {"first-event", 0, 0, 'f'}, {"tls", 0, 0, 't'}, {"http2", 1, 0, '2'}, {0}};
+        {"numbered", 0, 0, 'n'}, {"first-event", 0, 0, 'f'}, {"tls", 0, 0, 't'}, {"http2", 1, 0, '2'},
+        {"accept-encoding", 1, 0, 'a'}, {0}};
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
         switch (name) {
         case 'p': options.port = atoi(optarg); break;
@@ -320,10 +322,12 @@ static void parse_options(int argc, char **argv)
         case 'n': options.numbered = tally.numbered = true; break;
         case 'f': options.first_event = true; break;
         case 't': options.tls = true; break;
+        case 'a': options.accepted = optarg; break;
         case '2': options.streams = atoi(optarg); break;
         default: fail("usage: load --port N [--path /] [--connections N] [--warmup S] [--seconds S] "
                       "[--max-pending N] [--connect-rate PER_SECOND] [--latency | --numbered] "
-                      "[--first-event] [--tls] [--http2 STREAMS_PER_CONNECTION]");
+                      "[--first-event] [--tls] [--http2 STREAMS_PER_CONNECTION] "
+                      "[--accept-encoding NAME]");
         }
 }
 

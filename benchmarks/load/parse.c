@@ -1,5 +1,7 @@
 #include "parse.h"
 
+#include "decode.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -118,6 +120,8 @@ static enum phase head_line(struct parser *parser, const char *text, size_t len)
         return parser->chunked ? CHUNK_SIZE : UNTIL_CLOSE;
     if (starts_with(text, len, "transfer-encoding: chunked"))
         parser->chunked = true;
+    else if (starts_with(text, len, "content-encoding: "))
+        parser->decoder = open_decoder(text + 18, len - 18);
     return HEAD;
 }
 
@@ -149,6 +153,17 @@ static enum phase framing_line(struct parser *parser, const char *text, size_t l
     return len == 0 ? CHUNK_SIZE : BAD; /* CHUNK_END: the CRLF behind the chunk's bytes */
 }
 
+struct body {
+    struct parser *parser;
+    struct tally *tally;
+};
+
+static void take_events(void *context, const char *data, size_t size)
+{
+    struct body *body = context;
+    event_lines(body->parser, body->tally, data, size);
+}
+
 static size_t body_bytes(struct parser *parser, struct tally *tally, const char *pos, size_t size)
 {
     if (parser->phase == CHUNK) {
@@ -157,7 +172,10 @@ static size_t body_bytes(struct parser *parser, struct tally *tally, const char 
         if (parser->chunk_left == 0)
             parser->phase = CHUNK_END;
     }
-    event_lines(parser, tally, pos, size);
+    if (!parser->decoder)
+        event_lines(parser, tally, pos, size);
+    else if (!decode(parser->decoder, pos, size, take_events, &(struct body){parser, tally}))
+        parser->phase = BAD;
     return size;
 }
 

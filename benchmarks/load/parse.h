@@ -13,12 +13,15 @@ struct line {
     char text[76];
 };
 
+struct decoder;
+
 enum phase { HEAD, CHUNK_SIZE, CHUNK, CHUNK_END, UNTIL_CLOSE, ENDED, BAD };
 
 struct parser {
     enum phase phase;
     int status;          /* of the response, 0 until its first line is there */
     bool chunked;
+    struct decoder *decoder; /* NULL where nothing is compressed */
     bool has_data;       /* the block being read has a data line, so its blank line is an event */
     bool is_gap;         /* ... and it is named "gap": the server says that it left events out */
     uint64_t stamp;      /* the number in that data line */

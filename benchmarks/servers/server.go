@@ -2,6 +2,8 @@
 package main
 
 import (
+	"compress/gzip"
+	"fmt"
 	"log"
 	"math"
 	"net/http"
@@ -56,6 +58,45 @@ func stamped() []byte {
 	return append(strconv.AppendInt([]byte("data: "), now, 10), "\n\n"...)
 }
 
+var symbols = [...]string{"ADIDAS", "ALLIANZ", "BASF", "BAYER", "CONTI", "DAIMLER", "LINDE", "SIEMENS"}
+
+// quoted is JSON of some 200 bytes, the same as the Python servers'.
+func quoted() []byte {
+	at := startedAt + int64(time.Since(started))
+	noise := uint64(at) * 0x9E3779B97F4A7C15 >> 20 & 0xFFFFFFFFFFF
+	cents := float64(10_000 + noise%500)
+	return []byte(fmt.Sprintf(
+		`data: {"t":%d,"symbol":"%s","price":%.2f,"bid":%.2f,"ask":%.2f,"volume":%d,"change":%.2f,`+
+			`"currency":"EUR","venue":"XETR","status":"continuous","seller":%d}`+"\n\n",
+		at, symbols[noise>>19&7], cents/100, (cents-1)/100, (cents+2)/100, noise>>22&0xFFFF,
+		float64(noise>>9%1000)/100, noise>>38&63))
+}
+
+// streamCompressed does as stream does, by gzip if the client accepts that, flushed at every event.
+func streamCompressed(w http.ResponseWriter, r *http.Request, next func() []byte) {
+	if r.Header.Get("Accept-Encoding") != "gzip" {
+		stream(w, next)
+		return
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	compressor := gzip.NewWriter(w)
+	stream(compressed{w, compressor}, next)
+}
+
+type compressed struct {
+	http.ResponseWriter
+	compressor *gzip.Writer
+}
+
+func (c compressed) Write(block []byte) (int, error) {
+	return c.compressor.Write(block)
+}
+
+func (c compressed) Flush() {
+	c.compressor.Flush()
+	c.ResponseWriter.(http.Flusher).Flush()
+}
+
 // stream writes what next gives until it gives nil or the client is gone.
 func stream(w http.ResponseWriter, next func() []byte) {
 	flusher := w.(http.Flusher)
@@ -78,6 +119,13 @@ func ticks(w http.ResponseWriter, _ *http.Request) {
 	stream(w, func() []byte {
 		time.Sleep(interval)
 		return stamped()
+	})
+}
+
+func ticksJSON(w http.ResponseWriter, r *http.Request) {
+	streamCompressed(w, r, func() []byte {
+		time.Sleep(interval)
+		return quoted()
 	})
 }
 
@@ -105,9 +153,9 @@ type hub struct {
 	members map[chan []byte]bool
 }
 
-func (h *hub) publish() {
+func (h *hub) publish(made func() []byte) {
 	for range time.Tick(interval) {
-		block := stamped()
+		block := made()
 		h.Lock()
 		for member := range h.members {
 			select {
@@ -119,7 +167,7 @@ func (h *hub) publish() {
 	}
 }
 
-func (h *hub) fanout(w http.ResponseWriter, _ *http.Request) {
+func (h *hub) fanout(w http.ResponseWriter, r *http.Request) {
 	member := make(chan []byte, 256)
 	h.Lock()
 	h.members[member] = true
@@ -130,7 +178,7 @@ func (h *hub) fanout(w http.ResponseWriter, _ *http.Request) {
 		h.Unlock()
 	}()
 	// No select on the request's context: a write to a client that has gone fails soon enough.
-	stream(w, func() []byte { return <-member })
+	streamCompressed(w, r, func() []byte { return <-member })
 }
 
 // pump publishes numbers to all of its members as fast as they take them. Nothing is lost: who is
@@ -193,13 +241,17 @@ func main() {
 	members := &hub{members: map[chan []byte]bool{}}
 	silent := &hub{members: map[chan []byte]bool{}}
 	flooded := &pump{members: map[chan []byte]<-chan struct{}{}}
-	go members.publish()
+	quotes := &hub{members: map[chan []byte]bool{}}
+	go members.publish(stamped)
+	go quotes.publish(quoted)
 	http.HandleFunc("/flood", flood)
 	http.HandleFunc("/ticks", ticks)
 	http.HandleFunc("/idle", idle)
 	http.HandleFunc("/crowd", crowd)
 	http.HandleFunc("/fanout", members.fanout)
 	http.HandleFunc("/topic", members.fanout)
+	http.HandleFunc("/topic-json", quotes.fanout)
+	http.HandleFunc("/ticks-json", ticksJSON)
 	http.HandleFunc("/topic-flood", flooded.subscribe)
 	http.HandleFunc("/topic-idle", silent.fanout)
 	address := "127.0.0.1:" + os.Args[1]

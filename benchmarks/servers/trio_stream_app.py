@@ -7,20 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from itertools import count
+from typing import Literal
 
 import trio
 
 from benchmarks.servers import on_trio
 from benchmarks.servers.asgi import App, Receive, Scope, Send
 from benchmarks.servers.hub import Hub
-from benchmarks.servers.workload import INTERVAL, now
+from benchmarks.servers.workload import INTERVAL, now, quote
 from trio_stream import Broker, Stream, open_broker
+
+#: What a client may ask for.
+CODINGS: tuple[Literal["gzip"], Literal["zstd"]] = ("gzip", "zstd")
 
 
 async def tick(stream: Stream) -> None:
     while True:
         await stream.wait(INTERVAL)
         await stream.send(now())
+
+
+async def quote_each(stream: Stream) -> None:
+    while True:
+        await stream.wait(INTERVAL)
+        await stream.send(quote())
 
 
 async def idle(stream: Stream) -> None:
@@ -47,19 +57,30 @@ class Topics:
 
     def __init__(self) -> None:
         self._begin_flood = trio.Event()
+        self._begin_quotes = trio.Event()
         self.routes: dict[str, Callable[[], App]] = {
             "/topic": lambda: Stream(self.broker.subscribe("stamps")),
             "/topic-flood": self._flooded,
             "/topic-idle": lambda: Stream(self.broker.subscribe("silence")),
+            "/topic-json": self._quoted,
         }
 
     def _flooded(self) -> App:
         self._begin_flood.set()
         return Stream(self.broker.subscribe("numbers"))
 
+    def _quoted(self) -> App:
+        self._begin_quotes.set()
+        return Stream(self.broker.subscribe("quotes"), compress=CODINGS)
+
+    async def _quote(self) -> None:
+        await self._begin_quotes.wait()
+        await every_interval(lambda: self.broker.publish("quotes", quote()))
+
     async def publish_forever(self) -> None:
         async with open_broker("memory://") as self.broker, trio.open_nursery() as nursery:
             nursery.start_soon(every_interval, lambda: self.broker.publish("stamps", now()))
+            nursery.start_soon(self._quote)
             await self._begin_flood.wait()
             for number in count(1):
                 await self.broker.publish("numbers", number)
@@ -98,6 +119,7 @@ def make_app(*publishers: Topics | ByHand) -> App:
     routes: dict[str, Callable[[], App]] = {
         "/flood": lambda: Stream(on_trio.words()),
         "/ticks": lambda: Stream(tick),
+        "/ticks-json": lambda: Stream(quote_each, compress=CODINGS),
         "/idle": lambda: Stream(idle),
         "/crowd": lambda: Stream(greet),
     }
