@@ -402,7 +402,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "broker": Kind([None], [True, 5, "x", Odd()]),
         "payloads": FLAG,
     },
-    "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID},
+    "Broker.forget": {"topic": TOPIC.but("$mine"), "id": EVENT_ID.but(None)},
     "Retention": {"events": COUNT, "age": SECONDS.or_none(), "bytes": COUNT},
     "Retention.of": {"topic": DATA},
     "Broker.subscribe": {

@@ -118,15 +118,19 @@ def _add_migrate(migrate: argparse.ArgumentParser) -> None:
     add("--sql", action="store_true", help="print what makes them, and connect to nothing")
 
 
+#: The options of engines that are texts, also where they look like numbers.
+_TEXTS = frozenset({"outage", "prefix", "synchronous"})
+
+
 class _Option(argparse.Action):
-    """What all who publish have to say alike; a number where it looks like one."""
+    """What all who publish have to say alike; a number where it looks like one, and is one."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
         name, equals, value = str(values).partition("=")
         if not (equals and name.isidentifier()):
             raise argparse.ArgumentError(self, "an option is NAME=VALUE")
         given: object = value
-        if value.isascii() and value.replace(".", "", 1).isdigit():
+        if name not in _TEXTS and value.isascii() and value.replace(".", "", 1).isdigit():
             given = float(value) if "." in value else int(value)
         setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: given})
 

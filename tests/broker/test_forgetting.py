@@ -202,3 +202,13 @@ async def test_brokers_whose_tables_differ_say_so(
         pass
     [line] = caplog.messages
     assert "retention=None (here b/%2A:3:None:1048576" in line or "b/*:3:None" in line
+
+
+async def test_an_id_that_is_none_empties_no_topic() -> None:
+    """What was looked up, and not found, is mostly what None stands for."""
+    async with open_broker() as broker:
+        id = await broker.publish("t", 1)
+        with pytest.raises(TypeError, match="leave it out to delete all that the topic has"):
+            await broker.forget("t", None)  # type: ignore[arg-type]
+        assert [event.id for event in (await broker.read("t")).events] == [id]
+        assert await broker.forget("t")

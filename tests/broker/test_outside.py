@@ -390,3 +390,68 @@ async def test_nothing_but_true_lets_anybody_publish(says: Any) -> None:
         assert (await broker.read("**")).events == []
         with pytest.raises(TypeError, match="authorize"):
             publish_app(broker)  # type: ignore[call-arg]
+
+
+async def test_who_may_not_publish_is_told_before_his_body_is_read() -> None:
+    """It may be long, and slow."""
+    asked: list[str] = []
+
+    def authorize(scope: Any, topic: str) -> bool:
+        asked.append(topic)
+        return topic == "open"
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was read")
+
+    async def post(query: bytes) -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "headers": [],
+            "query_string": query,
+        }
+        await app(scope, receive, send)
+        return sent
+
+    async with open_broker() as broker:
+        app = publish_app(broker, authorize=authorize)
+        assert (await post(b"topic=secret"))[0]["status"] == 403
+        with pytest.raises(AssertionError, match="the body was read"):
+            await post(b"topic=open")
+        assert asked == ["secret", "open"]
+
+
+@pytest.mark.parametrize("how", ["publish", "pass on"])
+async def test_a_path_too_long_for_a_socket_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    folder = tmp_path / ("a" * 120)
+    folder.mkdir()
+    url = f"sqlite:///{folder}/log.db"
+    monkeypatch.setattr(sqlite_outside, "_PATIENCE", 0.1)
+    with trio_stream.publisher(url) as topics:
+        assert await from_outside(topics.publish, "t", "where nobody has it, it needs none")
+        async with open_broker(url) as broker:
+            [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+            assert "the address of the socket beside it would be of" in record.getMessage()
+            assert "shorter path" in record.getMessage()
+            assert len((await broker.read("t")).events) == 1
+            with pytest.raises(BrokerInUseError, match=r"cannot be asked: .* shorter path"):
+                await from_outside(topics.publish, "t", 1, keep=how == "publish")
+
+
+async def test_on_the_command_line_a_text_is_a_text() -> None:
+    async with redis_server() as server, open_broker(server.url, prefix="2024") as broker:
+        done = await from_outside(
+            run, server.url, "t", "x", "-o", "prefix=2024", "-o", "history=10000"
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        with trio.fail_after(20):
+            while [event.data for event in (await broker.read("t")).events] != ["x"]:
+                await trio.sleep(0.01)

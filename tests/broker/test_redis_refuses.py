@@ -399,7 +399,7 @@ async def test_a_connection_that_is_cut_at_any_moment_is_our_error(
         ("MASTERDOWN Link with MASTER is down", UnreachableError, True),
         ("CLUSTERDOWN The cluster is down", UnreachableError, True),
         ("TRYAGAIN Multiple keys request during rehashing", UnreachableError, True),
-        ("NOAUTH Authentication required.", UnreachableError, True),
+        ("NOAUTH Authentication required.", RefusedError, False),
         ("UNBLOCKED force unblock from blocking operation", UnreachableError, True),
         ("ERR max number of clients reached", UnreachableError, True),
         ("MOVED 8265 127.0.0.1:7001", MovedError, True),

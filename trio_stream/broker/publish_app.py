@@ -51,7 +51,8 @@ def publish_app(broker: Broker, *, authorize: Authorize, max_bytes: int = 2**20)
       broker: an open one.
       authorize: ``(scope, topic) -> bool``, sync or async. Nothing is published unless it returns
         True: without it, whoever reaches the address writes to every topic. It sees the ASGI scope
-        of the request, with its headers, and is asked before anything is stored.
+        of the request, with its headers, and is asked before anything is stored, and before the
+        body is read where the topic is in the query.
       max_bytes: of a body.
 
     It answers 403 where that is refused, 400 to what cannot be published, 405, 413, and 503 when
@@ -76,17 +77,24 @@ class PublishApp:
         if scope["type"] != "http":
             raise RuntimeError("publish_app answers HTTP requests: mount it in an application")
         try:
-            wanted = await self._read(scope, receive)
-            await self._check(scope, wanted.topic)
+            wanted = await self._allowed(scope, receive)
             await answer_json(send, 200, {"id": await self._publish(wanted)})
         except RefusedError as exc:
             await answer_json(send, exc.status, {"error": str(exc)}, exc.headers)
 
-    async def _read(self, scope: Scope, receive: Receive) -> _Wanted:
+    async def _allowed(self, scope: Scope, receive: Receive) -> _Wanted:
+        """What a request wants that it may; of one that may not, no body is read that need not."""
         if scope["method"] != "POST":
             raise RefusedError(405, "publish by POST", allow="POST")
-        body = await read_body(receive, self._max_bytes)
         query = _query(scope["query_string"])
+        if "topic" in query:
+            await self._check(scope, query["topic"])
+        wanted = self._decode(query, await read_body(receive, self._max_bytes))
+        if "topic" not in query:
+            await self._check(scope, wanted.topic)
+        return wanted
+
+    def _decode(self, query: dict[str, str], body: bytes | bytearray) -> _Wanted:
         try:
             if "topic" not in query:
                 return msgspec.json.decode(body, type=_Wanted)

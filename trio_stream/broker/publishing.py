@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import trio
+from msgspec import UNSET, UnsetType
 
-from ..checks import check_kind, check_several
+from ..checks import check_several, shown
 from .contract import Engine, Entry, full_engine
 from .entries import body_of, check_published, special_entry
 from .feed import LocalFeed
@@ -120,27 +121,29 @@ class Publishing:
         id = await engine.find_once(topic, once)
         return None if id is None else str(id)
 
-    async def forget(self, topic: str, id: str | int | None = None) -> bool:
+    async def forget(self, topic: str, id: str | int | UnsetType = UNSET) -> bool:
         """Delete an event of a topic everywhere, or all that it has; whether there was any.
 
         Who comes back with an older id, or has still to read it, is told of a gap. What is on its
         way to a client goes out. With all of a topic, the keys of ``once`` are deleted, too.
 
         Args:
-          id: of the event; None for all. What is no id of an event there is no error.
+          id: of the event; left out, all of them go. None is refused, as it mostly stands for an id
+            that was not found. What is no id of an event there is no error.
 
         Raises what `publish` does.
         """
         check_published(topic, "")
-        if isinstance(id, bool):
-            raise TypeError(f"id must be an event's id or None, not {id}")
-        check_kind("id", id, (str, int), "an event's id or None", or_none=True)
         engine = full_engine(self.engine, "forget")
-        number = None if id is None else parse_cursor(id)
+        if id is UNSET:
+            await self._check_open()
+            return await engine.forget(topic, None)
+        if isinstance(id, bool) or not isinstance(id, str | int):
+            what = "an event's id: leave it out to delete all that the topic has"
+            raise TypeError(f"id must be {what}, not {shown(id)}")
+        number = parse_cursor(id)
         await self._check_open()
-        if id is not None and not number:
-            return False
-        return await engine.forget(topic, number)
+        return bool(number) and await engine.forget(topic, number)
 
     def _special(self, entry: Entry, once: str | None, keep: bool, but: str | None) -> Entry:
         """The entry with what few have; whatever is wrong is told, and what the engine has not."""

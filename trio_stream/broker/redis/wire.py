@@ -46,7 +46,7 @@ _TOO_MUCH = re.compile(rf"^{_IN_SCRIPT}|,? (?:script: |with args beginning).*", 
 
 #: Answers of a Redis that is not the one to talk to: it starts, or another one has the keys. They
 #: are as good as none, and who it is now is asked again.
-_ELSEWHERE = frozenset({"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "TRYAGAIN", "UNBLOCKED"})
+_ELSEWHERE = frozenset({"CLUSTERDOWN", "LOADING", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED"})
 
 #: Answers of one that will do it after a while, or another one in its place.
 _PASSING = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "READONLY"})
@@ -192,6 +192,8 @@ def translated(exc: Exception) -> UnreachableError | RefusedError:
     code = _code(exc)
     if code and not text.startswith(code) and code not in _OURS:
         text = f"{code} {text}"
+    if code == "NOAUTH":
+        text += " It belongs into the URL: redis://user:password@host"
     if code and code not in _ELSEWHERE:
         return RefusedError(f"Redis answered: {text}", code)
     return UnreachableError(f"Redis does not answer: {text}")

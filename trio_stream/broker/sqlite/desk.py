@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -26,9 +27,12 @@ from ..contract import Entry
 from ..entries import check_published
 from ..topics import check_name
 
-__all__ = ["Answer", "Desk", "Request", "ask", "open_at_desk"]
+__all__ = ["Answer", "Desk", "Request", "ask", "open_at_desk", "too_long"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Bytes of a Unix socket's address, without the one that ends it.
+_MOST_ADDRESS = 107 if sys.platform == "linux" else 103
 
 #: Bytes of a request, at most. Beyond that somebody else is speaking.
 _MOST = 2**28
@@ -82,6 +86,17 @@ def desk_of(path: str) -> str:
     return f"{Path(path).resolve()}-desk"
 
 
+def too_long(path: str) -> str | None:
+    """Why there can be no such socket, where its address is longer than the system takes."""
+    size = len(os.fsencode(desk_of(path)))
+    if size <= _MOST_ADDRESS:
+        return None
+    return (
+        f"the address of the socket beside it would be of {size} bytes, and the system takes "
+        f"{_MOST_ADDRESS}: give it a place with a shorter path"
+    )
+
+
 @final
 class Desk:
     """The socket of a file, from before the file is this process's.
@@ -128,7 +143,8 @@ class Desk:
             sock.setblocking(False)
         except OSError as exc:
             sock.close()
-            log.warning("%s: nobody outside can publish while it is open: %s", self._path, exc)
+            why = too_long(self._path) or exc
+            log.warning("%s: nobody outside can publish while it is open: %s", self._path, why)
         else:
             self._socket, self._identity = sock, _identity(self._address)
 

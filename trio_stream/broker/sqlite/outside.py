@@ -11,7 +11,7 @@ from typing import Any, final
 from ...errors import BrokerInUseError, BrokerStorageError
 from ..contract import Entry, Record, Retention, wire_form
 from .batch import once_of_entries
-from .desk import Request, ask
+from .desk import Request, ask, too_long
 from .engine import SqliteEngine
 from .network import network_of
 from .store import SqliteStore
@@ -45,8 +45,10 @@ class SqliteWay:
                 return ids
             try:
                 return self._write(entries)
-            except BrokerInUseError:
+            except BrokerInUseError as exc:
                 if time.monotonic() > until:
+                    if (why := too_long(self._path)) is not None:
+                        raise BrokerInUseError(f"{exc}, and cannot be asked: {why}") from None
                     raise
                 time.sleep(_PAUSE)
 
@@ -68,6 +70,8 @@ class SqliteWay:
             return [known.get(record.id, record.id) for record in records]
 
     def pass_on(self, entries: Sequence[Entry]) -> None:
+        if (why := too_long(self._path)) is not None:
+            raise BrokerInUseError(f"{self._path}: who has it open cannot be asked: {why}")
         # Where no broker has the file open, nobody is there.
         if Path(self._path).exists():
             ask(self._path, Request("pass_on", list(entries)), _PATIENCE)
