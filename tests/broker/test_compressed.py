@@ -237,6 +237,20 @@ async def test_what_is_not_kept_and_what_is_not_for_all(autojump_clock: Clock, c
         nursery.cancel_scope.cancel()
 
 
+async def test_what_gathers_is_compressed_for_itself(autojump_clock: Clock) -> None:
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        client = Client(broker, "gzip", "t", flush_every=1.0)
+        nursery.start_soon(client.run)
+        await settled()
+        for _ in range(5):
+            for _ in range(10):
+                await broker.publish("t", DATA["tick"])
+            await trio.sleep(1)
+        assert len(client.events()) == 50
+        assert len(client.wire.body[0]) < 50 * len(DATA["tick"]) / 4
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_not_to_be_compressed_is_not_published(autojump_clock: Clock) -> None:
     async with open_broker() as broker:
         with pytest.raises(ValueError, match="each client's own stream"):

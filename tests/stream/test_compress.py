@@ -171,10 +171,8 @@ SECRET = "a4c1f08e5b7d"
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("direct", [False, True], ids=["queued", "direct"])
-async def test_a_secrets_size_tells_nothing(
-    autojump_clock: Clock, coding: str, direct: bool
-) -> None:
+@pytest.mark.parametrize("way", ["queued", "direct", "many"])
+async def test_a_secrets_size_tells_nothing(autojump_clock: Clock, coding: str, way: str) -> None:
     """What is sent beside it is as long whether it guesses right or not."""
 
     async def sizes(secret: str, *, compress: bool) -> tuple[int, bytes]:
@@ -184,12 +182,16 @@ async def test_a_secrets_size_tells_nothing(
             state = stream._state
             state.use_once("test")
             nursery.start_soon(Lifetime(state).run, CompressedTransport(wire, coding), None)
-            if direct:
+            if way == "direct":
                 await trio.testing.wait_all_tasks_blocked()
             stream.send_nowait("something")
-            stream.send_nowait(encode(f"csrf={secret}", compress=compress))
+            event = encode(f"csrf={secret}", compress=compress)
+            if way == "many":
+                stream.send_many_nowait([event])
+            else:
+                stream.send_nowait(event)
             stream.send_nowait(f"csrf={SECRET}")
-            stream.send_nowait(encode(f"csrf={secret}", compress=compress))
+            stream.send_nowait(event)
             await trio.testing.wait_all_tasks_blocked()
             stream.close()
         await trio.testing.wait_all_tasks_blocked()  # until its clock has ended, too

@@ -61,13 +61,6 @@ class Express:
 
     # The same of what is compressed for many.
 
-    def share(self) -> str | None:
-        """See `source.contract.Offered`."""
-        if isinstance(self.transport, CompressedTransport):
-            self.compressed = self.transport  # type: ignore[misc]  # as said above
-            return self.transport.share()
-        return None
-
     def shared_sender(self, event: SharedEvent) -> Callable[[bytes], int] | None:
         """See `source.contract.Offered`."""
         compressed = self.compressed

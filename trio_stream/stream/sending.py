@@ -9,6 +9,7 @@ from typing import Any
 from ..checks import check_several, shown
 from ..codec import (
     EncodedEvent,
+    Uncompressed,
     as_event,
     check_event_name,
     check_retry,
@@ -67,7 +68,10 @@ def encode_many(state: StreamState, values: Iterable[Any], event: str | None) ->
         encode(state, value, None if type(value) is EncodedEvent else event, None, None)
         for value in values
     ]
-    return b"".join(chunks), len(chunks)
+    joined = b"".join(chunks)
+    if state.channel.apart and Uncompressed in map(type, chunks):
+        joined = Uncompressed(joined)
+    return joined, len(chunks)
 
 
 def check_event(state: StreamState, event: object) -> None:

@@ -257,6 +257,14 @@ class StreamState(Clocked):
             self.held_until = None
             self.channel.wake()
 
+    def share(self) -> str | None:
+        """See `source.contract.Offered`."""
+        gathers = self.options.timing.flush_every is not None  # with a window of its own
+        if gathers or not isinstance(self.transport, CompressedTransport):
+            return None
+        self.compressed = self.transport
+        return self.transport.share()
+
     def begin_writing(self) -> trio.CancelScope:
         """A writer runs, in this scope: no event goes past it. Whatever is cancelled, it is not."""
         self.express = False
