@@ -134,6 +134,16 @@ def later(seconds: float, script: Script = healthy) -> Script:
     return wait
 
 
+def cutting(seconds: float) -> Script:
+    """Events, and no end to them, but that of the connection."""
+
+    async def script(exchange: Exchange) -> None:
+        with trio.move_on_after(seconds):
+            await healthy(exchange)
+
+    return script
+
+
 def blocks(size: int, distance: float = 0.2) -> Script:
     """What a proxy makes of events that it collects: blocks of one size."""
 
@@ -352,6 +362,7 @@ CASES = [
     Case("resume-refused", "status 400", unless_resumed(healthy, status("400 No"))),
     Case("resume-refused", "no answer", unless_resumed(healthy, silent)),
     Case("broken-end", "15 s after the last byte, which is a time", ending(TWO, 15, b"")),
+    Case("broken-end", "a time limit's way: of 15 s, whatever flows", cutting(15)),
     Case("broken-end", "before its compressed data do", cut_with_compression, ("no-ids",)),
     Case("end-not-marked", "chunks ends with its connection, after 3.0 s", unframed(ONE, 3)),
     Case("end-not-marked", "chunks is still open, after 20.0 s", unframed(ONE, 25), ("few-pings",)),

@@ -91,7 +91,7 @@ async def proxy(
     }[name]
     process = await Process.start([program, *arguments], folder / "log")
     try:
-        await _listening(port, process)
+        await listening(port, process)
         yield port
     except Exception as exc:
         exc.add_note(f"The log of {name}:\n{process.log()}")
@@ -100,7 +100,8 @@ async def proxy(
         await process.kill()
 
 
-async def _listening(port: int, process: Process) -> None:
+async def listening(port: int, process: Process) -> None:
+    """Wait until something listens there."""
     with trio.fail_after(30):
         while True:
             assert process.returncode is None, process.log()

@@ -60,6 +60,6 @@ def _when(main: Observation) -> str:
     for limit in _LIMITS:
         if abs(main.ended - last - limit) < _NEAR:
             return f"{told}, {limit} s after the last byte, which is a time limit's way"
-        if abs(main.ended - limit) < _NEAR / 2 and main.end == "broken":
-            return f"{told}, a round number, which is a time limit's way"
+        if min(abs(main.ended - limit), abs(last - limit)) < _NEAR / 2 and main.end == "broken":
+            return f"{told}, which is a time limit's way: of {limit} s, whatever flows"
     return told
