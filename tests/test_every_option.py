@@ -410,6 +410,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "after": PLACE,
         "overflow": choice("all", "latest"),
         "presence": NAME.or_none(),
+        "presence_data": Kind([None], ["x" * 1023, nan, "\ud800", Odd(), 5]),  # 5 is nobody's
         "patterns": FLAG,
         "gap": NOTICE,
         "stale_after": SECONDS.or_none(),
@@ -439,6 +440,14 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Broker.stop_resumable": {"key": NAME},
     "Broker.run": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},
+    "Broker.presence_event": {"topic": TOPIC},
+    "Broker.update_presence": {
+        "topic": TOPIC,
+        "name": NAME,
+        "data": Kind(
+            [None, 5, {"a": [True]}, "x" * 1022], ["x" * 1023, nan, "\ud800", Odd(), {"a": inf}]
+        ),
+    },
     "Broker.topic_statistics": {"topic": TOPIC},
     "Broker.topics": {"find": TEXT, "most": COUNT},
     "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
@@ -735,6 +744,12 @@ USES: dict[str, Use] = {
     ),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
     "Broker.run": with_broker(lambda broker, key: broker.run(key)),
+    "Broker.presence_event": with_broker(lambda broker, topic: broker.presence_event(topic)),
+    "Broker.update_presence": with_broker(
+        lambda broker, **options: broker.update_presence(
+            **{"topic": "x", "name": "x", "data": 1, **options}
+        )
+    ),
     "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),
     "Broker.topics": with_broker(lambda broker, **options: void(broker.topics(**options))),
     "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),
@@ -758,6 +773,8 @@ CALLED = {
     "id": "an event id",
     "event": "an event name",
     "presence": "a name to be present under",
+    "Broker.update_presence.name": "a name to be present under",
+    "Broker.update_presence.data": "presence data",
     "url": "://",
     "EncodedEvent.data": "bytes",
     "EventStreamDecoder.feed.data": "bytes",

@@ -52,6 +52,7 @@ BROKER_ORDER = [
     "resumable",
     "disconnects",
     "running",
+    "attendance",
     "broker",
     "opening",
     "outside",

@@ -28,6 +28,10 @@ APPS: dict[str, tuple[str, Any]] = {
     "orders.py": ("/", {}),
     "prices.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "quart_app.py": ("/ticks", {"n": 1}),
+    "room.py": (
+        "/events?name=ann",
+        [{"name": "ann", "connections": 1, "data": {"at": "the door"}}],
+    ),
     "rows.py": ("/", None),
     "seen.py": ("/events", {"n": 1}),
     "shop.py": ("/prices", None),

@@ -24,7 +24,8 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _EMPTY = """
 TRUNCATE trio_stream.outbox, trio_stream.events, trio_stream.topics, trio_stream.signals,
-         trio_stream.once, trio_stream.answers, trio_stream.leases, trio_stream.present;
+         trio_stream.once, trio_stream.answers, trio_stream.leases, trio_stream.present,
+         trio_stream.described;
 UPDATE trio_stream.log SET base = trio_stream.now_as_id(), lost = 0;
 SELECT setval('trio_stream.ids', base) FROM trio_stream.log
 """

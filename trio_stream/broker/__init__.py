@@ -17,7 +17,6 @@ from .health import BrokerHealth
 from .opening import open_broker
 from .outside import TopicPublisher, publisher
 from .overview import KnownTopic, OpenRun
-from .presence import presence_topic
 from .publish_app import PublishApp, publish_app
 from .reading import TopicPage
 from .ready_app import ReadyApp, ready_app
@@ -26,6 +25,7 @@ from .resumable import KnownRun, Resumable, ResumableRun
 from .retention import Retention
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
+from .topics import presence_topic
 from .transaction import publish
 
 __all__ = [

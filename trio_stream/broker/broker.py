@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import final
+from typing import Any, final
 
 from ..checks import check_count, check_flag, check_seconds, check_text
 from ..stream.principals import check_principal
-from .contract import Engine, Member
+from .attendance import Attendance
+from .contract import Engine
 from .disconnects import Disconnects
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
@@ -19,11 +20,10 @@ from .publisher import Publisher
 from .reading import TopicPage, read_page
 from .recent import Last, Place, check_after
 from .resumable import Runs
-from .running import Running
 from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import check_name, check_topic, select_topics
+from .topics import check_topic, select_topics
 
 __all__ = ["Broker"]
 
@@ -32,7 +32,7 @@ _LONGEST_REFUSAL = 86_400
 
 
 @final
-class Broker(Running):
+class Broker(Attendance):
     """Topics: publish to a name, and whoever subscribes to it gets the event; see `open_broker`.
 
     Everything here may be called from any task, while the broker is open.
@@ -52,8 +52,7 @@ class Broker(Running):
         disconnects: Disconnects,
         once_for: float,
     ) -> None:
-        super().__init__(engine, feed, publisher, once_for, runs)
-        self._presence = presence
+        super().__init__(engine, feed, publisher, once_for, runs, presence)
         self._disconnects = disconnects
 
     def subscribe(
@@ -62,6 +61,7 @@ class Broker(Running):
         after: Place = None,
         overflow: Overflow = "all",
         presence: str | None = None,
+        presence_data: Any = None,
         patterns: bool = True,
         gap: Notice = gap_event,
         stale_after: float | None = None,
@@ -86,6 +86,8 @@ class Broker(Running):
             it has time, until the history is over. ``"latest"``: of each key only the newest.
           presence: a name of up to 1024 bytes under which this subscription is present on its
             topics (not on its patterns) while it is streamed or iterated: see `presence`.
+          presence_data: what belongs to that name from then on, up to 1024 bytes of JSON; None is
+            nothing new. See `update_presence`.
           patterns: False where a part of a name comes from outside, from a URL or a user's name:
             what would be a pattern is a `ValueError` then, and not a view of everybody's topics.
           gap: what a stream's client is told where events are gone that came after its cursor: an
@@ -125,9 +127,7 @@ class Broker(Running):
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         check_after(after)
         selection = select_topics(topics, patterns)
-        if presence is not None:
-            check_name(presence, "a name to be present under")
-        visit = None if presence is None else self._presence.visit(selection, presence)
+        visit = self._visit(selection, presence, presence_data)
         mapping = None if map is None else EventMap(map, place)
         return Subscription(
             self._feed,
@@ -202,14 +202,6 @@ class Broker(Running):
         changes in between is in the events. ``subscribe(snapshot=...)`` does that for each client.
         """
         return str(self._feed.head)
-
-    async def presence(self, topic: str) -> list[Member]:
-        """Who is present on a topic, by name, in all processes that share the log.
-
-        Their coming and going are events ``join`` and ``leave`` on ``presence_topic(topic)``.
-        """
-        await self._check_open()
-        return list(await self.engine.members(check_topic(topic)))
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""

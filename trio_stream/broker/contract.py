@@ -50,6 +50,9 @@ processes, one is stored.
 `Feed.passing` of every process that is there, behind what its publisher has appended before. An
 engine that was cut off meanwhile may leave it out, and tells nobody.
 
+*Presence.* What `join` and `describe` say holds for all processes at once, in one order. What
+belongs to a name is gone with the last of its connections.
+
 *Idempotence.* `release` and `leave` may be called for what is not held. A publish that the engine
 retries by itself, after a lost connection, is stored once.
 """
@@ -83,6 +86,7 @@ from .topics import Selection
 __all__ = [
     "LEASE",
     "NOTHING",
+    "NO_VALUE",
     "Engine",
     "Entry",
     "Feed",
@@ -115,10 +119,16 @@ class Member:
     Attributes:
       name: as given to ``subscribe(presence=...)``.
       connections: how many subscriptions are present under it, in all processes.
+      data: what belongs to the name, as `Broker.update_presence` has it; an engine has its JSON.
     """
 
     name: str
     connections: int
+    data: Any = None
+
+
+#: The JSON of what belongs to a name of which nothing is said.
+NO_VALUE = "null"
 
 
 class Feed(Protocol):
@@ -231,6 +241,15 @@ class FullEngine(Engine, Protocol):
 
         Returns whether there was any. All processes' feeds are told, and `read` tells from now on
         that they are gone, as of what was trimmed. A checkpoint.
+        """
+
+    async def describe(
+        self, topic: str, name: str, data: str | None, /
+    ) -> tuple[str | None, str | None]:
+        """Say what belongs to a name that is present, as JSON; with None leave it as it is.
+
+        Returns what it was, and what it is now: `NO_VALUE` where nothing was said of it, None for
+        both where nobody is present under it, as `join` counts.
         """
 
     async def find_once(self, topic: str, key: str, /) -> int | None:

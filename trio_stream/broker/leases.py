@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import trio
 
 from ..errors import LeaseLostError
-from .contract import Lease, Member
+from .contract import NO_VALUE, Lease, Member
 
 __all__ = ["LocalLeases"]
 
@@ -23,6 +23,7 @@ class LocalLeases:
         self._leases: dict[str, tuple[str, float]] = {}
         #: By topic, name and owner: how many, and until when.
         self._present: dict[str, dict[str, dict[str, tuple[int, float]]]] = {}
+        self._values: dict[tuple[str, str], str] = {}
 
     async def claim(self, name: str, owner: str, seconds: float) -> str | None:
         held_by = self._holder(name)
@@ -64,13 +65,23 @@ class LocalLeases:
         self._tidy(topic, name)
         return before, _connections(owners)
 
+    async def describe(
+        self, topic: str, name: str, data: str | None
+    ) -> tuple[str | None, str | None]:
+        if name not in self._present.get(topic, ()):
+            return None, None
+        before = self._values.get((topic, name), NO_VALUE)
+        if data is not None:
+            self._values[topic, name] = data
+        return before, before if data is None else data
+
     async def members(self, topic: str) -> Sequence[Member]:
         now = trio.current_time()
         found = []
         for name, owners in sorted(self._present.get(topic, {}).items()):
             alive = sum(count for count, until in owners.values() if now < until)
             if alive:
-                found.append(Member(name, alive))
+                found.append(Member(name, alive, self._values.get((topic, name), NO_VALUE)))
         return found
 
     async def lapsed(self) -> Sequence[tuple[str, str]]:
@@ -89,6 +100,7 @@ class LocalLeases:
         present = self._present[topic]
         if not present[name]:
             del present[name]
+            self._values.pop((topic, name), None)
         if not present:
             del self._present[topic]
 

@@ -18,50 +18,26 @@ from collections.abc import Iterable
 from contextlib import suppress
 from heapq import heappop, heappush
 from math import inf
-from typing import final
+from typing import Any, final
 
 import trio
+from msgspec import Raw
 
 from ..codec import encode
 from ..errors import BrokerError
-from .contract import LEASE, Engine, Entry, lease_of
+from .contract import LEASE, NO_VALUE, Engine, Entry, lease_of
+from .local_member import LocalMember
 from .publisher import Publisher
-from .topics import Selection, check_name
+from .topics import Selection, presence_topic
 
-__all__ = ["Presence", "presence_topic"]
+__all__ = ["Presence"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 _Key = tuple[str, str]
 
-
-def presence_topic(topic: str) -> str:
-    """Where the news of a topic's members are published: events ``join`` and ``leave``.
-
-    Their data is ``{"name": ...}``. Subscribe to it along with the topic itself. Read in order they
-    tell who is present; after an outage the same may be told twice, so keep a set, not a count.
-
-    Raises:
-      TypeError, ValueError: it is no topic's name.
-    """
-    return f"$presence/{check_name(topic, 'a topic')}"
-
-
-class _Member:
-    """A name that is, or a moment ago was, present on a topic through this process."""
-
-    __slots__ = ("count", "due", "lock", "told", "until")
-
-    def __init__(self) -> None:
-        self.count = 0
-        #: Until when a name without a connection may be back, and has not left.
-        self.until = -inf
-        #: The count that the engine knows, the news of it published; None while that is not sure.
-        self.told: int | None = 0
-        #: When `Presence.run` looks after it next.
-        self.due = inf
-        #: Held by who tells: one at a time, so that the news are in order.
-        self.lock = trio.Lock()
+#: What is no JSON: the news have not said what belongs to a name.
+_UNKNOWN = ""
 
 
 @final
@@ -81,23 +57,48 @@ class Presence:
         #: Tells this broker from others on the same log, and from itself in an earlier life.
         self._owner = uuid.uuid4().hex
         self._token = trio.lowlevel.current_trio_token()
-        self._members: dict[_Key, _Member] = {}
+        self._members: dict[_Key, LocalMember] = {}
         #: When to look after whom; valid where it is the member's own ``due``.
         self._due: list[tuple[float, _Key]] = []
         self._changed = trio.Event()
         self._closing = False
 
-    def visit(self, selection: Selection, name: str) -> Visit:
+    def visit(self, selection: Selection, name: str, data: str | None = None) -> Visit:
         """What makes somebody present on these topics while a subscription of them is used."""
-        return Visit(self, selection, name)
+        return Visit(self, selection, name, data)
 
-    async def join(self, selection: Selection, name: str) -> None:
-        """A subscription has come; the first under a name is news."""
+    async def join(self, selection: Selection, name: str, data: str | None) -> None:
+        """A subscription has come; the first under a name is news, and so is what belongs to it."""
         keys = [(topic, name) for topic in _present_on(selection)]
         for key in keys:  # all of them before the first checkpoint: `leave` takes all of them back
-            self._member(key).count += 1
+            member = self._member(key)
+            member.count += 1
+            if data is not None:
+                member.data, member.says = data, True
         for key in keys:
             await self._settle(key)
+
+    async def update(self, topic: str, name: str, data: str) -> bool:
+        """This belongs to the name from now on; whether anybody is present under it.
+
+        Raises what the engine does: then it is so, or not.
+        """
+        key = (topic, name)
+        try:
+            before, now = await self._described(key, data)
+        except BaseException:  # it may be so
+            self._member(key).owes = True
+            self._look_after(key, trio.current_time())
+            raise
+        if before != now:
+            member = self._member(key)
+            member.owes = True
+            if member.count:
+                member.data = data
+            # If this is cancelled, who comes next tells it; and somebody does.
+            self._look_after(key, trio.current_time())
+            await self._settle(key)
+        return now is not None
 
     def leave(self, selection: Selection, name: str) -> None:
         """A subscription has gone; the last under a name is news, if it stays away."""
@@ -169,10 +170,10 @@ class Presence:
             self._member(key).told = None
             self._look_after(key, trio.current_time())
 
-    def _member(self, key: _Key) -> _Member:
+    def _member(self, key: _Key) -> LocalMember:
         member = self._members.get(key)
         if member is None:
-            member = self._members[key] = _Member()
+            member = self._members[key] = LocalMember()
         return member
 
     def _look_after(self, key: _Key, when: float) -> None:
@@ -193,7 +194,7 @@ class Presence:
         async with member.lock:
             if self._members.get(key) is not member:
                 return True  # gone, and told so, while this waited
-            if again or member.told != self._count(member):
+            if again or member.says or member.owes or member.told != self._count(member):
                 sure, member.told = member.told is not None, None
                 try:
                     member.told = await self._tell(key, member, sure=sure)
@@ -214,33 +215,89 @@ class Presence:
                 self._look_after(key, member.until)
             return True
 
-    async def _tell(self, key: _Key, member: _Member, *, sure: bool) -> int:
+    async def _tell(self, key: _Key, member: LocalMember, *, sure: bool) -> int:
         """Tell the engine, and publish what is news; returns the count that it was told."""
         count, before, now = await self._say(key, member)
         # What the news say: if an answer was lost, that is not known, and they are told again.
-        said = bool(before) if sure else None
+        said, unclear = (bool(before) if sure else None), not sure
+        value = _UNKNOWN  # what a join says that belongs to the name
+        if now and (member.says or (member.data != NO_VALUE and not before)):
+            was, data = await self._say_value(key, member)
+            if not said and not was == data == NO_VALUE:
+                value = data
+            member.owes = member.owes or was != data or value is not _UNKNOWN
         while said != bool(now) and not _is_untold(key[0]):
             said = bool(now)
-            await self._publish("join" if said else "leave", key)
+            if said and unclear:  # a leave may have been told of one who was there
+                value = await self._held(key)
+                member.owes = member.owes or value is not _UNKNOWN
+            await self._publish("join" if said else "leave", key, value if said else _UNKNOWN)
+            unclear = True
             if not count:  # else it is true as long as this process says so
                 count, _, now = await self._say(key, member)
+        while member.owes:
+            member.owes = False  # whoever changes it from now on says so
+            try:
+                await self._tell_value(key, value)
+            except BaseException:
+                member.owes = True
+                raise
+            value = _UNKNOWN
         return count
 
-    async def _say(self, key: _Key, member: _Member) -> tuple[int, int, int]:
+    async def _say_value(self, key: _Key, member: LocalMember) -> tuple[str | None, str]:
+        """Tell the engine what belongs to a name; returns what it was, and what it is."""
+        member.says, data = False, member.data
+        try:
+            was, _ = await self._described(key, data)
+        except BaseException:
+            member.says = True
+            raise
+        return was, data
+
+    async def _held(self, key: _Key) -> str:
+        """What belongs to a name, if there is anything."""
+        if not hasattr(self._engine, "describe"):
+            return _UNKNOWN
+        _, held = await self._described(key, None)
+        return _UNKNOWN if held in {None, NO_VALUE} else str(held)
+
+    async def _tell_value(self, key: _Key, value: str | None) -> None:
+        """Publish what belongs to a name, until the news say what the engine has.
+
+        Others may say something else at the same time, or leave: whoever publishes last looks last.
+        """
+        while True:
+            _, held = await self._described(key, None)
+            if held == value or (held is None and value is _UNKNOWN):
+                return
+            if held is None:
+                await self._publish("leave", key)
+            else:
+                await self._publish("update", key, held)
+            value = held
+
+    async def _described(self, key: _Key, data: str | None) -> tuple[str | None, str | None]:
+        engine: Any = self._engine  # one that has not got it is refused what would need it
+        answer: tuple[str | None, str | None] = await engine.describe(*key, data)
+        return answer
+
+    async def _say(self, key: _Key, member: LocalMember) -> tuple[int, int, int]:
         topic, name = key
         count = self._count(member)
         lease = lease_of(self._engine)
         return count, *await self._engine.join(topic, name, self._owner, count, lease)
 
-    def _count(self, member: _Member) -> int:
+    def _count(self, member: LocalMember) -> int:
         """How many connections a member has, where one that may be back in a moment is one."""
         if self._closing:
             return 0
         return member.count or int(trio.current_time() < member.until)
 
-    async def _publish(self, event: str, key: _Key) -> None:
+    async def _publish(self, event: str, key: _Key, data: str = _UNKNOWN) -> None:
         topic, name = key
-        body = encode({"name": name}, event=event).data
+        said = {"name": name} if data is _UNKNOWN else {"name": name, "data": Raw(data.encode())}
+        body = encode(said, event=event).data
         await self._publisher.append([Entry(presence_topic(topic), body)])
 
 
@@ -248,9 +305,12 @@ class Presence:
 class Visit:
     """One subscription's presence under a name, while it is used."""
 
-    __slots__ = ("_presence", "_selection", "begun", "name")
+    __slots__ = ("_data", "_presence", "_selection", "begun", "name")
 
-    def __init__(self, presence: Presence, selection: Selection, name: str) -> None:
+    def __init__(
+        self, presence: Presence, selection: Selection, name: str, data: str | None
+    ) -> None:
+        self._data = data
         self._presence = presence
         self._selection = selection
         self.name: str = name
@@ -258,7 +318,7 @@ class Visit:
 
     async def begin(self) -> None:
         self.begun = True
-        await self._presence.join(self._selection, self.name)
+        await self._presence.join(self._selection, self.name, self._data)
 
     def end(self) -> None:
         if self.begun:

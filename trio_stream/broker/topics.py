@@ -19,6 +19,7 @@ __all__ = [
     "check_topic",
     "is_pattern",
     "parse_cursor",
+    "presence_topic",
     "select_topics",
 ]
 
@@ -94,6 +95,20 @@ def parse_cursor(after: object) -> int | None:
     else:
         return None
     return number if 0 <= number <= _MAX_ID else None
+
+
+def presence_topic(topic: str) -> str:
+    """Where the news of a topic's members are published: ``join``, ``update`` and ``leave``.
+
+    Their data is ``{"name": ...}``, in an ``update``, and in a ``join`` that says it, with the
+    ``data`` that belongs to the name. Subscribe to it along with the topic itself. Read in order
+    they tell who is present; the same may be told twice, and an ``update`` before its ``join``, so
+    keep a map: the first two put a name into it, a ``leave`` takes it out.
+
+    Raises:
+      TypeError, ValueError: it is no topic's name.
+    """
+    return f"$presence/{check_name(topic, 'a topic')}"
 
 
 @final

@@ -13,6 +13,7 @@ from ..checks import check_callable
 from ._broker_forgetting import FORGETTING_CHECKS
 from ._broker_gaps import GAP_CHECKS
 from ._broker_leases import LEASE_CHECKS
+from ._broker_presence import PRESENCE_CHECKS
 from ._broker_principals import PRINCIPAL_CHECKS
 from ._broker_publishing import PUBLISHING_CHECKS
 from ._broker_reading import READING_CHECKS
@@ -244,6 +245,7 @@ _CHECKS: Sequence[Check] = (
     _a_cancelled_reader_or_publisher_harms_nobody,
     _members_come_and_go,
     *LEASE_CHECKS,
+    *PRESENCE_CHECKS,
     *PRINCIPAL_CHECKS,
     _a_closed_broker_says_so,
 )

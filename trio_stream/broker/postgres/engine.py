@@ -24,6 +24,7 @@ from .live import Live
 from .publishing import Publishing, closed, columns_of
 from .statements import (
     CLAIM,
+    DESCRIBE,
     FIND_ONCE,
     FORGET,
     HOLDER,
@@ -221,9 +222,21 @@ class PostgresEngine:
         before, now = await self._asking.one(JOIN, *values)
         return read_int(before or b""), read_int(now or b"")
 
+    async def describe(
+        self, topic: str, name: str, data: str | None
+    ) -> tuple[str | None, str | None]:
+        values = (topic.encode(), name.encode(), (data or "").encode())
+        before, now = await self._asking.one(DESCRIBE, *values)
+        if before is None or now is None:
+            return None, None
+        return before.decode(), now.decode()
+
     async def members(self, topic: str) -> Sequence[Member]:
         rows = await self._asking.ask(MEMBERS, topic.encode())
-        found = [Member((name or b"").decode(), read_int(count or b"")) for name, count in rows]
+        found = [
+            Member((name or b"").decode(), read_int(count or b""), (data or b"").decode())
+            for name, count, data in rows
+        ]
         return sorted(found, key=lambda member: member.name)
 
     async def lapsed(self) -> Sequence[tuple[str, str]]:

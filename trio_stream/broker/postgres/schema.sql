@@ -122,6 +122,14 @@ CREATE TABLE trio_stream.present (
 );
 CREATE INDEX present_until ON trio_stream.present (until);
 
+-- What belongs to the names of who is present, as JSON; of others there is nothing.
+CREATE TABLE trio_stream.described (
+    topic bytea NOT NULL,
+    name bytea NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (topic, name)
+);
+
 -- The advisory locks, all of class 1953655151, which is "trio":
 -- 1 is held while something is numbered, up to the end of the transaction, so that ids become
 --   visible in their order;
@@ -883,13 +891,41 @@ BEGIN
     END IF;
     SELECT coalesce(sum(p.count), 0) INTO join_topic.now FROM trio_stream.present AS p
     WHERE p.topic = join_topic.topic AND p.name = join_topic.name;
+    IF join_topic.now = 0 THEN
+        DELETE FROM trio_stream.described AS d
+        WHERE d.topic = join_topic.topic AND d.name = join_topic.name;
+    END IF;
 END $$;
 
-CREATE FUNCTION trio_stream.members(topic bytea) RETURNS TABLE (name bytea, count bigint)
+-- Say what belongs to a name that is present; nothing said leaves it as it is.
+CREATE FUNCTION trio_stream.describe(
+    topic bytea, name bytea, data bytea, OUT before bytea, OUT now bytea
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock(1953655152, hashtext(encode(topic, 'hex') || ' '
+                                                       || encode(name, 'hex')));
+    IF NOT EXISTS (SELECT FROM trio_stream.present AS p
+                   WHERE p.topic = describe.topic AND p.name = describe.name) THEN
+        RETURN;
+    END IF;
+    describe.before := coalesce((SELECT d.data FROM trio_stream.described AS d
+        WHERE d.topic = describe.topic AND d.name = describe.name), 'null');
+    describe.now := coalesce(nullif(describe.data, ''), describe.before);
+    IF describe.now <> describe.before THEN
+        INSERT INTO trio_stream.described VALUES (describe.topic, describe.name, describe.now)
+        ON CONFLICT ON CONSTRAINT described_pkey DO UPDATE SET data = EXCLUDED.data;
+    END IF;
+END $$;
+
+CREATE FUNCTION trio_stream.members(topic bytea)
+RETURNS TABLE (name bytea, count bigint, data bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT name, sum(count) FROM trio_stream.present
+    SELECT name, sum(count), coalesce(described.data, 'null') FROM trio_stream.present
+    LEFT JOIN trio_stream.described USING (topic, name)
     WHERE present.topic = members.topic AND until > clock_timestamp()
-    GROUP BY name ORDER BY name
+    GROUP BY name, described.data ORDER BY name
 $$;
 
 CREATE FUNCTION trio_stream.lapsed() RETURNS TABLE (topic bytea, name bytea)
@@ -907,6 +943,7 @@ BEGIN
         WHERE topic = gone.topic AND name = gone.name AND until <= clock_timestamp();
         IF FOUND AND NOT EXISTS (SELECT FROM trio_stream.present
                                  WHERE topic = gone.topic AND name = gone.name) THEN
+            DELETE FROM trio_stream.described WHERE topic = gone.topic AND name = gone.name;
             RETURN QUERY SELECT gone.topic, gone.name;
         END IF;
     END LOOP;

@@ -48,6 +48,7 @@ PROLONG = Statement.of("prolong", BYTES, BYTES, FLOAT)
 RELEASE = Statement.of("release", BYTES, BYTES)
 HOLDER = Statement.of("holder", BYTES)
 JOIN = Statement.of("join_topic", BYTES, BYTES, BYTES, INT, FLOAT)
+DESCRIBE = Statement.of("describe", BYTES, BYTES, BYTES)
 MEMBERS = Statement.of("members", BYTES)
 LAPSED = Statement.of("lapsed")
 

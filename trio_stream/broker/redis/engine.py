@@ -12,16 +12,16 @@ from coredis.connection import Location
 
 from ...checks import check_choice, check_count, check_text
 from ...errors import BrokerUnavailableError
-from ..contract import Entry, Feed, Lease, Member, Page, Record, Retention, wire_form
+from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
 from ..health import BrokerHealth
 from ..topics import Selection
 from ..troubles import Troubles
 from ..unwrapped import unwrapped
-from . import lease_scripts
 from .address import parse_address
 from .entrance import Entrance
 from .history import History
 from .keys import Keys
+from .leases import RedisLeases
 from .link import Link, health_of
 from .places import find_places
 from .publishing import Publishing, age_in_ms, closed
@@ -45,7 +45,7 @@ _READING = "reading"
 
 
 @final
-class RedisEngine:
+class RedisEngine(RedisLeases):
     """Events in Redis 6.2 or newer, or Valkey, for any number of processes and machines.
 
     Args:
@@ -99,7 +99,7 @@ class RedisEngine:
         check_count("live_events", live_events)
         check_count("live_bytes", live_bytes)
         check_count("max_topics", max_topics)
-        self._keys = Keys(prefix)
+        keys = Keys(prefix)
         options: dict[str, object] = {
             "history": retention.events,
             "history_bytes": retention.bytes,
@@ -119,17 +119,15 @@ class RedisEngine:
         self._feed: Feed
         self._reads = False
         self._troubles = Troubles("Redis")
-        self._entrance = Entrance(self._keys, options, self._troubles, self._entered)
-        places = find_places(parse_address(url), self._keys.log)
+        self._entrance = Entrance(keys, options, self._troubles, self._entered)
+        places = find_places(parse_address(url), keys.log)
         self._find_primary, connect = places.find, places.connect
         greet_live = partial(self._entrance.greet, live=True)
-        self._commands = Link("commands", connect, self._greet, self._troubles)
+        super().__init__(Link("commands", connect, self._greet, self._troubles), keys)
         self._reading = Link("events", connect, greet_live, self._troubles)
-        self._history = History(
-            self._commands, self._keys, lambda topic: age_in_ms(retention.of(topic))
-        )
+        self._history = History(self._commands, keys, lambda topic: age_in_ms(retention.of(topic)))
         self._publishing = Publishing(
-            *(self._commands, self._keys, retention, bounds, self._entrance, self._troubles),
+            *(self._commands, keys, retention, bounds, self._entrance, self._troubles),
             waits=outage == "wait",
         )
 
@@ -295,44 +293,6 @@ class RedisEngine:
                 self._troubles.begin(_READING, exc)
                 await trio.sleep(_PAUSE)
 
-    # Leases and presence.
-
-    async def claim(self, name: str, owner: str, seconds: float) -> str | None:
-        keys = [self._keys.lease(name)]
-        holder = await self._commands.call(lease_scripts.CLAIM, keys, owner, _ms(seconds))
-        return None if holder is None else holder.decode()
-
-    async def prolong(self, name: str, owner: str, seconds: float) -> bool:
-        keys = [self._keys.lease(name)]
-        return bool(await self._commands.call(lease_scripts.PROLONG, keys, owner, _ms(seconds)))
-
-    async def release(self, name: str, owner: str) -> None:
-        await self._commands.call(lease_scripts.RELEASE, [self._keys.lease(name)], owner)
-
-    async def holder(self, name: str) -> str | None:
-        holder = await self._commands.request(b"GET", self._keys.lease(name))
-        return None if holder is None else holder.decode()
-
-    async def join(
-        self, topic: str, name: str, owner: str, count: int, seconds: float
-    ) -> tuple[int, int]:
-        keys = [self._keys.present(topic), self._keys.members]
-        args = (topic, owner, name, count, _ms(seconds))
-        before, now = await self._commands.call(lease_scripts.JOIN, keys, *args)
-        return int(before), int(now)
-
-    async def members(self, topic: str) -> Sequence[Member]:
-        found = await self._commands.call(lease_scripts.MEMBERS, [self._keys.present(topic)])
-        return sorted(
-            (Member(name.decode(), int(count)) for name, count in found), key=lambda m: m.name
-        )
-
-    async def lapsed(self) -> Sequence[tuple[str, str]]:
-        gone = await self._commands.call(
-            lease_scripts.LAPSED, [self._keys.members], self._keys.present("")
-        )
-        return [(topic.decode(), name.decode()) for topic, name in gone]
-
     def health(self) -> BrokerHealth:
         return health_of(self._troubles, self._commands, self._reading)
 
@@ -343,7 +303,3 @@ class RedisEngine:
             "connected": self._commands.is_up and self._reading.is_up,
             "connections": self._commands.connects + self._reading.connects,
         }
-
-
-def _ms(seconds: float) -> int:
-    return max(1, int(seconds * 1000))

@@ -40,6 +40,10 @@ class Keys:
         """A lease."""
         return f"{self._prefix}:l:{name}"
 
+    def values(self, topic: str) -> str:
+        """What belongs to the names of who is present on a topic."""
+        return f"{self._prefix}:v:{topic}"
+
     def present(self, topic: str) -> str:
         """Who is present on a topic."""
         return f"{self._prefix}:m:{topic}"
