@@ -359,7 +359,11 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     },
     "Broker.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
     "Broker.find_once": {"topic": TOPIC, "once": NAME},
-    "Broker.publish_many": {**PUBLISHED, "values": Kind([["x"]], [None, True, 5, "x", b"x", {}])},
+    "Broker.publish_many": {
+        **PUBLISHED,
+        "once": NAME.or_none(),
+        "values": Kind([["x"]], [None, True, 5, "x", b"x", {}]),
+    },
     "Broker.read": {
         "topics": NAME.but("$mine"),
         "after": PLACE,
@@ -389,6 +393,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "TopicPublisher.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
     "TopicPublisher.publish_many": {
         **PUBLISHED,
+        "once": NAME.or_none(),
         "values": Kind([["x"]], [None, True, 5, "x", b"x", {}]),
     },
     "publish_app": {

@@ -208,6 +208,21 @@ async def test_what_a_killed_server_has_left_does_no_harm(url: str, tmp_path: Pa
         assert int(ids[0]) > 0
 
 
+async def test_several_are_published_once_together(url: str) -> None:
+    def publish() -> list[str]:
+        with trio_stream.publisher(url) as topics:
+            with pytest.raises(ValueError, match="once= is for what is kept"):
+                topics.publish_many("t", [1], once="k", keep=False)
+            return topics.publish_many("t", [1, 2, 3], once="k")
+
+    ids = await from_outside(publish)
+    assert await from_outside(publish) == ids
+    async with open_broker(url) as broker:
+        assert await from_outside(publish) == ids
+        assert await broker.publish_many("t", [1, 2, 3], once="k") == ids
+        assert [event.id for event in (await broker.read("t")).events] == ids
+
+
 async def test_a_second_worker_is_told_what_to_use(url: str) -> None:
     async with open_broker(url):
         with pytest.raises(BrokerInUseError, match="start one worker, or use redis://; to publish"):

@@ -41,10 +41,10 @@ owner holds that lease: when it has lapsed or is another's, `append` raises
 `trio_stream.LeaseLostError`, and nothing of it is stored, however long it has been on its way. So
 who claims a lease that lapsed can be sure that nothing of its last owner's follows.
 
-*Once.* An entry that names a `Once` is alone in its append. Of those with the same key, the first
-of a topic is stored, and each that follows within its seconds is not: it is answered with the first
-one's id. That is decided where events are put in order: of two at the same time, in whatever
-processes, one is stored.
+*Once.* In an append that has an entry which names a `Once` all do, each another key. Of those with
+the same key, the first of a topic is stored, and each that follows within its seconds is not: it is
+answered with the first one's id. That is decided where events are put in order: of two at the same
+time, in whatever processes, one is stored.
 
 *Passing on.* What `FullEngine.pass_on` is given is stored nowhere and has no id. It goes to
 `Feed.passing` of every process that is there, behind what its publisher has appended before. An

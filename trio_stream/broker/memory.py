@@ -63,21 +63,22 @@ class MemoryEngine(LocalLeases):
         if lease is not None:
             self.check_held(lease)
         assert self._feed is not None
-        once = entries[0].once
-        if once is not None:  # such a one is alone
-            known = self._known.id(entries[0].topic, once.key)
-            if known is not None:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return [known]
-            self._known.add(entries[0].topic, once, self._last + 1)
-        records = []
+        ids, records = [], []
         for entry in entries:
+            if entry.once is not None:
+                known = self._known.id(entry.topic, entry.once.key)
+                if known is not None:
+                    ids.append(known)
+                    continue
+                self._known.add(entry.topic, entry.once, self._last + 1)
             self._last = id = self._last + 1
+            ids.append(id)
             data = wire_form(id, entry.body)
             records.append(Record(id, entry.topic, entry.key, data, entry.but))
-        self._feed.records(records)
+        if records:
+            self._feed.records(records)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        return [record.id for record in records]
+        return ids
 
     async def pass_on(self, entries: Sequence[Entry]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()

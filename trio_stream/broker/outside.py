@@ -11,7 +11,7 @@ import trio
 from ..checks import check_kind, check_seconds, check_several
 from .contract import Entry, Retention
 from .engines import check_options
-from .entries import body_of, check_published, special_entry
+from .entries import body_of, check_once, check_published, known_together, special_entry
 from .retention import retention_of
 from .thread_way import ThreadWay
 from .urls import shown_url
@@ -143,16 +143,20 @@ class TopicPublisher:
         *,
         event: str | None = None,
         key: str = "",
+        once: str | None = None,
         keep: bool = True,
         but: str | None = None,
     ) -> list[str]:
         """Append several events to a topic at once, all or none; returns their ids."""
         check_several(values, "publish")
         name = check_published(topic, key)
-        entries = [
+        entries: Sequence[Entry] = [
             special_entry(Entry(name, body_of(data, event), key), None, keep, but, 1.0)
             for data in values
         ]
+        if once is not None:
+            check_once(once, keep)
+            entries = known_together(entries, once, self._once_for)
         return self._send(entries, keep)
 
     def _send(self, entries: Sequence[Entry], keep: bool) -> list[str]:

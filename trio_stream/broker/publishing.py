@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from ..checks import check_several, shown
 from .contract import Engine, Entry, full_engine
-from .entries import body_of, check_published, special_entry
+from .entries import body_of, check_once, check_published, known_together, special_entry
 from .feed import LocalFeed
 from .publisher import Publisher
 from .topics import check_name, check_topic, parse_cursor
@@ -87,19 +87,23 @@ class Publishing:
         *,
         event: str | None = None,
         key: str = "",
+        once: str | None = None,
         keep: bool = True,
         but: str | None = None,
     ) -> list[str]:
         """Append several events to a topic at once, all or none; returns their ids.
 
         Much cheaper for each than `publish`. Subscribers get them in one write. Takes and raises
-        what `publish` does, but for ``once``.
+        what `publish` does; ``once`` is of all of them together, so publish the same ones with it:
+        of a longer list the rest is appended.
         """
         check_several(values, "publish")
         name = check_published(topic, key)
-        entries = [Entry(name, body_of(data, event), key) for data in values]
+        entries: Sequence[Entry] = [Entry(name, body_of(data, event), key) for data in values]
         if but is not None or keep is not True:
             entries = [self._special(entry, None, keep, but) for entry in entries]
+        if once is not None:
+            entries = self._known_together(entries, once, keep)
         if not entries:
             await self._check_open()
             return []
@@ -151,6 +155,11 @@ class Publishing:
         if once is not None:
             full_engine(self.engine, "once=")
         return special
+
+    def _known_together(self, entries: Sequence[Entry], once: str, keep: bool) -> Sequence[Entry]:
+        full_engine(self.engine, "once=")
+        check_once(once, keep)
+        return known_together(entries, once, self._once_for)
 
     async def _pass_on(self, entries: Sequence[Entry]) -> str:
         self._feed.check_open()

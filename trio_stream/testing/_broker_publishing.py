@@ -49,6 +49,45 @@ async def what_is_published_once_is_stored_once(open_broker: OpenBroker) -> None
         expect_same(texts, ["same"], "what was published once by twenty")
 
 
+async def several_are_published_once_together(open_broker: OpenBroker) -> None:
+    async with open_broker() as broker:
+        before = await broker.publish("t", "before")
+        first = await broker.publish_many("t", ["a", "b", "c"], once="k")
+        between = await broker.publish("t", "between")
+        again = await broker.publish_many("t", ["a", "b", "c"], once="k")
+        expect_same(again, first, "the ids of what was published once together, again")
+        expect_same(await broker.find_once("t", "k"), first[0], "what their key has become")
+        expect_same(await broker.publish("t", "x", once="k"), first[0], "one with the same key")
+        longer = await broker.publish_many("t", ["a", "b", "c", "d"], once="k")
+        expect_same(longer[:3], first, "the ids of those that are known, of a longer list")
+        other = await broker.publish_many("u", ["a", "b"], once="k")
+        expect(not {*other} & {*first}, "a key of one topic was taken for another's")
+        stored = [before, *first, between, longer[3]]
+        expect_same(await read_ids(broker, ["t"], "earliest", 6), stored, "what is stored")
+        expect_same(await broker.publish_many("t", [], once="k"), [], "ids of nothing")
+
+        # At the same time, beside others that share its way.
+        answers: list[list[str]] = []
+        beside: list[str] = []
+
+        async def same() -> None:
+            answers.append(await broker.publish_many("t", [1, 2, 3], once="at once"))
+
+        async def another(n: int) -> None:
+            beside.extend(await broker.publish_many(f"b/{n % 3}", [n, n]))
+
+        async with trio.open_nursery() as nursery:
+            for n in range(20):
+                nursery.start_soon(same)
+                nursery.start_soon(another, n)
+        expect_same(len({*map(tuple, answers)}), 1, "answers to what was published by twenty")
+        expect_same(
+            sorted(beside, key=int), await read_ids(broker, ["b/*"], other[-1], 40), "beside"
+        )
+        texts = await read_data(broker.subscribe("t", after=longer[3]), 3)
+        expect_same(texts, ["1", "2", "3"], "what was published together by twenty")
+
+
 async def it_is_known_for_its_seconds(open_broker: OpenBroker) -> None:
     async with open_broker(once_for=0.5) as broker:
         first = await broker.publish("t", "a", once="x")
@@ -174,6 +213,7 @@ async def _read_stream(
 
 PUBLISHING_CHECKS: Sequence[Check] = (
     what_is_published_once_is_stored_once,
+    several_are_published_once_together,
     it_is_known_for_its_seconds,
     a_cancelled_publish_can_be_made_again,
     what_is_not_kept_is_for_who_is_there,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -305,12 +306,16 @@ def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[_Stored]) -> None:
         for waiting in batch:  # one for each task that raises it: a traceback is one task's
             waiting.resolve(outcome.Error(copy.copy(result.error)))
         return
+    known = result.value.known
     first, number = result.value.first, 1
     for waiting in batch:
-        known = result.value.known.get(number)
-        number += len(waiting.entries)
-        if known is not None:
-            waiting.resolve(outcome.Value([known]))
+        mine = range(number, number + len(waiting.entries))
+        number = mine.stop
+        if known and not known.keys().isdisjoint(mine):
+            new = itertools.count(first)
+            ids = [known[n] if n in known else next(new) for n in mine]
+            first = next(new)
+            waiting.resolve(outcome.Value(ids))
         elif waiting.lease in result.value.lapsed:
             assert waiting.lease is not None
             waiting.resolve(outcome.Error(LeaseLostError(waiting.lease.name)))

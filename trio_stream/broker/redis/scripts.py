@@ -244,7 +244,8 @@ cut_live(log, live, marks, unmarked, live_bytes)
 if #stored > 0 then redis.call('HSET', log, 'kept', text(last)) end
 redis.call('HSET', log, 'last', text(last), 'live', newest, 'bytes', text(unmarked))
 for _, pair in ipairs(doubles) do others[#others + 1] = pair[1] .. ':' .. ids[pair[2]] end
-answer = table.concat({first, unpack(others)}, ' ')
+table.insert(others, 1, first)
+answer = table.concat(others, ' ')
 redis.call('SET', token, ARGV[3] .. ':' .. answer, 'EX', ARGV[7])
 local many = redis.call('ZCARD', heads) - max_topics
 if many > 0 then

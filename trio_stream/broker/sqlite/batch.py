@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NoReturn, TypeVar, final
 
@@ -53,7 +53,7 @@ class Batch:
 
 
 @final
-class Publisher(outcome.Outcome[range]):
+class Publisher(outcome.Outcome[Sequence[int]]):
     """A task that waits: what it publishes, how that is taken back, and what wakes it up.
 
     One object is all of it, and an outcome of its own, because with a closure and `outcome.Value`
@@ -65,9 +65,10 @@ class Publisher(outcome.Outcome[range]):
       task: None once it has been told something else, and waits no longer.
       topic: of its first event, by which publishers are put in order.
       first: the id of its first event, once it is stored.
+      known: what is known in place of some of these ids, if it says `Once`.
     """
 
-    __slots__ = ("batch", "entries", "first", "task", "topic")
+    __slots__ = ("batch", "entries", "first", "known", "task", "topic")
 
     def __init__(self, task: trio.lowlevel.Task, entries: Sequence[Entry], batch: Batch) -> None:
         self.task: trio.lowlevel.Task | None = task
@@ -75,6 +76,7 @@ class Publisher(outcome.Outcome[range]):
         self.topic: str = entries[0].topic
         self.batch: Batch = batch
         self.first: int = 0
+        self.known: Mapping[int, int] | None = None
 
     def abort(self, raise_cancel: RaiseCancel) -> trio.lowlevel.Abort:
         """It was cancelled."""
@@ -93,13 +95,14 @@ class Publisher(outcome.Outcome[range]):
 
     # The outcome: its ids.
 
-    def unwrap(self) -> range:
-        return range(self.first, self.first + len(self.entries))
+    def unwrap(self) -> Sequence[int]:
+        ids = range(self.first, self.first + len(self.entries))
+        return ids if self.known is None else [self.known.get(id, id) for id in ids]
 
-    def send(self, gen: Generator[ResultT, range, object]) -> ResultT:
+    def send(self, gen: Generator[ResultT, Sequence[int], object]) -> ResultT:
         return gen.send(self.unwrap())
 
-    async def asend(self, agen: AsyncGenerator[ResultT, range]) -> ResultT:
+    async def asend(self, agen: AsyncGenerator[ResultT, Sequence[int]]) -> ResultT:
         return await agen.asend(self.unwrap())
 
 
@@ -107,7 +110,7 @@ def once_of(publishers: Sequence[Publisher], first: int) -> dict[int, Once]:
     """What names a `Once`, by the ids that the events will have, from ``first`` on."""
     found: dict[int, Once] = {}
     for publisher in publishers:
-        if publisher.entries[0].once is not None:  # such a one is alone
+        if publisher.entries[0].once is not None:  # else none of them has any
             found |= once_of_entries(publisher.entries, first)
         first += len(publisher.entries)
     return found

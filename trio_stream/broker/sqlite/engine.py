@@ -245,7 +245,9 @@ class SqliteEngine(LocalLeases):
                 records = [record for record in records if record.id not in known]
             self._feed.records(records)
             for publisher in publishers:
-                publisher.first = known.get(first, first)
+                publisher.first = first
+                if known:
+                    publisher.known = known
                 first += len(publisher.entries)
                 if publisher.task is not None:
                     reschedule(publisher.task, publisher)
