@@ -78,6 +78,7 @@ FROM_THE_TOP = {"../benchmarks/README.md": "benchmarks.md", "../CHANGELOG.md": "
 #: Classes that users get and never make: what they are made of says nothing.
 MADE_BY_OTHERS = {
     "trio_stream.Broker",
+    "trio_stream.broker.backchannel.Backchannel",
     "trio_stream.OpenStream",
     "trio_stream.Resumable",
     "trio_stream.ResumableRun",

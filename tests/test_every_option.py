@@ -455,6 +455,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     },
     "Broker.topic_statistics": {"topic": TOPIC},
     "Broker.topics": {"find": TEXT, "most": COUNT},
+    "Broker.backchannel": {"name": NAME, "own": NAME, "run": FUNCTION},
     "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
     "presence_topic": {"topic": NAME},
     "connect": {
@@ -756,6 +757,11 @@ USES: dict[str, Use] = {
         )
     ),
     "Broker.presence": with_broker(lambda broker, topic: broker.presence(topic)),
+    "Broker.backchannel": with_broker(
+        lambda broker, **options: void(
+            broker.backchannel(**{"name": "x", "own": "y", "run": trio.sleep, **options})
+        )
+    ),
     "Broker.topics": with_broker(lambda broker, **options: void(broker.topics(**options))),
     "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),
     "ResumableRun.send": with_broker(send_in_run),

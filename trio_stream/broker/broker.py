@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, final
 
-from ..checks import check_count, check_flag, check_seconds, check_text
+from ..checks import check_callable, check_count, check_flag, check_seconds, check_text
 from ..stream.principals import check_principal
 from .attendance import Attendance
+from .backchannel import Backchannel, Backchannels
 from .contract import Engine
 from .disconnects import Disconnects
 from .feed import LocalFeed
@@ -23,7 +25,7 @@ from .resumable import Runs
 from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
-from .topics import check_topic, select_topics
+from .topics import check_name, check_topic, select_topics
 
 __all__ = ["Broker"]
 
@@ -50,10 +52,12 @@ class Broker(Attendance):
         presence: Presence,
         runs: Runs,
         disconnects: Disconnects,
+        backchannels: Backchannels,
         once_for: float,
     ) -> None:
         super().__init__(engine, feed, publisher, once_for, runs, presence)
         self._disconnects = disconnects
+        self._backchannels = backchannels
 
     def subscribe(
         self,
@@ -202,6 +206,27 @@ class Broker(Attendance):
         changes in between is in the events. ``subscribe(snapshot=...)`` does that for each client.
         """
         return str(self._feed.head)
+
+    def backchannel(
+        self, name: str, own: str, run: Callable[[Backchannel], Awaitable[None]]
+    ) -> Backchannel:
+        """A place where the processes that share the log hear each other, and nobody else does.
+
+        For tools: `inspector_app` asks other processes by it what they see. Nothing that is said
+        there is stored, or reaches a subscriber, whatever its pattern.
+
+        Args:
+          name: of the place, the same in every process.
+          own: of this process, by which others can speak to it alone.
+          run: ``async (channel) -> None``, started with the channel, to ``await channel.receive()``
+            in; cancelled when the broker is closed. What it raises is logged.
+
+        Raises:
+          TypeError: the broker's engine is one's own that hands nothing on, or an argument is none.
+        """
+        check_name(own, "own")
+        check_callable("run", run, "takes the channel and returns an awaitable")
+        return self._backchannels.open(name, own, run)
 
     def statistics(self) -> BrokerStatistics:
         """Counters of this process, for logs and metrics; a snapshot."""

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from ..checks import check_count, check_on_trio, check_seconds
+from .backchannel import Backchannels
 from .broker import Broker
 from .contract import Engine, Retention
 from .disconnects import Disconnects
@@ -100,7 +101,10 @@ async def open_broker(
                 nursery.start_soon(_expire, feed.log, min(kept.ages))
             brokers.open(counted := Counted(engine, feed, publisher, runs))
             try:
-                yield Broker(engine, feed, publisher, presence, runs, disconnects, once_for)
+                channels = Backchannels(engine, feed, nursery)
+                yield Broker(
+                    engine, feed, publisher, presence, runs, disconnects, channels, once_for
+                )
             finally:
                 with trio.move_on_after(_FAREWELL, shield=True):
                     await runs.stop_all()

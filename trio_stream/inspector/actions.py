@@ -13,7 +13,7 @@ from ..errors import BrokerError
 from ..stream.overview import each_open_stream
 from .process import process_name
 
-__all__ = ["Action", "act", "read_action"]
+__all__ = ["Action", "End", "act", "end_here", "read_action"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -53,10 +53,8 @@ def read_action(body: bytes | bytearray) -> Action:
     return action
 
 
-async def act(action: Action, broker: Broker | None) -> dict[str, object]:
+async def act(action: Publish | Stop, broker: Broker | None) -> dict[str, object]:
     """Do it; what is answered."""
-    if isinstance(action, End):
-        return _end(action)
     if broker is None:
         raise RefusedError(404, "this inspector has no broker")
     try:
@@ -74,7 +72,8 @@ async def act(action: Action, broker: Broker | None) -> dict[str, object]:
         raise RefusedError(503, "it may have been done, or not: the engine cannot tell") from None
 
 
-def _end(action: End) -> dict[str, object]:
+def end_here(action: End) -> dict[str, object]:
+    """End a stream of this process; what is answered."""
     if action.process != process_name():
         raise RefusedError(409, f"this is process {process_name()}, which has streams of its own")
     for stream in each_open_stream():

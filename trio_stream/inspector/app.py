@@ -13,10 +13,11 @@ from ..broker.refused import RefusedError, read_body
 from ..checks import check_callable, check_flag, check_kind
 from ..stream import Refusal
 from ..stream.clients import list_header
-from .actions import act, read_action
+from .actions import Action, End, act, end_here, read_action
 from .feed import feed_of
 from .guard import SAFE, check_site, new_nonce, page_policy
 from .lookout import Lookout
+from .others import OtherProcesses
 from .page import page_with
 from .process import process_name
 from .scene import Scene
@@ -51,7 +52,8 @@ def inspector_app(
         ``"POST"`` for who wants to end a stream, stop a run or publish. While a page is open it is
         asked again each minute.
       broker: an open one, whose topics and resumable runs are shown, too; with it a page can
-        publish.
+        publish. Where processes share its log, each that has made an inspector with it is shown to
+        the others.
       payloads: whether the page shows what events say, besides their names, ids and sizes.
 
     It answers 403 where that is refused, and to what another site's page sends; 400 to what it
@@ -73,6 +75,8 @@ class InspectorApp:
         self._broker = broker
         self._payloads = payloads
         self._lookout = Lookout()
+        shared = broker is not None and broker.engine.shared
+        self._others = OtherProcesses(broker, self._lookout) if broker and shared else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,9 +98,16 @@ class InspectorApp:
             raise RefusedError(403, _NOT_ALLOWED)
         if method == "POST":
             action = read_action(await read_body(receive, _MOST_BYTES))
-            await answer_json(send, 200, await act(action, self._broker), SAFE)
+            await answer_json(send, 200, await self._act(action), SAFE)
         else:
             await _answer_page(send, head=method == "HEAD")
+
+    async def _act(self, action: Action) -> dict[str, object]:
+        if not isinstance(action, End):
+            return await act(action, self._broker)
+        if self._others is not None and action.process != process_name():
+            return await self._others.end(action)
+        return end_here(action)
 
     async def _allows(self, scope: Scope) -> bool:
         allowed = self._authorize(scope)
@@ -124,7 +135,7 @@ class InspectorApp:
 
     def _scene(self, view: View) -> Scene:
         if view.show == "streams":
-            return StreamScene(self._lookout, view)
+            return StreamScene(self._lookout, view, self._others)
         if self._broker is None:
             raise RefusedError(404, "this inspector has no broker")
         return TopicScene(self._broker, view, payloads=self._payloads)

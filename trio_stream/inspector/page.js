@@ -5,7 +5,7 @@
 const id = name => document.getElementById(name);
 const STEP = 50;
 const PARTS = ["streams", "topics"];
-const view = { show: "streams", find: "", sort: "newest", rows: STEP, stream: null, topic: null, ...asked() };
+const view = { show: "streams", find: "", sort: "newest", rows: STEP, stream: null, topic: null, process: null, ...asked() };
 let source = null, process = "", picture = {}, skew = 0, retry = 0;
 
 // The view is in the address, behind the #, so that a reload or a bookmark keeps it.
@@ -14,6 +14,7 @@ function asked() {
   const known = {};
   if (PARTS.includes(named.show)) known.show = named.show;
   if (named.topic) known.topic = named.topic;
+  if (named.process) known.process = named.process;
   if (named.find) known.find = named.find;
   if ([...id("choose").sort.options].some(option => option.value === named.sort)) known.sort = named.sort;
   if (/^\d{1,15}$/.test(named.stream ?? "")) known.stream = named.stream;
@@ -22,7 +23,7 @@ function asked() {
 
 function query() {
   const { show, find, rows } = view;
-  const shown = show === "streams" ? { sort: view.sort, stream: view.stream } : { topic: view.topic };
+  const shown = show === "streams" ? { sort: view.sort, stream: view.stream, process: view.process } : { topic: view.topic };
   const chosen = Object.entries({ show, find, rows, ...shown }).filter(([, value]) => value !== null && value !== "");
   return new URLSearchParams(chosen).toString();
 }
@@ -84,7 +85,7 @@ function look(changes) {
   Object.assign(view, changes);
   const kept = {
     show: view.show === "streams" ? null : view.show, find: view.find,
-    sort: view.sort === "newest" ? null : view.sort, stream: view.stream, topic: view.topic,
+    sort: view.sort === "newest" ? null : view.sort, stream: view.stream, topic: view.topic, process: view.process,
   };
   const chosen = Object.entries(kept).filter(([, value]) => value);
   history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
@@ -199,9 +200,30 @@ function draw() {
   const { broker } = picture;
   const away = broker && !broker.reachable && !broker.closed;
   write(id("trouble"), broker?.closed ? "The broker is closed." : away ? `The broker's engine is away: ${broker.trouble}` : broker?.trouble ?? "");
+  if (view.show === "streams" && picture.processes) drawProcesses();
   if (!picture.order) return;
   if (view.show === "streams" && picture.streams) drawStreams();
   if (view.show === "topics" && picture.topics) drawTopics();
+}
+
+const PROCESS = [["open", one => count(one.open)], ["stuck", one => count(one.stuck)],
+  ["events/s", one => count(one.rate)], ["bytes/s", one => size(one.byteRate)], ["queued", one => count(one.queued)]];
+const processRows = new Map();
+
+function newProcessRow(name) {
+  const row = newRow(labels("process", PROCESS));
+  row.cells[0].append(nameButton(() => look({ process: name, stream: null, rows: STEP })));
+  return row;
+}
+
+function drawProcesses() {
+  const names = Object.keys(picture.processes), chosen = view.process ?? process;
+  id("others").hidden = names.length < 2 && chosen === process;
+  drawRows(id("processes"), processRows, names, picture.processes, newProcessRow, (row, one, name) => {
+    fillWith(PROCESS, () => name)(row, one, name);
+    row.className = name === chosen ? "chosen" : "";
+  });
+  id("silent").hidden = Boolean(picture.order);
 }
 
 function drawStreams() {
@@ -329,7 +351,7 @@ function sureButton(text, press, button = make("button", text, "end")) {
 }
 
 async function end(number) {
-  const told = await act({ do: "end", process, stream: Number(number) });
+  const told = await act({ do: "end", process: view.process ?? process, stream: Number(number) });
   write(id("said"), told.error ? `Not ended: ${told.error}.` : `Stream ${told.ended} is told to end.`);
 }
 

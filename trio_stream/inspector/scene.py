@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from .pace import Pace
+from .view import View
 
-__all__ = ["Picture", "Scene"]
+__all__ = ["Others", "Picture", "Scene"]
 
 #: What a page shows, as one JSON object without nulls.
 Picture = dict[str, Any]
@@ -22,3 +23,17 @@ class Scene(Protocol):
 
     async def take(self, pace: Pace) -> Picture:
         """What there is to see now."""
+
+
+class Others(Protocol):
+    """The other processes, as they are seen here."""
+
+    @property
+    def totals(self) -> dict[str, dict[str, Any]]:
+        """Of each process that has answered of late, this one included: its totals, by its name."""
+
+    async def ask_all(self) -> None:
+        """Ask all for their totals, unless they were asked a moment ago. Waits for no answer."""
+
+    async def picture(self, process: str, view: View, /) -> Picture | None:
+        """What there is to see in one of them; None if it does not answer."""

@@ -12,13 +12,14 @@ from ..stream.requested import client_of, path_of
 from ..stream.task_tree import TaskView
 from .lookout import Look, Lookout
 from .pace import Pace
-from .scene import Picture
+from .process import process_name
+from .scene import Others, Picture
 from .view import Sort, View
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["StreamScene"]
+__all__ = ["StreamScene", "picture_of", "totals_of"]
 
 #: Ended streams that are shown.
 _ENDED = 20
@@ -44,22 +45,34 @@ class StreamScene:
     #: There is nothing to listen to.
     ear = None
 
-    def __init__(self, lookout: Lookout, view: View) -> None:
+    def __init__(self, lookout: Lookout, view: View, others: Others | None) -> None:
         self._lookout = lookout
         self._view = view
+        self._others = others
 
     async def take(self, pace: Pace) -> Picture:
-        look = await self._lookout.look()
-        with pace:
-            return _picture(look, self._view)
+        view, others = self._view, self._others
+        if others is None:
+            look = await self._lookout.look()
+            with pace:
+                return picture_of(look, view)
+        await others.ask_all()
+        if view.process in (None, process_name()):
+            look = await self._lookout.look()
+            with pace:
+                picture = picture_of(look, view)
+        else:
+            picture = await others.picture(view.process, view) or {}
+        return picture | {"processes": others.totals}
 
 
-def _picture(look: Look, view: View) -> Picture:
+def picture_of(look: Look, view: View) -> Picture:
+    """What a page shows of this process that has this view."""
     found = _found(look, view.find) if view.find else look.streams
     key = _KEYS[view.sort]
     shown = heapq.nlargest(view.rows, found, lambda stream: (key(stream, look), stream.number))
     picture: Picture = {
-        "totals": _totals(look),
+        "totals": totals_of(look),
         "outcomes": {str(outcome): count for outcome, count in outcome_counts().items()},
         "matching": len(found),
         "order": [stream.number for stream in shown],
@@ -83,7 +96,8 @@ def _searched(stream: OpenStream) -> str:
     return f"{_request(scope)} {stream.route} {client_of(scope)} {whose or ''}"
 
 
-def _totals(look: Look) -> dict[str, Any]:
+def totals_of(look: Look) -> dict[str, Any]:
+    """What is said of all streams together."""
     stuck = queued = queued_bytes = 0
     for stream in look.streams:
         counted = stream.statistics

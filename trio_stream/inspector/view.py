@@ -30,6 +30,8 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int = 50
     #: The number of the one stream that is looked at closely.
     stream: int | None = None
+    #: The process whose streams are shown; None for the one that is reached.
+    process: str | None = None
     #: The name of the one topic that is listened to.
     topic: str | None = None
 
