@@ -32,8 +32,10 @@ from trio_stream import (
     ServerSentEvent,
     Stream,
     StreamApp,
+    StreamHooks,
     StreamLimits,
     StreamMiddleware,
+    SubscriptionHooks,
     encode,
     open_broker,
     presence_topic,
@@ -175,6 +177,7 @@ STREAM: dict[str, Kind | None] = {
     "authorize": FUNCTION.or_none(),
     "recheck": Kind([None], SECONDS.or_none().bad),  # a number needs an `authorize`
     "limits": of_type(StreamLimits()).or_none(),
+    "hooks": of_type(StreamHooks()).or_none(),
     "on_end": FUNCTION.or_none(),
     "label": LABEL.or_none(),
     "hold_headers": FLAG.or_none(),
@@ -423,6 +426,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "place": NOTICE,
         "snapshot": FUNCTION.or_none(),
         "statistics": NOTICE,
+        "hooks": of_type(SubscriptionHooks()).or_none(),
     },
     "Broker.resumable": {
         "key": NAME,

@@ -206,6 +206,29 @@ async def test_the_requests_context_variables_are_there(
     assert seen == ["r-1"]
 
 
+@pytest.mark.parametrize(
+    ("of_all", "chosen", "level"),
+    [
+        (logging.DEBUG, logging.NOTSET, "DEBUG"),
+        (logging.INFO, logging.NOTSET, None),
+        (logging.INFO, logging.INFO, "INFO"),
+        (logging.DEBUG, logging.INFO, "INFO"),
+        (logging.WARNING, logging.INFO, None),
+        (logging.INFO, logging.DEBUG, None),
+        (logging.DEBUG, logging.WARNING, None),
+    ],
+)
+async def test_its_level_is_chosen(
+    of_all: int, chosen: int, level: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(of_all, "trio_stream"), caplog.at_level(chosen, "trio_stream.ends"):
+        caplog.handler.setLevel(logging.NOTSET)
+        async with connect(Stream(["a"])) as client:
+            await client.read()
+    found = [r.levelname for r in caplog.records if r.msg.startswith("a stream ended")]
+    assert found == ([] if level is None else [level])
+
+
 async def test_served_by_hypercorn() -> None:
     """The address is the client's own, and what a client of HTTP has in its errors is not there."""
     async with hypercorn("tests.serving.logged_app:app", expect_errors=True) as server:

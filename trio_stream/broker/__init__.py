@@ -14,6 +14,7 @@ from .broker import Broker
 from .contract import Member
 from .event import TopicEvent
 from .health import BrokerHealth
+from .hooks import SubscriptionHooks
 from .opening import open_broker
 from .outside import TopicPublisher, publisher
 from .overview import KnownTopic, OpenRun
@@ -43,6 +44,7 @@ __all__ = [
     "ResumableRun",
     "Retention",
     "Subscription",
+    "SubscriptionHooks",
     "SubscriptionStatistics",
     "TopicEvent",
     "TopicPage",

@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, final
 
-from ..checks import check_callable, check_count, check_flag, check_seconds, check_text
+from ..checks import (
+    check_callable,
+    check_count,
+    check_flag,
+    check_kind,
+    check_seconds,
+    check_text,
+)
 from ..stream.principals import check_principal
 from .attendance import Attendance
 from .backchannel import Backchannel, Backchannels
@@ -14,6 +21,7 @@ from .contract import Engine
 from .disconnects import Disconnects
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
+from .hooks import NO_HOOKS, SubscriptionHooks
 from .mapping import EventMap, MapFunction, check_map
 from .notices import PLACE, Notice, check_notice, gap_event
 from .overview import KnownTopic, known_topics, topic_statistics
@@ -73,6 +81,7 @@ class Broker(Attendance):
         place: Notice = PLACE,
         snapshot: SnapshotFunction | None = None,
         statistics: Notice = None,
+        hooks: SubscriptionHooks | None = None,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.
 
@@ -118,6 +127,8 @@ class Broker(Attendance):
           statistics: with ``overflow="latest"``, what a stream's client is told each time that
             events were left out for newer ones: an event, or ``(SubscriptionStatistics) -> event or
             None``; None, the default, for nothing.
+          hooks: a `SubscriptionHooks`: what is called when it opens, gives its first event, leaves
+            some out, ends.
         """
         check_snapshot(snapshot)
         if snapshot is not None and (after == "earliest" or isinstance(after, Last | timedelta)):
@@ -125,6 +136,7 @@ class Broker(Attendance):
         check_notice("statistics", statistics)
         if statistics is not None and overflow == "all":
             raise ValueError('statistics= are of what overflow="latest" leaves out')
+        check_kind("hooks", hooks, SubscriptionHooks, "a SubscriptionHooks", or_none=True)
         check_map(map)
         check_notice("place", place)
         check_notice("gap", gap)
@@ -144,6 +156,7 @@ class Broker(Attendance):
             snapshot=None if snapshot is None else Snapshot(snapshot),
             statistics=statistics,
             stale_after=stale_after,
+            hooks=hooks or NO_HOOKS,
         )
 
     async def read(

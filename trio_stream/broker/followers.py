@@ -12,7 +12,7 @@ from ..errors import MapError
 from .mapping import EventMap
 from .topics import Selection
 
-__all__ = ["NOWHERE", "Follower", "Taker"]
+__all__ = ["NOWHERE", "Follower", "Offered", "Taker"]
 
 
 class Offered(Protocol):

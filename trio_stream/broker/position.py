@@ -7,9 +7,12 @@ from math import inf
 import trio
 from outcome import Value
 
-from ..errors import MapError
+from ..errors import GapError, MapError
+from ..stream.hooks import call_hook
+from .contract import Page
 from .feed import LocalFeed
 from .followers import NOWHERE, Follower, Taker
+from .hooks import SubscriptionHooks
 from .mapping import EventMap
 from .reader import LogReader
 from .topics import Selection
@@ -24,6 +27,7 @@ class Position(Follower):
       feed: what is read and followed.
       reader: reads it.
       cursor: the id up to which it has everything.
+      hooks: who is told.
     """
 
     __slots__ = (
@@ -32,8 +36,10 @@ class Position(Follower):
         "_failure",
         "_feed",
         "_fell_behind",
+        "_hooks",
         "_reader",
         "_task",
+        "_told_first",
         "coding",
     )
 
@@ -45,7 +51,12 @@ class Position(Follower):
     view: EventMap | None
 
     def __init__(
-        self, feed: LocalFeed, selection: Selection, reader: LogReader, cursor: int
+        self,
+        feed: LocalFeed,
+        selection: Selection,
+        reader: LogReader,
+        cursor: int,
+        hooks: SubscriptionHooks,
     ) -> None:
         super().__init__(inf, selection, NOWHERE)
         self._feed = feed
@@ -54,6 +65,25 @@ class Position(Follower):
         self._task: trio.lowlevel.Task | None = None
         self._failure: MapError | None = None
         self._fell_behind = 0
+        self._hooks = hooks
+        self._told_first = hooks.on_first_event is None
+
+    async def _read(self) -> tuple[Page, GapError | None]:
+        reader = self._reader
+        before = reader.gaps, reader.conflated
+        try:
+            return await reader.read(self._cursor)
+        finally:
+            if (reader.gaps, reader.conflated) != before:
+                call_hook("on_drop", self._hooks.on_drop, self)
+
+    def _note_first(self, sink: Taker | None = None) -> None:
+        """The first event has been taken; by this stream, if it is to have all others."""
+        if not self._told_first:
+            self._told_first = True
+            if sink is not None:
+                self.sink = sink
+            call_hook("on_first_event", self._hooks.on_first_event, self)
 
     def _go_to_head(self) -> bool:
         """Follow from here on, unless something has been appended since the last read."""

@@ -10,6 +10,7 @@ looking and changing, so that no event is left out, doubled or overtaken in betw
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Literal, Self, final
 
@@ -17,9 +18,11 @@ import trio
 
 from ..checks import check_choice
 from ..errors import GapError
+from ..stream.hooks import call_hook
 from .contract import Page, Record, joined
 from .event import TopicEvent
 from .feed import LocalFeed
+from .hooks import NO_HOOKS, FirstTaker, SubscriptionHooks
 from .mapping import EventMap
 from .notices import Notice, gap_event, shaped
 from .passing import PassingEvents
@@ -65,6 +68,7 @@ class Subscription(Position):
         "_busy",
         "_ending",
         "_gap",
+        "_is_open",
         "_latest",
         "_map",
         "_page",
@@ -90,13 +94,14 @@ class Subscription(Position):
         mapping: EventMap | None = None,
         snapshot: Snapshot | None = None,
         statistics: Notice = None,
+        hooks: SubscriptionHooks = NO_HOOKS,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))
         latest = overflow == "latest"
         reader = LogReader(
             feed, selection, latest=latest, unknown=unknown, mapping=mapping, snapshot=snapshot
         )
-        super().__init__(feed, selection, reader, reader.start(after))
+        super().__init__(feed, selection, reader, reader.start(after), hooks)
         self._latest = latest
         self._map = mapping
         self._visit = visit
@@ -104,7 +109,7 @@ class Subscription(Position):
         #: most subscriptions are streamed.)
         self._page: list[Record] = []
         self._passing: PassingEvents | None = None  # an iterator's
-        self._used = self._busy = False
+        self._used = self._busy = self._is_open = False
         self._gap = gap
         self._statistics = statistics
         self._ending = ending
@@ -134,9 +139,12 @@ class Subscription(Position):
         # By name, as what others stream into need not have one.
         self.stream = self._reader.stream = getattr(sink, "stream_id", None)
         if self._ending is None:  # else each event has to be looked at
-            self.sink = sink
             self.view = self._map
-            self.coding = sink.express.share()
+            if self._told_first:
+                self.sink = sink
+                self.coding = sink.express.share()
+            else:
+                self.sink = FirstTaker(sink, partial(self._note_first, sink))
         self._reader.tells_place = True
         try:
             with self._feed.outage.telling(sink, self._stale_after):
@@ -153,7 +161,7 @@ class Subscription(Position):
         one_by_one = self._latest or self._ending is not None
         while True:
             conflated = self._reader.conflated
-            page, gap = await self._reader.read(self._cursor)
+            page, gap = await self._read()
             if self._feed.closed and not page.records:
                 return False
             if gap is not None:
@@ -170,6 +178,7 @@ class Subscription(Position):
                     if (wait := sink.put(joined(page.records))) is not None:
                         await wait
                     sink.add_events(len(page.records) - 1)
+                    self._note_first(sink)
                 self._cursor = page.upto
             if not page.records and self._go_to_head():
                 return True
@@ -182,6 +191,8 @@ class Subscription(Position):
             wait = None if event is None else sink.put(event)
             if wait is not None:
                 await wait
+            if event is not None:
+                self._note_first(None if ending is not None else sink)
             if record.id:  # else it is a part of a snapshot
                 self._cursor = record.id
             if ending is not None and ending.is_last(record):
@@ -221,6 +232,7 @@ class Subscription(Position):
             finally:
                 self._busy = False
             record = self._take()
+        self._note_first()
         return record
 
     def _take(self) -> Record | None:
@@ -245,7 +257,7 @@ class Subscription(Position):
         assert self._passing is not None
         while not self._page:
             self._feed.check_open()
-            page, gap = await self._reader.read(self._cursor)
+            page, gap = await self._read()
             self._page = self._passing.merged(page.records, page.upto)
             self._page.reverse()
             self._cursor = page.upto
@@ -293,6 +305,8 @@ class Subscription(Position):
 
     async def _appear(self) -> None:
         self._feed.opened(self)
+        self._is_open = True
+        call_hook("on_open", self._hooks.on_open, self)
         if self._visit is not None:
             await self._visit.begin()
 
@@ -301,6 +315,9 @@ class Subscription(Position):
         self._feed.miss_passing(self)
         if self._visit is not None:
             self._visit.end()
+        if self._is_open:
+            self._is_open = False
+            call_hook("on_end", self._hooks.on_end, self)
 
     def __del__(self) -> None:
         # It is not there if `__init__` has raised; and with the broker all presence has ended.

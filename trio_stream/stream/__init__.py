@@ -5,6 +5,7 @@ from __future__ import annotations
 from .app import StreamApp, stream_app
 from .ended import EndedStream, ended_streams
 from .error_answer import ErrorAnswer
+from .hooks import StreamHooks
 from .limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
 from .overview import OpenStream, open_streams, outcome_counts
@@ -27,6 +28,7 @@ __all__ = [
     "Refusal",
     "Stream",
     "StreamApp",
+    "StreamHooks",
     "StreamLimits",
     "StreamStatistics",
     "TaskView",

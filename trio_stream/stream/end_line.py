@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .ends import call_on_end
+from .hooks import call_hook
 from .requested import client_of, path_of, route_of
 from .statistics import statistics_of
 
@@ -16,21 +16,35 @@ __all__ = ["tell_end"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
+_choice = logging.getLogger("trio_stream.ends")
+
 
 def tell_end(state: StreamState) -> None:
-    """Tell that all of a stream has ended: `on_end`, then the log, at DEBUG.
+    """Tell that all of a stream has ended: the hooks, then the log, at DEBUG or as is chosen.
 
     Called in the task of the request, so that filters find the request's context variables.
     """
-    call_on_end(state.options.telling.on_end, state.handle())
-    if log.isEnabledFor(logging.DEBUG):
+    telling = state.options.telling
+    telling.tell("on_end", state.handle)
+    call_hook("on_end", telling.on_end, state.handle())
+    level = _chosen_level()
+    if level is not None and log.isEnabledFor(level):
         fields = _fields(state)
-        log.debug(
+        log.log(
+            level,
             "a stream ended: %(outcome)s after %(seconds).3f s, %(events)d events and "
             "%(bytes)d bytes; client %(client)s, %(method)s %(path)s",
             fields,
             extra=fields,
         )
+
+
+def _chosen_level() -> int | None:
+    """By the level of a logger that is there for this choice alone; None for no line."""
+    chosen = _choice.level
+    if chosen > logging.INFO:
+        return None
+    return logging.INFO if chosen == logging.INFO else logging.DEBUG
 
 
 def _fields(state: StreamState) -> dict[str, Any]:

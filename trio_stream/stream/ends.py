@@ -1,10 +1,8 @@
-"""The end: errors that meet a producer after it, what is left of a nursery's group, `on_end`."""
+"""The end: errors that meet a producer after it, what is left of a nursery's group."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import trio
 
@@ -12,7 +10,6 @@ __all__ = [
     "ProducerSilent",
     "StreamBroken",
     "StreamClosed",
-    "call_on_end",
     "failure_in",
     "log_failure",
 ]
@@ -73,12 +70,3 @@ def log_failure(failure: BaseException | None, when: str) -> None:
         log.error("a stream failed while %s", when, exc_info=failure)
     elif failure is not None:
         raise failure
-
-
-def call_on_end(on_end: Callable[[Any], None] | None, stream: object) -> None:
-    """Tell whoever wants to know that all of ``stream`` has ended; an error in it is logged."""
-    if on_end is not None:
-        try:
-            on_end(stream)
-        except Exception as error:  # the user's function may raise anything
-            log.error("on_end= raised", exc_info=error)

@@ -2,25 +2,101 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, fields
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any, Self
 
-from ..checks import check_callable
+from ..checks import check_callable, check_kind
 from .label import check_label
 
-__all__ = ["Telling"]
+__all__ = ["Hook", "StreamHooks", "Telling", "call_hook", "check_hook", "hook_all", "unhook_all"]
+
+log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Called with a stream, or a subscription.
+Hook = Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamHooks:
+    """Functions that are called as a stream lives, each with the stream; many streams can share it.
+
+    Sync functions, which do not block: while one runs, every stream of the process waits. What one
+    raises is logged, and the stream goes on. They are called in the request's context, so that they
+    find its context variables.
+
+    Raises:
+      TypeError: one is no function, or an async one.
+
+    Attributes:
+      on_open: it is served, or entered; nothing of it has run yet.
+      on_first_byte: the first of its body is handed to the server, or read as its `value`.
+      on_drain: its server has begun to shut down.
+      on_stall: its client has taken nothing for ``stall_timeout`` and is cut off.
+      on_drop: its upstream has sent what is in no event: see ``stream.statistics().dropped``.
+      on_end: all of it has ended, also what was never open: a HEAD, a refusal.
+    """
+
+    on_open: Hook | None = None
+    on_first_byte: Hook | None = None
+    on_drain: Hook | None = None
+    on_stall: Hook | None = None
+    on_drop: Hook | None = None
+    on_end: Hook | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_hook(field.name, getattr(self, field.name))
+
+
+def check_hook(name: str, function: object, what: str = "takes the stream") -> None:
+    """What a hook may be: a sync function, or None."""
+    check_callable(name, function, what, or_none=True)
+    if iscoroutinefunction(function):
+        raise TypeError(f"{name} must be a sync function: nobody would await an async one")
+
+
+def call_hook(name: str, function: Hook | None, subject: object) -> None:
+    """Call what the user wants called; an error in it is logged."""
+    if function is None:
+        return
+    try:
+        result = function(subject)
+    except Exception as error:  # the user's function may raise anything
+        log.error("%s= raised", name, exc_info=error)
+    else:
+        if iscoroutine(result):
+            result.close()
+            log.error("%s= returned a coroutine, which nobody awaits: it must be sync", name)
+
+
+#: Those of every stream of this process.
+_everywhere: list[StreamHooks] = []
+
+
+def hook_all(hooks: StreamHooks) -> None:
+    """Have these called for every stream of this process, behind each one's own."""
+    _everywhere.append(hooks)
+
+
+def unhook_all(hooks: StreamHooks) -> None:
+    """Undo `hook_all`."""
+    _everywhere[:] = [others for others in _everywhere if others is not hooks]
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
     """Those of a stream's options that say who is told of it, and as what."""
 
-    on_end: Callable[[Any], None] | None = None
+    hooks: StreamHooks | None = None
+    on_end: Hook | None = None
     label: str | None = None
 
     def __post_init__(self) -> None:
-        check_callable("on_end", self.on_end, "takes the stream", or_none=True)
+        check_kind("hooks", self.hooks, StreamHooks, "a StreamHooks", or_none=True)
+        check_hook("on_end", self.on_end)
         check_label(self.label)
 
     @classmethod
@@ -28,3 +104,12 @@ class Telling:
         """What is given of these among all options: taken out, and checked."""
         names = [field.name for field in fields(cls) if field.name in options]
         return cls(**{name: options.pop(name) for name in names})
+
+    def tell(self, name: str, handle: Callable[[], object]) -> None:
+        """Call the hooks of this name, with what ``handle`` gives."""
+        if self.hooks is None and not _everywhere:
+            return
+        subject = handle()
+        for hooks in (self.hooks, *_everywhere):
+            if hooks is not None:
+                call_hook(name, getattr(hooks, name), subject)

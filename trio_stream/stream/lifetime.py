@@ -83,6 +83,15 @@ class Lifetime:
         if connection is not None:
             shutdown.check_drain(state.options.timing, connection.graceful_timeout)
             current_registry().join_worker(self, connection.context)
+        self._tell("on_open")
+
+    def _tell(self, hook: str) -> None:
+        """Call the hooks of this name, in the request's context."""
+        state, helpers = self.state, self._helpers
+        if helpers is None or trio.lowlevel.current_task() is helpers.parent_task:
+            state.options.telling.tell(hook, state.handle)
+        else:
+            helpers.parent_task.context.run(state.options.telling.tell, hook, state.handle)
 
     def _finish(self, connection: ServerConnection | None) -> None:
         current_principals().leave(self.state)
@@ -98,10 +107,14 @@ class Lifetime:
             self.state.recheck_at = inf
             if self.state.outcome is None:
                 self._start_helper(recheck, self.state)
-        return timers.check(self.state, now)
+        before, again = self.state.outcome, timers.check(self.state, now)
+        if self.state.outcome is Outcome.STALLED and before is not Outcome.STALLED:
+            self._tell("on_stall")
+        return again
 
     def shut_down(self, share: float) -> None:
         """Called by the registry when the server begins to shut down."""
+        self._tell("on_drain")
         shutdown.begin(self.state, share)
 
     async def _watch(self) -> None:

@@ -32,7 +32,7 @@ from .farewell import (
     FarewellEvent,
     refuse_without_fields,
 )
-from .hooks import Telling
+from .hooks import StreamHooks, Telling
 from .limits import StreamLimits
 from .pings import PingEvent
 from .response_headers import Headers, all_headers, checked_headers
@@ -86,6 +86,7 @@ class StreamKeywords(TypedDict, total=False):
     authorize: Authorize | None
     recheck: float | None
     limits: StreamLimits | None
+    hooks: StreamHooks | None
     on_end: Callable[[Any], None] | None
     label: str | None
     hold_headers: bool | None

@@ -61,7 +61,10 @@ class StreamSink:
         self.express.release_headers()
 
     def note_dropped(self, dropped: DroppedInput) -> None:
-        self.express.dropped = dropped
+        state = self.express
+        state.dropped = dropped
+        if dropped:
+            state.options.telling.tell("on_drop", state.handle)
 
     def found(self, source: Source) -> None:
         hold_headers(self.express, source.headers_wait_for)

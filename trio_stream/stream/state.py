@@ -274,4 +274,6 @@ class StreamState(Clocked):
     def end_writing(self) -> None:
         """The writer has nothing more to write; until the end events may go past the channel."""
         self.writing = None
-        self.express = self.outcome is None and self.options.timing.flush_every is None
+        # The first byte is the writer's, who tells of it.
+        begun = self.written > 0
+        self.express = begun and self.outcome is None and self.options.timing.flush_every is None

@@ -88,6 +88,7 @@ class Stream(Sender, NoSource, Returned):
       recheck: seconds, plus or minus 10 %, after which `authorize` is asked again: a refusal ends
         the stream; while it raises, or takes as long, that goes on.
       limits: how many streams may be open at once; shared between streams.
+      hooks: a `StreamHooks`: what is called when it opens, its first byte goes out, it ends.
       on_end: called with the stream once all of it has ended; what it raises is logged.
       label: the name that it is counted and logged under, one for many streams. None: its route's
         template, where the framework says that.

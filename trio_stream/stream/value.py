@@ -44,7 +44,10 @@ class StreamValue:
             state.raise_failure()
             raise StopAsyncIteration
         data = self._first() + join_events(events)
+        is_first = not state.written
         state.written += len(data)
+        if is_first:
+            state.options.telling.tell("on_first_byte", state.handle)
         return data
 
     async def _receive(self) -> list[bytes | str] | None:
@@ -86,6 +89,7 @@ class Entered:
         self._helpers = await self._nursery_manager.__aenter__()
         state.open()
         current_principals().join(state)
+        state.options.telling.tell("on_open", state.handle)
         self._helpers.start_soon(produce, state)
         if timers.ends_by_itself(state):
             self._helpers.start_soon(timers.expire, state)
