@@ -1,33 +1,45 @@
-"""An upstream's stream, passed on: one connection of yours to it for each client.
+"""An upstream's stream, passed on: at / with a request to it for each client, at /shared with one.
 
     hypercorn --worker-class trio examples.proxy:app     # then: curl -N http://127.0.0.1:8000
 
 UPSTREAM names any stream to pass on: server-sent events (names and ids are kept), JSON, lines,
 or text. Without it the upstream is this very server's /upstream. When curl is stopped, the
 request to the upstream is aborted; when the upstream answers with an error, the client gets a 502.
+At /shared each line is an event of a topic, whose source makes one request while it has clients.
 
 Known limits: over TLS or a Unix socket this server does not find itself, so there UPSTREAM must be
-set. Redirects and logins are the httpx client's business, not shown here. A hundred clients are a
-hundred upstream requests: to share one, publish what it says to a topic.
+set. Redirects and logins are the httpx client's business, not shown here. With `memory://` each
+worker has a request of its own.
 """
 
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import httpx
 import trio
 
-from trio_stream import Stream, StreamApp, stream_app
+from trio_stream import SourceRun, Stream, StreamApp, last_event_id, open_broker, stream_app
 
 
 @asynccontextmanager
 async def lifespan(app: StreamApp) -> AsyncIterator[dict[str, Any]]:
     """One client for the server's whole life, in the state of every request."""
-    async with httpx.AsyncClient() as client:
-        yield {"client": client}
+    async with httpx.AsyncClient() as client, open_broker("memory://") as broker:
+        urls: set[str] = set()  # where its clients find this server
+
+        async def lines(run: SourceRun) -> None:
+            with suppress(httpx.TransportError):  # it is asked again
+                async with client.stream("GET", next(iter(urls))) as response:
+                    said: Any = response.raise_for_status().aiter_lines()
+                    async with aclosing(said):
+                        async for line in said:
+                            await run.send(line, event="price")
+
+        broker.source("prices", lines, linger=5)
+        yield {"client": client, "broker": broker, "urls": urls}
 
 
 async def prices() -> AsyncIterator[dict[str, float]]:
@@ -56,7 +68,12 @@ def proxied(scope: Any) -> Stream:
     return Stream(client.send(request, stream=True), event="price")
 
 
+def shared(scope: Any) -> Stream:
+    scope["state"]["urls"].add(upstream_url(scope))
+    return Stream(scope["state"]["broker"].subscribe("prices", after=last_event_id(scope)))
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     # `upstream` is a whole app: it also runs the lifespan.
-    answer = proxied(scope) if scope.get("path") == "/" else upstream
-    await answer(scope, receive, send)
+    answer = {"/": proxied, "/shared": shared}.get(scope.get("path", ""))
+    await (answer(scope) if answer else upstream)(scope, receive, send)

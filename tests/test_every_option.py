@@ -447,6 +447,19 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "runs": FLAG,
     },
     "Broker.stop_resumable": {"key": NAME},
+    "Broker.source": {
+        "pattern": NAME.but("$mine"),
+        "fn": FUNCTION,
+        "linger": SECONDS_OR_ZERO,
+        "each": FLAG,
+        "failed": NOTICE,
+    },
+    "SourceRun.send": {
+        "data": DATA,
+        "event": LINE.or_none(),
+        "key": PUBLISHED["key"],
+        "topic": TOPIC.but("$mine").or_none(),
+    },
     "Broker.run": {"key": NAME},
     "Broker.presence": {"topic": TOPIC},
     "Broker.presence_event": {"topic": TOPIC},
@@ -484,6 +497,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
 
 #: Made by the library, for its users to read or to call: nobody gives these any options.
 MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
+MADE |= {"SourceRun"}
 MADE |= {"InspectorApp", "PublishApp", "ReadyApp", "Subscription", "TopicEvent", "TopicPublisher"}
 #: Methods of those that only the library calls.
 OURS = {
@@ -639,6 +653,27 @@ async def send_in_run(broker: Any, **options: Any) -> None:
         raise failures[0]
 
 
+async def send_in_source(broker: Any, **options: Any) -> None:
+    failures: list[BaseException] = []
+    sent = trio.Event()
+
+    async def source(run: Any) -> None:
+        try:
+            await run.send("x", **options)
+        except (TypeError, ValueError) as exc:
+            failures.append(exc)
+        sent.set()
+        await trio.sleep_forever()
+
+    broker.source("s", source)
+    async with broker.subscribe("s") as events, trio.open_nursery() as nursery:
+        nursery.start_soon(anext, events)
+        await sent.wait()
+        nursery.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+
+
 async def serving(**options: Any) -> None:
     async def at_once() -> None:
         await trio.lowlevel.checkpoint()
@@ -752,6 +787,10 @@ USES: dict[str, Use] = {
     "Broker.disconnect": with_broker(
         lambda broker, principal="x", **options: broker.disconnect(principal, **options)
     ),
+    "Broker.source": with_broker(
+        lambda broker, **options: broker.source(**{"pattern": "x/*", "fn": print, **options})
+    ),
+    "SourceRun.send": with_broker(send_in_source),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
     "Broker.run": with_broker(lambda broker, key: broker.run(key)),
     "Broker.presence_event": with_broker(lambda broker, topic: broker.presence_event(topic)),

@@ -51,6 +51,7 @@ BROKER_ORDER = [
     "presence",
     "resumable",
     "disconnects",
+    "sources",
     "running",
     "attendance",
     "broker",

@@ -28,6 +28,7 @@ APPS: dict[str, tuple[str, Any]] = {
     "orders.py": ("/", {}),
     "prices.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "quart_app.py": ("/ticks", {"n": 1}),
+    "quotes.py": ("/AAPL", {"symbol": "AAPL", "bid": 100}),
     "room.py": (
         "/events?name=ann",
         [{"name": "ann", "connections": 1, "data": {"at": "the door"}}],

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ async def test_proxy() -> None:
         received = await read_until(stream, b"}\n\n")
         assert b"content-type: text/event-stream" in received
         assert b'event: price\ndata: {"price":100.0}\n\n' in received
+
+
+async def test_the_proxys_clients_share_a_request() -> None:
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(hypercorn("examples.proxy:app"))
+        env = {"UPSTREAM": f"{upstream.url}/upstream"}
+        server = await stack.enter_async_context(hypercorn("examples.proxy:app", env=env))
+        streams = [await stack.enter_async_context(await server.connect()) for _ in range(20)]
+        for stream in streams:
+            await send_request(stream, "/shared")
+        received = [await read_until(stream, b"}\n\n") for stream in streams]
+        for _ in range(8):
+            received[0] += await read_until(streams[0], b"}\n\n")
+        assert b"id: " in received[0]
+        assert received[0].count(b'{"price":100.0}') < 8  # each request begins with that
 
 
 async def test_proxy_of_an_upstream_of_ones_own() -> None:

@@ -24,6 +24,7 @@ from .ready_app import ReadyApp, ready_app
 from .recent import Last
 from .resumable import KnownRun, Resumable, ResumableRun
 from .retention import Retention
+from .sources import SourceRun
 from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Subscription
 from .topics import presence_topic
@@ -43,6 +44,7 @@ __all__ = [
     "Resumable",
     "ResumableRun",
     "Retention",
+    "SourceRun",
     "Subscription",
     "SubscriptionHooks",
     "SubscriptionStatistics",

@@ -13,6 +13,7 @@ from .publisher import Publisher
 from .resumable import Runs
 from .roles import Visit
 from .running import Running
+from .sources import Sources
 from .topics import Selection, check_name, check_topic
 
 __all__ = ["Attendance"]
@@ -28,9 +29,10 @@ class Attendance(Running):
         publisher: Publisher,
         once_for: float,
         runs: Runs,
+        sources: Sources,
         presence: Presence,
     ) -> None:
-        super().__init__(engine, feed, publisher, once_for, runs)
+        super().__init__(engine, feed, publisher, once_for, runs, sources)
         self._presence = presence
 
     async def presence(self, topic: str) -> list[Member]:

@@ -31,6 +31,7 @@ from .reading import TopicPage, read_page
 from .recent import Last, Place, check_after
 from .resumable import Runs
 from .snapshot import Snapshot, SnapshotFunction, check_snapshot
+from .sources import Sources
 from .statistics import BrokerStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import check_name, check_topic, select_topics
@@ -59,11 +60,12 @@ class Broker(Attendance):
         publisher: Publisher,
         presence: Presence,
         runs: Runs,
+        sources: Sources,
         disconnects: Disconnects,
         backchannels: Backchannels,
         once_for: float,
     ) -> None:
-        super().__init__(engine, feed, publisher, once_for, runs, presence)
+        super().__init__(engine, feed, publisher, once_for, runs, sources, presence)
         self._disconnects = disconnects
         self._backchannels = backchannels
 
@@ -143,7 +145,8 @@ class Broker(Attendance):
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         check_after(after)
         selection = select_topics(topics, patterns)
-        visit = self._visit(selection, presence, presence_data)
+        present = self._visit(selection, presence, presence_data)
+        visit = self._sources.watched_by(selection, present)
         mapping = None if map is None else EventMap(map, place)
         return Subscription(
             self._feed,

@@ -138,6 +138,8 @@ class LocalFeed:
     def passing(self, records: Sequence[Record]) -> None:
         head = self.log.head
         for record in records:
+            if (tell := self._told.get(record.topic)) is not None:
+                tell()
             self.fanout.pass_on(record)
             for iterator in list(self._iterators):
                 if record.topic in iterator.selection:

@@ -14,10 +14,14 @@ from .contract import Record
 from .event import TopicEvent
 from .notices import Notice, shaped
 
-__all__ = ["EventMap", "MapFunction", "Mapped", "check_map"]
+__all__ = ["UNMAPPED", "EventMap", "MapFunction", "Mapped", "check_map"]
 
 #: ``(event) -> event``: the one that it was given, or another, or None where there is none.
 MapFunction = Callable[[TopicEvent], TopicEvent | ServerSentEvent | None]
+
+
+#: The key of what the library tells in a topic itself, and no map is to see.
+UNMAPPED = "$unmapped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class EventMap:
         Raises:
           MapError: the function raised, or gave what cannot be sent.
         """
+        if record.key == UNMAPPED:
+            return record
         event = TopicEvent(record.topic, record.event, record.but)
         try:
             made: Any = self._fn(event)

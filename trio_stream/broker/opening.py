@@ -20,6 +20,7 @@ from .presence import Presence
 from .publisher import Publisher
 from .resumable import Runs
 from .retention import retention_of
+from .sources import Sources
 from .tally import Counted, brokers
 from .unwrapped import unwrapped
 
@@ -89,30 +90,39 @@ async def open_broker(
     with unwrapped():
         async with trio.open_nursery() as nursery:
             runs = Runs(engine, feed, publisher, presence, nursery)
+            sources = Sources(engine, feed, publisher, presence)
             disconnects = Disconnects(engine, feed, publisher, runs)
             await nursery.start(feed.run)
             await nursery.start(disconnects.run)
-            nursery.start_soon(feed.fanout.run)
-            nursery.start_soon(feed.outage.run)
-            nursery.start_soon(presence.run)
-            if engine.shared:
-                nursery.start_soon(presence.keep_alive)
-            if kept.ages:
-                nursery.start_soon(_expire, feed.log, min(kept.ages))
+            await nursery.start(sources.run)
+            _start(nursery, engine, feed, presence, kept)
             brokers.open(counted := Counted(engine, feed, publisher, runs))
             try:
                 channels = Backchannels(engine, feed, nursery)
-                yield Broker(
-                    engine, feed, publisher, presence, runs, disconnects, channels, once_for
-                )
+                parts = (engine, feed, publisher, presence, runs, sources, disconnects, channels)
+                yield Broker(*parts, once_for)
             finally:
                 with trio.move_on_after(_FAREWELL, shield=True):
                     await runs.stop_all()
+                    await sources.stop()
                     feed.close()
                     await presence.close()
                 feed.close()
                 brokers.close(counted)
                 nursery.cancel_scope.cancel()
+
+
+def _start(
+    nursery: trio.Nursery, engine: Engine, feed: LocalFeed, presence: Presence, kept: Retention
+) -> None:
+    """What runs as long as the broker, and has nothing to do before it is used."""
+    nursery.start_soon(feed.fanout.run)
+    nursery.start_soon(feed.outage.run)
+    nursery.start_soon(presence.run)
+    if engine.shared:
+        nursery.start_soon(presence.keep_alive)
+    if kept.ages:
+        nursery.start_soon(_expire, feed.log, min(kept.ages))
 
 
 def _engine_of(url: str | Engine, kept: Retention, options: dict[str, Any]) -> Engine:

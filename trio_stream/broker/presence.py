@@ -325,6 +325,9 @@ class Visit:
             self.begun = False
             self._presence.leave(self._selection, self.name)
 
+    def missed(self) -> tuple[()]:
+        return ()
+
     def end_soon(self) -> None:
         self._presence.leave_soon(self._selection, self.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..codec import EncodedEvent
@@ -13,10 +14,12 @@ __all__ = ["Ending", "Visit"]
 class Visit(Protocol):
     """That somebody is present while a subscription is streamed or iterated, as it is seen here."""
 
-    #: Who.
-    name: str
     #: Whether it has begun, and has not ended.
     begun: bool
+
+    @property
+    def name(self) -> str | None:
+        """Who; None for nobody in particular."""
 
     async def begin(self) -> None:
         """The subscription is used."""
@@ -26,6 +29,9 @@ class Visit(Protocol):
 
     def end_soon(self) -> None:
         """It was dropped, by the garbage collector perhaps: in whatever thread."""
+
+    def missed(self) -> Sequence[EncodedEvent]:
+        """What was told since it began, which a stream does not get that is not at the head yet."""
 
 
 class Ending(Protocol):

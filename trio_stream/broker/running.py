@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import check_choice, check_seconds
+from ..checks import check_callable, check_choice, check_flag, check_seconds
 from ..stream.principals import check_principal
 from .contract import Engine
 from .feed import LocalFeed
@@ -12,6 +12,7 @@ from .publisher import Publisher
 from .publishing import Publishing
 from .recent import Cursor
 from .resumable import IfRunning, KnownRun, Producer, Resumable, RunEnding, Runs, known_run
+from .sources import Source, SourceFunction, Sources, source_event
 from .topics import check_cursor, check_name
 
 __all__ = ["Running"]
@@ -21,10 +22,61 @@ class Running(Publishing):
     """What a broker does for those whose producers outlive their clients."""
 
     def __init__(
-        self, engine: Engine, feed: LocalFeed, publisher: Publisher, once_for: float, runs: Runs
+        self,
+        engine: Engine,
+        feed: LocalFeed,
+        publisher: Publisher,
+        once_for: float,
+        runs: Runs,
+        sources: Sources,
     ) -> None:
         super().__init__(engine, feed, publisher, once_for)
         self._runs = runs
+        self._sources = sources
+
+    def source(
+        self,
+        pattern: str,
+        fn: SourceFunction,
+        *,
+        linger: float = 30.0,
+        each: bool = True,
+        failed: Notice = source_event,
+    ) -> None:
+        """Run a function while anybody watches: in one process, however many watch in how many.
+
+        Say it in every process, before there are subscribers: who has subscribed before does not
+        count. It runs in the broker's nursery, in a process of one who watches, and in another one
+        when that process ends: at once, or, where it was killed, within 15 seconds.
+
+        When it ends or raises while somebody watches, it is run again after a second, and after
+        twice as long each time, up to 30 seconds, until it has run for longer than that. Those who
+        watch are told by an event ``source`` without an id, data ``{"reason": ..., "again": 2.0}``:
+        ``"ended"`` or ``"failed"``, and the seconds until it runs again.
+
+        Args:
+          pattern: of the topics that it is a source of. A subscription watches what it names, if
+            the pattern matches that, and a pattern if it is this one, letter by letter.
+          fn: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an async
+            generator function. ``run.topic`` is what is watched. It is cancelled when nobody does.
+          linger: seconds for which it goes on when the last one has left.
+          each: whether it runs for each of the names that are watched by itself. False: once for
+            all, with the pattern as its topic; ``await run.watched()`` are the names.
+          failed: what a client is told instead: an event, ``(reason, again) -> event or None``, or
+            None for nothing.
+
+        Raises:
+          TypeError, ValueError: an option is wrong, or there is one for this pattern.
+        """
+        check_name(pattern, "pattern")
+        if pattern.startswith("$"):
+            raise ValueError(f"pattern begins with '$', as the library's own: {pattern!r}")
+        check_callable("fn", fn, "takes a SourceRun and sends its events into that")
+        check_seconds("linger", linger, zero=True)
+        check_flag("each", each)
+        check_notice("failed", failed)
+        self._feed.check_open()
+        self._sources.add(Source(pattern, fn, linger, each, failed))
 
     def resumable(
         self,

@@ -151,6 +151,8 @@ class Subscription(Position):
                 await self._appear()
                 self._cursor = max(self._cursor, await self._reader.find_place())
                 while await self._catch_up(sink):
+                    for event in () if self._visit is None else self._visit.missed():
+                        sink.put_nowait(event)
                     await self._follow()
         finally:
             self._feed.fanout.discard(self)
@@ -324,10 +326,11 @@ class Subscription(Position):
         visit = getattr(self, "_visit", None)
         if visit is not None and visit.begun and not self._feed.closed:
             visit.end_soon()
-            warnings.warn(
-                f"{self.selection!r} was iterated with presence={visit.name!r} and not closed: "
-                "use it in an `async with`",
-                ResourceWarning,
-                source=self,
-                stacklevel=1,
-            )
+            if visit.name is not None:
+                warnings.warn(
+                    f"{self.selection!r} was iterated with presence={visit.name!r} and not closed: "
+                    "use it in an `async with`",
+                    ResourceWarning,
+                    source=self,
+                    stacklevel=1,
+                )

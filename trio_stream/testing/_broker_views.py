@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from ..broker import TopicEvent
+import trio
+
+from ..broker import SourceRun, TopicEvent
 from ..codec import ServerSentEvent
 from ..errors import MapError
 from ._expect import Check, OpenBroker, expect_gap, expect_raises, expect_same, read_data
@@ -63,7 +66,47 @@ async def a_snapshot_comes_first_and_again_behind_a_gap(open_broker: OpenBroker)
             expect_same(await read_data(behind, 2), ["state", "meanwhile"], "instead of a gap")
 
 
+async def a_source_runs_while_it_is_watched(open_broker: OpenBroker) -> None:
+    starts, ends = list[str](), trio.Event()
+
+    async def source(run: SourceRun) -> None:
+        starts.append(run.topic)
+        try:
+            while True:
+                await run.send(len(starts))
+                await trio.sleep(0.01)
+        finally:
+            ends.set()
+
+    async def failing(run: SourceRun) -> None:
+        raise trio.BrokenResourceError
+
+    async with open_broker() as broker:
+        broker.source("s/*", source, linger=0)
+        one, two = broker.subscribe("s/1"), broker.subscribe("s/1")
+        async with aclosing(one), aclosing(two):
+            for events in (one, two, one):
+                expect_same((await anext(events)).data, "1", "what the source sent")
+        await ends.wait()
+        expect_same(starts, ["s/1"], "what was run")
+        broker.source("f", failing)
+        logger = logging.getLogger("trio_stream")
+        logger.addFilter(_is_not_of_a_source)
+        try:
+            async with aclosing(broker.subscribe("f")) as watch:
+                event = await anext(watch)
+        finally:
+            logger.removeFilter(_is_not_of_a_source)
+        told = (event.id, event.event, event.json())
+        expect_same(told, ("", "source", {"reason": "failed", "again": 1.0}), "what was told")
+
+
+def _is_not_of_a_source(record: logging.LogRecord) -> bool:
+    return "source of" not in str(record.msg)
+
+
 VIEW_CHECKS: Sequence[Check] = (
+    a_source_runs_while_it_is_watched,
     a_map_makes_what_is_read,
     a_snapshot_comes_first_and_again_behind_a_gap,
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar, final
 
@@ -14,14 +13,13 @@ import trio
 
 from ...codec import encode
 from ...errors import BrokerError, GapError, LeaseLostError
-from ...stream.source.contract import close_within
-from ...stream.source.leaving import leave
 from ..contract import LEASE, Engine, Entry, Lease, lease_of
 from ..feed import LocalFeed
 from ..publisher import Publisher
 from ..subscription import Subscription
 from ..topics import Selection
 from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of, truth
+from .producing import produce
 
 __all__ = ["Producer", "ResumableRun"]
 
@@ -132,22 +130,7 @@ class ResumableRun:
         result.unwrap()
 
     async def _produce(self, producer: Producer) -> None:
-        result = producer(self)
-        if inspect.isawaitable(result):
-            result = await result
-        if inspect.isgenerator(result):
-            result.close()
-            raise TypeError(
-                "a resumable producer is an async function, or an async generator function: this "
-                "one is a generator function, which would block all other tasks"
-            )
-        if isinstance(result, AsyncIterable):
-            try:
-                async for value in result:
-                    await self.send(value)
-            finally:
-                await leave(result)
-                await close_within(result, f"the producer of {self.key}")
+        await produce(producer, self, self.send, f"the producer of {self.key}")
         self._reason = "done"
 
     async def _mark_end(self, result: outcome.Maybe[None]) -> None:
