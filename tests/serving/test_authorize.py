@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.stream.test_every_way_out import scope_of
 from tests.support.raw import EVENT_SOURCE
 from trio_stream import Refusal, Stream, StreamLimits, open_broker, open_streams, stream_app
 from trio_stream.testing import connect
@@ -173,6 +174,42 @@ async def test_cancelled_while_it_is_asked_nothing_is_held() -> None:
     assert limits.statistics().open == 0
 
 
+async def test_a_client_that_leaves_while_it_is_asked_leaves_nothing_behind() -> None:
+    asked, sent = trio.Event(), list[Any]()
+
+    async def authorize(scope: Any) -> str:
+        asked.set()
+        await trio.sleep_forever()
+        return "ann"
+
+    async def receive() -> Any:
+        await asked.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    limits = StreamLimits(total=1)
+    stream = Stream(forever, authorize=authorize, limits=limits)
+    with trio.fail_after(10):
+        await stream(scope_of(), receive, send)
+    assert stream.outcome == "disconnected"
+    assert sent == []
+    assert limits.statistics().open == 0
+
+
+async def test_what_receive_raises_while_it_is_asked_is_raised_as_it_is() -> None:
+    async def receive() -> Any:
+        raise LookupError("a middleware's")
+
+    stream = Stream(forever, authorize=asking("ann"))
+    stream_too = Stream(forever, authorize=Login("nothing").authorize)
+    for each in (stream, stream_too):
+        with pytest.raises(LookupError, match="a middleware's"):
+            await each(scope_of(), receive, print)  # type: ignore[arg-type]
+        assert each.outcome == "failed"
+
+
 async def test_who_is_disconnected_while_it_is_asked_is_not_let_in() -> None:
     async with open_broker() as broker:
 
@@ -187,8 +224,8 @@ async def test_who_is_disconnected_while_it_is_asked_is_not_let_in() -> None:
 class Login:
     """Whether a login holds, as a database would say it."""
 
-    def __init__(self) -> None:
-        self.answer: Any = "ann"
+    def __init__(self, answer: Any = "ann") -> None:
+        self.answer = answer
         self.asked: list[float] = []
 
     async def authorize(self, scope: Any) -> Any:

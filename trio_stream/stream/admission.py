@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from .principals import current_principals
 from .refusal import FORBIDDEN, Refusal
+from .while_connected import while_connected
 
 if TYPE_CHECKING:
-    from ..transport.asgi import Scope
+    from ..transport.asgi import AsgiTransport, Scope
     from .state import StreamState
 
 __all__ = ["Admission"]
@@ -26,20 +28,24 @@ class Admission:
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
-        self._held: list[Callable[[], None]] = []
+        self._held: tuple[Callable[[], None], ...] = ()
 
-    async def ask(self, scope: Scope) -> Answer | None:
+    async def ask(self, scope: Scope, transport: AsgiTransport) -> Answer | None:
         """What answers the request if it may not have the stream; else None, until `release`.
 
         The limits that need no principal are asked first: so many requests at once ask `authorize`,
-        and no more. A checkpoint if there is one. Raises what it raises, and ``key=``.
+        and no more. A checkpoint if there is one. Raises what it raises, ``key=`` and `receive`.
+
+        Raises:
+          ClientGone: the client has left meanwhile, and `authorize` was cancelled.
         """
         state = self._state
         limits, access = state.options.limits, state.options.access
         if limits is not None and not self._hold(limits.admit(scope)):
             return limits.answer
         if access.authorize is not None:
-            verdict = await access.ask(scope, state.principal)
+            asking = partial(access.ask, scope, state.principal)
+            verdict = await while_connected(transport, asking)
             if isinstance(verdict, Refusal):
                 return verdict.answer
             state.principal = verdict
@@ -53,10 +59,11 @@ class Admission:
 
     def _hold(self, release: Callable[[], None] | None) -> bool:
         if release is not None:
-            self._held.append(release)
+            self._held += (release,)
         return release is not None
 
     def release(self) -> None:
         """It is over: others may have its place."""
-        while self._held:
-            self._held.pop()()
+        held, self._held = self._held, ()
+        for release in held:
+            release()

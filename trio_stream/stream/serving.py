@@ -34,12 +34,15 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
         state.scope = scope
         patience = state.options.timing.stall_timeout
         transport, connection = choose_transport(scope, receive, send, patience)
-        refuse = await admission.ask(scope)
-    except BaseException as error:
-        admission.release()
-        is_cut = isinstance(error, trio.Cancelled)
-        state.end(Outcome.SHUTDOWN if is_cut else Outcome.FAILED)
-        await _finish_unrun(state)
+        refuse = await admission.ask(scope, transport)
+    except ClientGone:
+        await _give_up(state, admission, Outcome.DISCONNECTED)
+        return
+    except trio.Cancelled:
+        await _give_up(state, admission, Outcome.SHUTDOWN)
+        raise
+    except BaseException:
+        await _give_up(state, admission, Outcome.FAILED)
         raise
     try:
         if refuse is not None:
@@ -82,6 +85,16 @@ async def _answer(state: StreamState, outcome: Outcome, answer: Awaitable[None])
         state.lose(Outcome.DISCONNECTED)
     finally:
         await _finish_unrun(state)
+
+
+async def _give_up(state: StreamState, admission: Admission, outcome: Outcome) -> None:
+    """It ends before it is known whether it may begin."""
+    admission.release()
+    if outcome is Outcome.DISCONNECTED:
+        state.lose(outcome)
+    else:
+        state.end(outcome)
+    await _finish_unrun(state)
 
 
 async def _finish_unrun(state: StreamState) -> None:
