@@ -1,7 +1,9 @@
 """Who is disconnected, here or by another process: a model of who is in, and who is refused."""
 
 import logging
+import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,6 +81,36 @@ def test_who_is_disconnected_is_gone_and_nobody_else(engine: str, todo: list[Any
         url = f"sqlite:///{Path(folder) / 'log.db'}" if engine == "sqlite" else "memory://"
         clock = trio.testing.MockClock()
         trio.run(follow, url, todo, clock, clock=clock)
+
+
+@pytest.mark.parametrize("age", [None, 1.0])
+def test_who_is_refused_is_so_after_a_restart_whatever_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float | None
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    open_it = partial(open_broker, url, history=1, history_age=age, synchronous="off")
+    offset = 0.0
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + offset)
+
+    async def before() -> None:
+        nonlocal offset
+        async with open_it() as broker:
+            await broker.disconnect("ann", refuse_for=100)
+            await broker.disconnect("bob", refuse_for=10)
+            for n in range(3):
+                offset += 10
+                await broker.publish("t", n)
+            await broker.publish("t", "and what is too old is deleted")
+
+    async def after() -> None:
+        async with open_it():
+            for principal, status in (("ann", 403), ("bob", 200)):
+                async with connect(of(principal)) as client:
+                    assert client.status == status
+
+    trio.run(before)
+    trio.run(after)
 
 
 async def test_who_was_cut_off_hears_of_it_later(tmp_path: Path) -> None:

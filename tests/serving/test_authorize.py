@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from fastapi import FastAPI
+from quart_trio import QuartTrio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 
 from tests.stream.test_every_way_out import scope_of
 from tests.support.raw import EVENT_SOURCE
 from trio_stream import Refusal, Stream, StreamLimits, open_broker, open_streams, stream_app
+from trio_stream.frameworks.quart_trio import StreamConnection
+from trio_stream.frameworks.quart_trio import StreamResponse as QuartStreamResponse
+from trio_stream.frameworks.starlette import StreamResponse
 from trio_stream.testing import connect
 
 
@@ -312,3 +320,54 @@ def test_a_recheck_needs_somebody_to_ask() -> None:
         Stream(forever, recheck=5)
     with pytest.raises(TypeError, match="principal= would be everybody's"):
         stream_app(principal="ann")(forever)
+
+
+@pytest.mark.parametrize("framework", ["starlette", "fastapi", "quart"])
+@pytest.mark.parametrize(("cookie", "status"), [("session=1", 200), ("session=2", 401)])
+async def test_in_frameworks_it_is_asked_as_well(framework: str, cookie: str, status: int) -> None:
+    def authorize(scope: Any) -> str | Refusal:
+        known = (b"cookie", b"session=1") in scope["headers"]
+        return "ann" if known else Refusal(401, headers={"www-authenticate": "Bearer"})
+
+    def stream() -> Stream:
+        return Stream(forever, authorize=authorize)
+
+    app = {"starlette": starlette_app, "fastapi": fastapi_app, "quart": quart_app}[framework](
+        stream
+    )
+    async with connect(app, headers={"cookie": cookie}) as client:
+        assert client.status == status
+        if status == 200:
+            assert (await client.receive_event()).data == "secret"
+            assert [found.principal for found in open_streams()] == ["ann"]
+        else:
+            assert client.headers["www-authenticate"] == "Bearer"
+            assert b"secret" not in await client.read()
+
+
+def starlette_app(stream: Callable[[], Stream]) -> Any:
+    async def endpoint(request: Request) -> Stream:
+        return stream()
+
+    return Starlette(routes=[Route("/", endpoint)])
+
+
+def fastapi_app(stream: Callable[[], Stream]) -> Any:
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint() -> StreamResponse:
+        return StreamResponse(stream())
+
+    return app
+
+
+def quart_app(stream: Callable[[], Stream]) -> Any:
+    app = QuartTrio(__name__)
+    app.asgi_http_class = StreamConnection
+
+    @app.get("/")
+    async def endpoint() -> QuartStreamResponse:
+        return QuartStreamResponse(stream())
+
+    return app

@@ -19,6 +19,7 @@ from typing import final
 
 from ...errors import BrokerStorageError
 from ..contract import Once, Page, Record, Retention
+from ..retention import DISCONNECTS
 from ..topics import EARLIEST, Selection
 from .blocks import Block, Parts, insert, pack, read_blocks, runs_of
 from .directory import Directory, TopicRow
@@ -266,7 +267,7 @@ class SqliteStore:
 
     def _expire(self, now: float) -> None:
         """Delete what is too old. Ids and times grow together, so it is all at the beginning."""
-        if self._retention.table:
+        if self._retention.table or self._known().find(DISCONNECTS) is not None:
             for row in self._expiry.expire(self._known(), now):
                 self._topics.pop(row.name, None)  # count anew
                 self._db.execute("UPDATE log SET last = ?", (self.last,))
