@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from trio_stream import Broker, ResumableRun, Stream, StreamApp, open_broker, stream_app
+from trio_stream import (
+    Broker,
+    ResumableRun,
+    Stream,
+    StreamApp,
+    open_broker,
+    presence_topic,
+    stream_app,
+)
 
 
 @asynccontextmanager
@@ -32,15 +40,27 @@ async def produce(run: ResumableRun) -> None:
 @stream_app(authorize=authorize, recheck=0.2, lifespan=lifespan)
 def streams(stream: Stream) -> Any:
     assert stream.scope is not None
-    return stream.scope["state"]["broker"].resumable(f"run/{stream.principal}", produce)
+    broker: Broker = stream.scope["state"]["broker"]
+    if stream.scope["path"] == "/room":
+        return broker.subscribe(
+            *("room", presence_topic("room")),
+            after=stream.last_event_id,
+            presence=stream.principal,
+            presence_data={"at": "the door"},
+            snapshot=lambda: broker.presence_event("room"),
+        )
+    return broker.resumable(f"run/{stream.principal}", produce)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http" and scope["method"] == "POST":
         asked = {name: value for name, [value] in parse_qs(scope["query_string"].decode()).items()}
-        await scope["state"]["broker"].disconnect(
-            asked["name"], refuse_for=float(asked["refuse_for"]), runs="runs" in asked
-        )
+        broker: Broker = scope["state"]["broker"]
+        if scope["path"] == "/room":
+            await broker.update_presence("room", asked["name"], {"at": asked["at"]})
+        else:
+            seconds = float(asked["refuse_for"])
+            await broker.disconnect(asked["name"], refuse_for=seconds, runs="runs" in asked)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
     else:
