@@ -144,6 +144,33 @@ def cutting(seconds: float) -> Script:
     return script
 
 
+def collecting(size: int) -> Script:
+    """A topic's events, one each second, that something collects for each connection."""
+
+    async def script(exchange: Exchange) -> None:
+        await head(exchange)
+        await chunk(exchange, b"retry: 3000\n\n")
+        after = int(exchange.request.headers.get("last-event-id", trio.current_time()))
+        held = b""
+        for n in count(after + 1):
+            await trio.sleep_until(n)
+            held += b"id: %d\ndata: %d\n\n" % (n, n)
+            if (n - after) % size == 0:
+                await chunk(exchange, held)
+                held = b""
+
+    return script
+
+
+async def once(exchange: Exchange) -> None:
+    """An answer to a POST: what ends, and is not asked for again."""
+    await head(exchange)
+    await chunk(exchange, b"data: 1\n\n")
+    await trio.sleep(1)
+    await chunk(exchange, b"data: [DONE]\n\n")
+    await exchange.send(b"0\r\n\r\n")
+
+
 def blocks(size: int, distance: float = 0.2) -> Script:
     """What a proxy makes of events that it collects: blocks of one size."""
 
@@ -337,6 +364,7 @@ CASES = [
         options={"url": "http://localhost/"},
     ),
     Case("held-back", "(at) some are 0.5 s later", streaming(events=dated(2, 0.5), distance=1)),
+    Case("held-back", "over another connection the same events", collecting(3)),
     Case("in-lumps", "3 events at a time, 2.0 s apart", streaming(events=lumps, distance=2)),
     Case("nothing-at-first", "the first byte of its body after 4.0 s", slowly(4)),
     Case("compression-holds-back", "without it something can", compressing(flush=False)),

@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
-from tests.doctor.servers import CASES, Case, dated, healthy, streaming, ticking
+from tests.doctor.servers import CASES, Case, dated, healthy, once, streaming, ticking
 from trio_stream.doctor.complaints import COMPLAINTS, Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.observation import Examination
@@ -70,6 +70,13 @@ async def test_what_is_the_same_beside_is_not_later(
     [beside] = [finding for finding in findings if finding.subject == "beside"]
     assert beside.level == "fine"
     assert "19 of the same events, 0 ms later than at http://beside/" in beside.seen
+
+
+async def test_what_answers_a_post_may_end_and_needs_no_ids(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, findings = await look(once, method="POST", content="{}")
+    assert complaints(findings) == set()
 
 
 async def test_the_age_of_each_event_is_told_where_it_holds_its_time(

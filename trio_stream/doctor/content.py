@@ -49,6 +49,8 @@ def retry(seen: Examination) -> Finding | None:
     if reading.ignored_retries:
         told = f"{reading.ignored_retries} retry lines are no number"
         return complain("retry", "ignored-retry", told)
+    if not reading.retries and not seen.repeatable:
+        return None  # nobody comes back to it
     if not reading.retries:
         return complain("retry", "no-retry", "none")
     last = reading.retries[-1]
@@ -67,6 +69,8 @@ def ids(seen: Examination) -> Finding | None:
     given = [event.event.id for event in reading.events if event.event.id]
     if not all(map(can_be_sent, given)):
         return complain("ids", "bad-id", "there are ids that no HTTP header can carry")
+    if not given and not seen.repeatable:
+        return None
     if not given:
         return complain("ids", "no-ids", f"none with {_count(len(reading.events), 'event')}")
     return fine(

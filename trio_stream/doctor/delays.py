@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from statistics import median
 
 from .complaints import Finding, complain, fine, unknown
 from .observation import Examination, Observation
-from .times import behind, lateness
+from .times import apart, behind, lateness, lumps
 
 __all__ = ["beside", "buffering", "compression"]
 
@@ -17,9 +16,6 @@ _AT_ONCE = 0.1
 
 #: Seconds of spread in the times of events that are no chance.
 _SPREAD = 0.25
-
-#: Arrivals of several events, so many seconds apart, that are lumps.
-_LUMPS, _APART = 3, 0.5
 
 
 def buffering(seen: Examination) -> Finding | None:
@@ -33,9 +29,17 @@ def buffering(seen: Examination) -> Finding | None:
         return complain("buffering", "held-back", "; ".join(signs))
     if not main.reading.events and len(main.reading.comments) < 2:
         return unknown("buffering", "nothing came to tell it by")
-    if told := _lumps(main):
+    if told := lumps(main):
+        other = 0.0 if seen.again is None else apart(main, seen.again)
+        if other > _SPREAD:
+            told += f"; over another connection the same events come {other:.1f} s apart from these"
+            return complain("buffering", "held-back", told)
         return complain("buffering", "in-lumps", told)
-    told = f"{len(main.arrivals)} arrivals, each of whole events"
+    told = f"{len(main.arrivals)} arrivals, "
+    if waits := [wait for _, wait in main.reading.cut]:
+        told += f"{len(waits)} end in an event, its rest comes within {max(waits) * 1000:.0f} ms"
+    else:
+        told += "each of whole events"
     if late := lateness(main):
         told += f"; by their times ({late.field}) events are {late.usual * 1000:.0f} ms old"
         told += f", {late.spread * 1000:.0f} ms at most between the quickest and the latest"
@@ -134,16 +138,3 @@ def _all_at_the_end(seen: Observation) -> list[str]:
     return [
         f"all {len(times)} events came together, {times[0]:.1f} s after the request, at the end"
     ]
-
-
-def _lumps(seen: Observation) -> str:
-    """Events that come several at a time, with a rest between; ``""`` if they do not."""
-    came = Counter(timed.at for timed in seen.reading.events)
-    # What was kept comes together at first.
-    later = [at for at in came if at > seen.arrivals[0].at]
-    if len(later) < _LUMPS or min(came[at] for at in later) < 2:
-        return ""
-    apart = median(after - at for at, after in pairwise(later))
-    if apart < _APART:
-        return ""
-    return f"{median(came[at] for at in later):.0f} events at a time, {apart:.1f} s apart"

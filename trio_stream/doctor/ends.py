@@ -25,7 +25,8 @@ def end(seen: Examination) -> Finding | None:
         return fine("end", f"still open after {main.ended:.1f} s")
     if main.end == "broken":
         return complain("end", "broken-end", f"{_when(main)}: {main.reason}")
-    if main.reading.unfinished or (seen.resumed is not None and seen.resumed.status == 204):
+    no_more = seen.resumed is not None and seen.resumed.status == 204
+    if main.reading.unfinished or no_more or not seen.repeatable:
         return fine("end", f"a proper end, {_when(main)}")
     return complain("end", "ends-soon", f"a proper end, {_when(main)}")
 

@@ -14,6 +14,7 @@ from ..client.last_event_id import can_be_sent
 from ..client.wiretap import is_local
 from ..codec.content_coding import accepted_codings
 from .observation import Examination, Observation
+from .times import lumps
 from .watch import Watch
 
 __all__ = ["Options", "examine"]
@@ -50,6 +51,15 @@ async def examine(options: Options, client: httpx.AsyncClient) -> Examination:
     repeatable = options.method.upper() == "GET" and options.content is None
     main = _watch(options, client)
     watches = {"main": main}
+
+    async def again() -> None:
+        with trio.move_on_after(options.seconds / 2):
+            await main.ended.wait()
+            return
+        if lumps(main.observation()):
+            watches["again"] = _watch(options, client)
+            await watches["again"].listen(options.seconds / 2)
+
     if options.beside is not None:
         watches["beside"] = _watch(options, client, url=options.beside)
     async with trio.open_nursery() as nursery:
@@ -57,6 +67,8 @@ async def examine(options: Options, client: httpx.AsyncClient) -> Examination:
             nursery.start_soon(watch.listen, options.seconds)
         with trio.move_on_after(_PATIENCE):
             await main.answered.wait()
+        if repeatable:
+            nursery.start_soon(again)
         if repeatable and _wants_plain(main.observation()):
             watches["plain"] = _watch(options, client, UNCOMPRESSED)
             nursery.start_soon(watches["plain"].listen, options.seconds)
@@ -64,6 +76,7 @@ async def examine(options: Options, client: httpx.AsyncClient) -> Examination:
     examination = Examination(
         main=seen["main"],
         plain=seen.get("plain"),
+        again=seen.get("again"),
         beside=seen.get("beside"),
         is_local=is_local(urlsplit(seen["main"].url).hostname or ""),
         repeatable=repeatable,

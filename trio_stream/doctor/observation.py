@@ -68,6 +68,7 @@ class Examination:
       main: what a browser would see.
       is_local: whether it is this machine's, so that there is one clock.
       plain: the same asked for without compression, where that was of interest.
+      again: what a second connection brought, where events came in lumps over the first.
       beside: what another address of the same stream brought meanwhile, if one was given.
       resumed: what came for the `Last-Event-ID` that is ``resumed_after``.
       repeatable: whether the request could be made a second time.
@@ -76,6 +77,7 @@ class Examination:
     main: Observation
     is_local: bool = False
     plain: Observation | None = None
+    again: Observation | None = None
     beside: Observation | None = None
     resumed: Observation | None = None
     resumed_after: str = ""

@@ -84,7 +84,7 @@ def as_json(seen: Examination, findings: Sequence[Finding]) -> str:
             for finding in findings
         ],
     }
-    for name in ("main", "plain", "beside", "resumed"):
+    for name in ("main", "plain", "again", "beside", "resumed"):
         observation: Observation | None = getattr(seen, name)
         if observation is not None:
             report[name] = _measured(observation, seen.main.started)

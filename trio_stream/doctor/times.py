@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +15,16 @@ import msgspec
 from ..codec import ServerSentEvent
 from .observation import Observation
 
-__all__ = ["Behind", "Lateness", "behind", "lateness"]
+__all__ = ["Behind", "Lateness", "apart", "behind", "lateness", "lumps"]
 
 #: Times further from now than this, in seconds, are of something else.
 _NOW = 3600.0
 
 #: Events that are needed before their times mean anything.
 _ENOUGH = 3
+
+#: Arrivals of several events, with so many seconds of rest between, that are lumps.
+_LUMPS, _REST = 3, 0.5
 
 #: What a number is in seconds, if it is a time.
 _UNITS = (1.0, 1e-3, 1e-6, 1e-9)
@@ -81,6 +85,33 @@ def behind(seen: Observation, other: Observation) -> Behind | None:
     A stream may be one for all, or be made anew for each request: so the times are taken both
     from one clock and from each request, and the smaller difference counts.
     """
+    absolute, relative = _differences(seen, other)
+    chosen = min(filter(None, (absolute, relative)), key=lambda by: abs(median(by)), default=[])
+    return Behind(len(chosen), median(chosen), max(chosen)) if chosen else None
+
+
+def apart(seen: Observation, other: Observation) -> float:
+    """How far apart the same events came over two connections, mostly; 0 if none is the same."""
+    found = [list(map(abs, by)) for by in _differences(seen, other) if by]
+    return min(map(median, found), default=0.0)
+
+
+def lumps(seen: Observation) -> str:
+    """Events that come several at a time, with a rest between; ``""`` if they do not."""
+    came = Counter(timed.at for timed in seen.reading.events)
+    # What was kept comes together at first.
+    later = [at for at in came if at > seen.arrivals[0].at]
+    alone = sum(came[at] == 1 for at in later)
+    if len(later) < _LUMPS or alone > len(later) / 10:
+        return ""
+    rest = median(after - at for at, after in pairwise(later))
+    if rest < _REST:
+        return ""
+    return f"{median(came[at] for at in later):.0f} events at a time, {rest:.1f} s apart"
+
+
+def _differences(seen: Observation, other: Observation) -> tuple[list[float], list[float]]:
+    """How much later each event came than over the other: by the clock, and since each request."""
     ours, theirs = _alone(seen), _alone(other)
     ready = max(seen.started + (seen.answered or 0.0), other.started + (other.answered or 0.0))
     absolute, relative = [], []
@@ -90,8 +121,7 @@ def behind(seen: Observation, other: Observation) -> Behind | None:
             by_clock = (seen.started + at, other.started + theirs[key])
             if min(by_clock) > ready:
                 absolute.append(by_clock[0] - by_clock[1])
-    chosen = min(filter(None, (absolute, relative)), key=lambda by: abs(median(by)), default=[])
-    return Behind(len(chosen), median(chosen), max(chosen)) if chosen else None
+    return absolute, relative
 
 
 def _alone(seen: Observation) -> dict[tuple[str, str, str | None], float]:

@@ -65,6 +65,8 @@ class Watch:
         self._reason = ""
         #: Set when there is a head, or will be none.
         self.answered: trio.Event = trio.Event()
+        #: Set when nothing is listened to any longer.
+        self.ended: trio.Event = trio.Event()
 
     def observation(self) -> Observation:
         """What has been seen so far."""
@@ -103,6 +105,7 @@ class Watch:
         finally:
             self._ended = trio.current_time()
             self.answered.set()
+            self.ended.set()
             if response is not None:
                 await close_response(response, chunks)
 
