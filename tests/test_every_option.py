@@ -133,6 +133,11 @@ PRINCIPAL = Kind(
     ["x", "a/*", "a\nb\0", 17, -1, 2**64],
     [None, True, "", "x" * 1025, "\ud800", b"x", 1.5, ["x"], HUGE, -HUGE, Odd()],
 )
+DISCONNECT: dict[str, Kind | None] = {
+    "principal": PRINCIPAL,
+    "refuse_for": Kind([0, 0.5, 86_400], [86_401, *SECONDS_OR_ZERO.bad]),
+    "runs": FLAG,
+}
 #: A stream's that each request has one of.
 NO_PRINCIPAL = {"principal": Kind([None], [*PRINCIPAL.good, True])}
 
@@ -393,6 +398,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "once_for": SECONDS,
         "ring": FLAG,
     },
+    "TopicPublisher.disconnect": DISCONNECT,
     "TopicPublisher.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
     "TopicPublisher.publish_many": {
         **PUBLISHED,
@@ -441,11 +447,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "presence": NAME.or_none(),
         "if_running": choice("join", "refuse", "replace"),
     },
-    "Broker.disconnect": {
-        "principal": PRINCIPAL,
-        "refuse_for": Kind([0, 0.5, 86_400], [86_401, *SECONDS_OR_ZERO.bad]),
-        "runs": FLAG,
-    },
+    "Broker.disconnect": DISCONNECT,
     "Broker.stop_resumable": {"key": NAME},
     "Broker.source": {
         "pattern": NAME.but("$mine"),
@@ -753,6 +755,9 @@ USES: dict[str, Use] = {
             "data": "x",
             **options,
         }
+    ),
+    "TopicPublisher.disconnect": with_publisher(
+        lambda topics, principal="x", **options: topics.disconnect(principal, **options)
     ),
     "TopicPublisher.publish": with_publisher(
         lambda topics, topic="x", **options: topics.publish(topic, "x", **options)

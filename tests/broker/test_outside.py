@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,25 @@ async def test_without_a_server_it_writes_to_the_file(url: str) -> None:
         assert (first.event, first.json(), first.but) == ("e", {"n": 1}, "a stream")
         assert int(await broker.publish("t", 5)) > int(ids[2])
         assert await broker.publish("t", 6, once="x") == ids[0]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+async def test_it_disconnects_a_principal(engine: str, url: str, request: Any) -> None:
+    def disconnect(principal: str | int) -> None:
+        with trio_stream.publisher(url) as topics:
+            topics.disconnect(principal, refuse_for=60)
+
+    async with AsyncExitStack() as stack:
+        if engine == "redis":
+            url = (await stack.enter_async_context(redis_server())).url
+        await stack.enter_async_context(open_broker(url))
+        async with trio_stream.Stream(principal=17) as stream:
+            await from_outside(disconnect, "17")
+            with trio.fail_after(10):
+                assert [chunk async for chunk in stream.value] == []
+            assert stream.outcome == "revoked"
+        async with connect(trio_stream.Stream([], principal=17)) as client:
+            assert client.status == 403
 
 
 async def test_it_keeps_what_it_is_told_to(url: str) -> None:

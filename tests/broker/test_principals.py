@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_stream import Outcome, Stream, open_broker
+from trio_stream.broker.contract import Entry
 from trio_stream.broker.disconnects import disconnect_entry
 from trio_stream.broker.retention import DISCONNECTS
 from trio_stream.testing import connect
@@ -131,6 +132,21 @@ async def test_who_was_cut_off_hears_of_it_later(tmp_path: Path) -> None:
             while stream.outcome is None:
                 await trio.testing.wait_all_tasks_blocked(0.001)
         assert (stream.outcome, other.outcome) == ("revoked", None)
+
+
+@pytest.mark.parametrize(
+    "body", ["data: x\n\n", "data: {}\n\n", ": nothing\n\n", 'data: {"principal": 5}\n\n']
+)
+async def test_what_cannot_be_read_is_told_and_ends_nothing(
+    body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = of("ann")
+    async with open_broker() as broker, connect(stream):
+        await broker.engine.append([Entry(DISCONNECTS, body.encode())])
+        await broker.engine.append([disconnect_entry("ann", 0.0, False, "another")])
+        await trio.testing.wait_all_tasks_blocked()
+        assert stream.outcome == "revoked"
+        assert "cannot be read" in caplog.text
 
 
 async def test_what_is_lost_of_that_is_told(

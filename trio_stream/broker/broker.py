@@ -9,16 +9,14 @@ from typing import Any, final
 from ..checks import (
     check_callable,
     check_count,
-    check_flag,
     check_kind,
     check_seconds,
     check_text,
 )
-from ..stream.principals import check_principal
 from .attendance import Attendance
 from .backchannel import Backchannel, Backchannels
 from .contract import Engine
-from .disconnects import Disconnects
+from .disconnects import Disconnects, check_disconnect
 from .feed import LocalFeed
 from .health import BrokerHealth, health_of
 from .hooks import NO_HOOKS, SubscriptionHooks
@@ -37,9 +35,6 @@ from .subscription import Overflow, Subscription
 from .topics import check_name, check_topic, select_topics
 
 __all__ = ["Broker"]
-
-#: Seconds. Who is to stay out for longer is refused by the application, which knows why.
-_LONGEST_REFUSAL = 86_400
 
 
 @final
@@ -208,9 +203,7 @@ class Broker(Attendance):
           BrokerError: the others may hear of it, or not.
           trio.ClosedResourceError: the broker is closed.
         """
-        whose = check_principal(principal)
-        check_seconds("refuse_for", refuse_for, "up to a day", zero=True, most=_LONGEST_REFUSAL)
-        check_flag("runs", runs)
+        whose = check_disconnect(principal, refuse_for, runs)
         await self._check_open()
         await self._disconnects.disconnect(whose, float(refuse_for), runs)
 

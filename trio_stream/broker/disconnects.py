@@ -10,11 +10,13 @@ import logging
 import time
 from typing import Protocol, final
 
+import msgspec
 import trio
 
+from ..checks import check_flag, check_seconds
 from ..codec import encode
 from ..errors import BrokerError
-from ..stream.principals import current_principals
+from ..stream.principals import check_principal, current_principals
 from .contract import Engine, Entry, Record
 from .event import TopicEvent
 from .feed import LocalFeed
@@ -22,14 +24,27 @@ from .publisher import Publisher
 from .retention import DISCONNECTS
 from .topics import EARLIEST, Selection
 
-__all__ = ["Disconnects", "disconnect_entry"]
+__all__ = ["Disconnects", "check_disconnect", "disconnect_entry"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 _PAGE = 1024
 
+#: Seconds. Who is to stay out for longer is refused by the application, which knows why.
+_LONGEST_REFUSAL = 86_400
+
 #: Seconds before the log is read again that could not be.
 _PAUSE = 1.0
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What is said. Times are of the wall clock of who says it."""
+
+    principal: str
+    refuse_for: float
+    at: float
+    runs: bool
+    by: str
 
 
 class OwnedRuns(Protocol):
@@ -39,15 +54,17 @@ class OwnedRuns(Protocol):
         """Cancel the producers of this principal."""
 
 
+def check_disconnect(principal: object, refuse_for: object, runs: object) -> str:
+    """Who is meant; `TypeError` or `ValueError` for what cannot be."""
+    whose = check_principal(principal)
+    check_seconds("refuse_for", refuse_for, "up to a day", zero=True, most=_LONGEST_REFUSAL)
+    check_flag("runs", runs)
+    return whose
+
+
 def disconnect_entry(principal: str, refuse_for: float, runs: bool, by: str) -> Entry:
-    """What is said: by ``by``, who does not hear it again. Times are of the wall clock."""
-    said = {
-        "principal": principal,
-        "refuse_for": refuse_for,
-        "at": time.time(),
-        "runs": runs,
-        "by": by,
-    }
+    """As others are told: by ``by``, who does not hear it again."""
+    said = _Said(principal, refuse_for, time.time(), runs, by)
     return Entry(DISCONNECTS, encode(said).data)
 
 
@@ -119,12 +136,16 @@ class Disconnects:
                 return
 
     def _hear(self, record: Record) -> None:
-        said = TopicEvent(record.topic, record.event).json()
-        if said["by"] == self._principals.name:
+        try:
+            said = msgspec.json.decode(TopicEvent(record.topic, record.event).data, type=_Said)
+        except msgspec.MsgspecError:  # whoever may write to the log may write that
+            log.warning("what was said of who is disconnected cannot be read: event %d", record.id)
             return
-        refuse_for: float = said["refuse_for"]
+        if said.by == self._principals.name:
+            return
+        refuse_for = said.refuse_for
         if record.id <= self._opened_at:  # as far as the clocks of machines agree
-            refuse_for = min(refuse_for, max(0.0, said["at"] + refuse_for - time.time()))
+            refuse_for = min(refuse_for, max(0.0, said.at + refuse_for - time.time()))
             if not refuse_for:
                 return
-        self._disconnect_here(said["principal"], refuse_for, said["runs"])
+        self._disconnect_here(said.principal, refuse_for, said.runs)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, final
+from uuid import uuid4
 
 import trio
 
 from ..checks import check_kind, check_seconds, check_several
 from .contract import Entry, Retention
+from .disconnects import check_disconnect, disconnect_entry
 from .engines import check_options
 from .entries import body_of, check_once, check_published, known_together, special_entry
 from .retention import retention_of
@@ -158,6 +160,13 @@ class TopicPublisher:
             check_once(once, keep)
             entries = known_together(entries, once, self._once_for)
         return self._send(entries, keep)
+
+    def disconnect(
+        self, principal: str | int, *, refuse_for: float = 0.0, runs: bool = False
+    ) -> None:
+        """End all streams of a principal, in every process that shares the log, very soon."""
+        whose = check_disconnect(principal, refuse_for, runs)
+        self._send([disconnect_entry(whose, float(refuse_for), runs, uuid4().hex)], keep=True)
 
     def _send(self, entries: Sequence[Entry], keep: bool) -> list[str]:
         if self._closed:

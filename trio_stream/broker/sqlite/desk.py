@@ -25,6 +25,7 @@ from ...checks import check_seconds
 from ...errors import BrokerError, BrokerInUseError, BrokerStorageError, BrokerUnavailableError
 from ..contract import Entry
 from ..entries import check_published
+from ..retention import DISCONNECTS
 from ..topics import check_name
 
 __all__ = ["Answer", "Desk", "Request", "ask", "open_at_desk", "too_long"]
@@ -211,7 +212,8 @@ class _Service:
 
 def _check(entry: Entry) -> None:
     """What a `TopicPublisher` has looked at, and nobody else who speaks here; likewise."""
-    check_published(entry.topic, entry.key)
+    if entry.topic != DISCONNECTS:  # whoever reads that looks at it
+        check_published(entry.topic, entry.key)
     if entry.once is not None:
         check_name(entry.once.key, "once")
         check_seconds("once_for", entry.once.seconds)
