@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +26,9 @@ _PATIENCE = 2.0
 #: Seconds that a stream gets to show where it resumes.
 _RESUMING = 5.0
 
+#: Bytes in which an event with an id would have been, if there were any.
+_MUCH = 2**16
+
 UNCOMPRESSED = {"accept-encoding": "identity"}
 
 
@@ -39,7 +43,7 @@ class Options:
     verify: bool = True
     beside: str | None = None
     seconds: float = 20.0
-    view: str = "screen"
+    view: Literal["screen", "json"] = "screen"
     verbose: bool = False
 
 
@@ -56,8 +60,9 @@ async def examine(options: Options, client: httpx.AsyncClient) -> Examination:
         with trio.move_on_after(options.seconds / 2):
             await main.ended.wait()
             return
-        if lumps(main.observation()):
-            watches["again"] = _watch(options, client)
+        headers = UNCOMPRESSED if "plain" in watches else {}
+        if lumps(watches.get("plain", main).observation()):
+            watches["again"] = _watch(options, client, headers)
             await watches["again"].listen(options.seconds / 2)
 
     if options.beside is not None:
@@ -133,4 +138,7 @@ def _place_to_resume(seen: Observation) -> str:
 
 
 def _shows_where(seen: Observation) -> bool:
+    """Whether there is an event with an id, or too much without one."""
+    if sum(len(arrival.data) for arrival in seen.arrivals) > _MUCH:
+        return True
     return any(timed.event.id for timed in seen.reading.events)
