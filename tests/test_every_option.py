@@ -365,7 +365,12 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "live_bytes": COUNT,
         "max_topics": COUNT,
     },
-    "Broker.publish": {**PUBLISHED, "data": DATA, "once": NAME.or_none()},
+    "Broker.publish": {
+        **PUBLISHED,
+        "data": DATA,
+        "once": NAME.or_none(),
+        "audience": FLAG,
+    },
     "Broker.find_once": {"topic": TOPIC, "once": NAME},
     "Broker.publish_many": {
         **PUBLISHED,

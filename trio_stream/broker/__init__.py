@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from .broker import Broker
 from .contract import Member
+from .counting import Published
 from .event import TopicEvent
 from .health import BrokerHealth
 from .hooks import SubscriptionHooks
@@ -40,6 +41,7 @@ __all__ = [
     "Member",
     "OpenRun",
     "PublishApp",
+    "Published",
     "ReadyApp",
     "Resumable",
     "ResumableRun",

@@ -75,6 +75,7 @@ class LocalFeed:
         self._readers: WeakSet[Reader] = WeakSet()
         self._iterators: WeakSet[Iterator] = WeakSet()
         self._told: Told = {}
+        self._hearers: dict[str, Callable[[Record], None]] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run the engine; started once it is open."""
@@ -92,6 +93,10 @@ class LocalFeed:
         In the middle of what the feed does, so that it may take note and no more. Before `run`.
         """
         self._told[topic] = tell
+
+    def hear_of(self, topic: str, hear: Callable[[Record], None]) -> None:
+        """Have this called with all that is passed on in a topic of the library's own, likewise."""
+        self._hearers[topic] = hear
 
     @property
     def head(self) -> int:
@@ -140,6 +145,9 @@ class LocalFeed:
         for record in records:
             if (tell := self._told.get(record.topic)) is not None:
                 tell()
+            if (hear := self._hearers.get(record.topic)) is not None:
+                hear(record)
+                continue
             self.fanout.pass_on(record)
             for iterator in list(self._iterators):
                 if record.topic in iterator.selection:

@@ -95,6 +95,8 @@ async def open_broker(
             await nursery.start(feed.run)
             await nursery.start(disconnects.run)
             await nursery.start(sources.run)
+            if engine.shared:
+                nursery.start_soon(publisher.counting.run)
             _start(nursery, engine, feed, presence, kept)
             brokers.open(counted := Counted(engine, feed, publisher, runs))
             try:

@@ -120,7 +120,8 @@ class PublishApp:
         fields = msgspec.structs.asdict(wanted)
         topic, data = fields.pop("topic"), fields.pop("data")
         try:
-            return await self._broker.publish(topic, data, **fields)
+            id: str = await self._broker.publish(topic, data, **fields)
+            return id
         except (TypeError, ValueError) as exc:
             raise RefusedError(400, str(exc)) from None
         except (BrokerError, trio.ClosedResourceError) as exc:

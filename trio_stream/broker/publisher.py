@@ -8,6 +8,7 @@ from typing import final
 import trio
 
 from .contract import Engine, Entry, Lease
+from .counting import Counting
 from .feed import LocalFeed
 
 __all__ = ["Publisher"]
@@ -20,6 +21,7 @@ class Publisher:
     def __init__(self, engine: Engine, feed: LocalFeed) -> None:
         self._engine = engine
         self._feed = feed
+        self.counting: Counting = Counting(engine, feed)
         self.published: int = 0
 
     async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal, overload
 
 import trio
 from msgspec import UNSET, UnsetType
 
-from ..checks import check_several, shown
+from ..checks import check_flag, check_several, shown
 from .contract import Engine, Entry, full_engine
+from .counting import Published
 from .entries import body_of, check_once, check_published, known_together, special_entry
 from .feed import LocalFeed
 from .publisher import Publisher
@@ -29,6 +31,45 @@ class Publishing:
         self._publisher = publisher
         self._once_for = once_for
 
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        event: str | None = ...,
+        key: str = ...,
+        once: str | None = ...,
+        keep: bool = ...,
+        but: str | None = ...,
+        audience: Literal[False] = ...,
+    ) -> str: ...
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        event: str | None = ...,
+        key: str = ...,
+        once: str | None = ...,
+        keep: bool = ...,
+        but: str | None = ...,
+        audience: Literal[True],
+    ) -> Published: ...
+    @overload
+    async def publish(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        event: str | None = ...,
+        key: str = ...,
+        once: str | None = ...,
+        keep: bool = ...,
+        but: str | None = ...,
+        audience: bool,
+    ) -> str | Published: ...
     async def publish(
         self,
         topic: str,
@@ -39,7 +80,8 @@ class Publishing:
         once: str | None = None,
         keep: bool = True,
         but: str | None = None,
-    ) -> str:
+        audience: bool = False,
+    ) -> str | Published:
         """Append one event to a topic; returns its id.
 
         Once it returns, the event is stored, as safely as the broker's engine does, and will reach
@@ -60,6 +102,8 @@ class Publishing:
             else: it is in no history, has no id, and leaves no gap. Returns ``""``. A client that
             has no room for it, or is cut off, does not get it; an iterator has room for 256.
           but: the id of a stream that does not get it, its sender's mostly: `Stream.id`.
+          audience: True returns a `Published`, which tells besides the id how many subscribers were
+            there to hear of it, here and in other processes: an estimate, for which they are asked.
 
         Raises:
           TypeError, ValueError: the topic or the event cannot be what they are; nothing is stored.
@@ -67,6 +111,12 @@ class Publishing:
           BrokerError: the engine could not store it, or cannot tell whether it did.
         """
         name, body = check_published(topic, key), body_of(data, event)
+        if audience is not False:
+            check_flag("audience", audience)
+            publish = partial(
+                self.publish, name, data, event=event, key=key, once=once, keep=keep, but=but
+            )
+            return await self._publisher.counting.published(name, publish)
         if once is None and but is None and keep is True:
             entry = Entry(name, body, key)
         else:
