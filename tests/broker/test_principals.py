@@ -14,7 +14,8 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_stream import Outcome, Stream, open_broker
+from tests.support.redis_server import redis_server
+from trio_stream import Outcome, ResumableRun, RunFailedError, Stream, open_broker
 from trio_stream.broker.contract import Entry
 from trio_stream.broker.disconnects import disconnect_entry
 from trio_stream.broker.retention import DISCONNECTS
@@ -132,6 +133,25 @@ async def test_who_was_cut_off_hears_of_it_later(tmp_path: Path) -> None:
             while stream.outcome is None:
                 await trio.testing.wait_all_tasks_blocked(0.001)
         assert (stream.outcome, other.outcome) == ("revoked", None)
+
+
+async def test_a_run_of_another_broker_is_stopped_though_its_stream_is_of_this_one() -> None:
+    async def produce(run: ResumableRun) -> None:
+        await run.send("begun")
+        await trio.sleep_forever()
+
+    async with (
+        redis_server() as redis,
+        open_broker(redis.url) as one,
+        open_broker(redis.url) as two,
+        one.resumable("r", produce, principal="ann") as run,
+    ):
+        assert (await anext(run)).data == "begun"
+        async with Stream(two.resumable("r", None), principal="ann") as stream:
+            await two.disconnect("ann", runs=True)
+            assert stream.outcome == "revoked"
+        with trio.fail_after(10), pytest.raises(RunFailedError, match="stopped"):
+            await anext(run)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from typing import Protocol, final
 
 import msgspec
@@ -45,6 +46,7 @@ class _Said(msgspec.Struct, frozen=True):
     at: float
     runs: bool
     by: str
+    broker: str = ""
 
 
 class OwnedRuns(Protocol):
@@ -62,9 +64,11 @@ def check_disconnect(principal: object, refuse_for: object, runs: object) -> str
     return whose
 
 
-def disconnect_entry(principal: str, refuse_for: float, runs: bool, by: str) -> Entry:
-    """As others are told: by ``by``, who does not hear it again."""
-    said = _Said(principal, refuse_for, time.time(), runs, by)
+def disconnect_entry(
+    principal: str, refuse_for: float, runs: bool, by: str, broker: str = ""
+) -> Entry:
+    """As others are told: by a Trio run, and a broker of its, which do not hear it again."""
+    said = _Said(principal, refuse_for, time.time(), runs, by, broker)
     return Entry(DISCONNECTS, encode(said).data)
 
 
@@ -80,6 +84,7 @@ class Disconnects:
         self._publisher = publisher
         self._runs = runs
         self._principals = current_principals()
+        self._name = uuid.uuid4().hex
         self._selection = Selection([DISCONNECTS])
         self._cursor = EARLIEST
         #: What is not newer than this was said before this process listened.
@@ -90,7 +95,8 @@ class Disconnects:
     async def disconnect(self, principal: str, refuse_for: float, runs: bool) -> None:
         """End the streams here, at once and whatever comes, and then everywhere."""
         self._disconnect_here(principal, refuse_for, runs)
-        entry = disconnect_entry(principal, refuse_for, runs, self._principals.name)
+        by = self._principals.name
+        entry = disconnect_entry(principal, refuse_for, runs, by, self._name)
         await self._publisher.append([entry])
 
     def _disconnect_here(self, principal: str, refuse_for: float, runs: bool) -> None:
@@ -141,7 +147,9 @@ class Disconnects:
         except msgspec.MsgspecError:  # whoever may write to the log may write that
             log.warning("what was said of who is disconnected cannot be read: event %d", record.id)
             return
-        if said.by == self._principals.name:
+        if said.by == self._principals.name:  # the streams are those of all brokers here
+            if said.runs and said.broker != self._name:
+                self._runs.stop_of(said.principal)
             return
         refuse_for = said.refuse_for
         if record.id <= self._opened_at:  # as far as the clocks of machines agree
