@@ -88,6 +88,17 @@ async def test_it_lingers_and_starts_again(autojump_clock: MockClock) -> None:
     assert ticks.running == []
 
 
+async def test_it_lingers_by_a_clock_that_goes_on_meanwhile() -> None:
+    ticks = Ticks()
+    async with open_broker() as broker:
+        broker.source("t", ticks, linger=0.01)
+        for n in range(1, 4):
+            async with watching(broker, "t"):
+                await until(lambda: ticks.running)
+            await until(lambda: not ticks.running)
+            assert ticks.starts == n
+
+
 async def test_each_name_has_a_run_of_its_own_and_a_pattern_one(autojump_clock: MockClock) -> None:
     ticks, together = Ticks(), Ticks()
     long = "prices/" + "x" * 1010

@@ -5,9 +5,13 @@ from typing import Any
 
 import trio
 
-from trio_stream import Broker, Stream, last_event_id, no_reconnect, open_broker
+from trio_stream import Broker, Stream, TopicEvent, last_event_id, no_reconnect, open_broker
 
 broker: Broker | None = None
+
+
+def even(event: TopicEvent) -> TopicEvent | None:
+    return event if event.json() % 2 == 0 else None
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -21,7 +25,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await broker.publish(f"soak/{n % 4}", n)
         await no_reconnect(scope, receive, send)
         return
-    stream = Stream(broker.subscribe("soak/*", after=last_event_id(scope) or "earliest"))
+    view = even if scope["path"] == "/even" else None
+    stream = Stream(broker.subscribe("soak/*", after=last_event_id(scope) or "earliest", map=view))
     await stream(scope, receive, send)
     found = stream.statistics()
     if found.outcome != "disconnected":

@@ -195,6 +195,7 @@ class Keeper:
                 pause = usual
                 if not alive:
                     self._scope.cancel()
+                    return
 
     async def _is_alive(self) -> bool:
         """Prolong its lease, or take it again; whether no other process has it."""
@@ -213,6 +214,7 @@ class Keeper:
                 left_at = min(left_at, now)
                 if now - left_at >= linger:
                     self._scope.cancel()
+                    return
             with trio.move_on_after(inf if self.is_needed else min(_LOOK, left_at + linger - now)):
                 await changed.wait()
 
