@@ -192,6 +192,13 @@ def pings_held(exchange: Exchange) -> Iterator[bytes]:
         yield b": ping\n\n" * 3 + event
 
 
+def late_now_and_then(exchange: Exchange) -> Iterator[bytes]:
+    """Events with times, each third of which was made 0.4 seconds before it came."""
+    for n in count(int(exchange.request.headers.get("last-event-id", 0)) + 1):
+        made = time.time() - (0 if n % 3 else 0.4)
+        yield b'id: %d\ndata: {"at": %f}\n\n' % (n, made)
+
+
 def lumps(exchange: Exchange) -> Iterator[bytes]:
     events = numbered(exchange)
     while True:
@@ -216,9 +223,8 @@ def dated(held: int, apart: float = 1, *, late: float = 0) -> Callable[[Exchange
     """Events with times, one a second, of which so many are held at a time."""
 
     def events(exchange: Exchange) -> Iterator[bytes]:
-        since = time.time() - trio.current_time()
         for n in count(int(exchange.request.headers.get("last-event-id", -1)) + 1, held):
-            now = since + trio.current_time() - late
+            now = time.time() - late
             yield b"".join(
                 b'id: %d\ndata: {"at": %f}\n\n' % (n + i, now - (held - 1 - i) * apart)
                 for i in range(held)
@@ -356,14 +362,15 @@ CASES = [
     Case("held-back", "half an event came, and the rest up to", blocks(70)),
     Case("held-back", "3 pings came together", streaming(events=pings_held)),
     Case("held-back", "all 2 events came together, 1.0 s after", later(1, ending(TWO))),
-    Case("held-back", "(at) some are 3.0 s later than", streaming(events=dated(4), distance=4)),
+    Case("held-back", "(at) events come together that", streaming(events=dated(4), distance=4)),
+    Case("held-back", "(at) some are 0.4 s later than", streaming(events=late_now_and_then)),
     Case(
         "held-back",
-        "by their times (at) they are",
-        streaming(events=dated(1, late=30)),
+        "by their times (at) each is 200 ms late",
+        streaming(events=dated(1, late=0.2)),
         options={"url": "http://localhost/"},
     ),
-    Case("held-back", "(at) some are 0.5 s later", streaming(events=dated(2, 0.5), distance=1)),
+    Case("held-back", "that were made 0.5 s apart", streaming(events=dated(2, 0.5), distance=1)),
     Case("held-back", "over another connection the same events", collecting(3)),
     Case("in-lumps", "3 events at a time, 2.0 s apart", streaming(events=lumps, distance=2)),
     Case("nothing-at-first", "the first byte of its body after 4.0 s", slowly(4)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
+import trio
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
@@ -17,6 +19,20 @@ from trio_stream.doctor.verdicts import judge
 
 #: What is so over HTTP/1.1 alone, which these servers speak.
 ALWAYS = "six-connections"
+
+
+@pytest.fixture(autouse=True)
+def clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes as Trio's does, which jumps."""
+    really = time.time
+
+    def now() -> float:
+        try:
+            return 1_790_000_000 + trio.current_time()
+        except RuntimeError:
+            return really()
+
+    monkeypatch.setattr(time, "time", now)
 
 
 async def look(script: Script, **options: object) -> tuple[Examination, list[Finding]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from .complaints import Finding, complain, fine, unknown
 from .observation import Examination, Observation
-from .times import apart, behind, lateness, lumps
+from .times import Lateness, apart, behind, lateness, lumps
 
 __all__ = ["beside", "buffering", "compression"]
 
@@ -16,6 +16,9 @@ _AT_ONCE = 0.1
 
 #: Seconds of spread in the times of events that are no chance.
 _SPREAD = 0.25
+
+#: Seconds that something waits for more to come, at most: mostly it is 40 or 200 milliseconds.
+_EVEN = 0.6
 
 
 def buffering(seen: Examination) -> Finding | None:
@@ -102,14 +105,23 @@ def _ratio(main: Observation) -> str:
 def _signs(seen: Observation, is_local: bool) -> list[str]:
     """What shows that something collects, in words."""
     signs = [*_cut_up(seen), *_pings_together(seen), *_all_at_the_end(seen)]
-    late = lateness(seen)
-    if late is not None and late.spread > _SPREAD + late.resolution:
-        signs.append(
-            f"by their times ({late.field}) some are {late.spread:.1f} s later than others"
-        )
-    elif late is not None and is_local and late.usual > _AT_ONCE + late.resolution:
-        signs.append(f"by their times ({late.field}) they are {late.usual * 1000:.0f} ms late")
+    if late := lateness(seen):
+        signs += _late(late, is_local=is_local)
     return signs
+
+
+def _late(late: Lateness, is_local: bool) -> list[str]:
+    by = f"by their times ({late.field})"
+    if late.together > _AT_ONCE / 2 + late.resolution:
+        return [f"{by} events come together that were made {late.together:.1f} s apart"]
+    if late.spread > _SPREAD + late.resolution:
+        return [f"{by} some are {late.spread:.1f} s later than others"]
+    # What waits for more to come waits equally long each time; a time that was another's, as of
+    # when something was measured, is not as even, or is longer ago.
+    is_even = _AT_ONCE < late.usual < _EVEN and late.spread < _AT_ONCE
+    if is_local and is_even and not late.resolution:
+        return [f"{by} each is {late.usual * 1000:.0f} ms late"]
+    return []
 
 
 def _cut_up(seen: Observation) -> list[str]:

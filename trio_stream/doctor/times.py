@@ -41,6 +41,7 @@ class Lateness:
       ages: of all events that have it.
       usual: the median, if both clocks are right.
       spread: how much later the latest is than the quickest, whatever the clocks say.
+      together: how far apart in time events are mostly that come together, where several do.
       resolution: of the times: 1 if all are whole seconds, so that a spread of one is no delay.
     """
 
@@ -48,6 +49,7 @@ class Lateness:
     ages: tuple[float, ...]
     usual: float
     spread: float
+    together: float
     resolution: float
 
 
@@ -66,17 +68,32 @@ def lateness(seen: Observation) -> Lateness | None:
     for timed in seen.reading.events:
         arrived = seen.began + timed.at
         for field, sent in _times(timed.event, arrived):
-            times.setdefault(field, []).append((sent, arrived - sent))
+            times.setdefault(field, []).append((sent, arrived))
+    ready = seen.began + (seen.answered or 0.0)
     for field, found in times.items():
-        offset = min(age for _, age in found)
+        offset = min(arrived - sent for sent, arrived in found)
         # What is older than the connection was kept for it, and is late for no fault.
-        live = [age for sent, age in found if sent + offset >= seen.began + (seen.answered or 0.0)]
+        live = [(sent, arrived) for sent, arrived in found if sent + offset >= ready]
         is_steady = all(sooner <= later for (sooner, _), (later, _) in pairwise(found))
         if len(live) >= _ENOUGH and is_steady and len({sent for sent, _ in found}) > _ENOUGH:
-            resolution = float(all(sent == int(sent) for sent, _ in found))
-            ages = tuple(age for _, age in found)
-            return Lateness(field, ages, median(live), max(live) - min(live), resolution)
+            ages = [arrived - sent for sent, arrived in live]
+            return Lateness(
+                field,
+                ages=tuple(arrived - sent for sent, arrived in found),
+                usual=median(ages),
+                spread=max(ages) - min(ages),
+                together=_together(live),
+                resolution=float(all(sent == int(sent) for sent, _ in found)),
+            )
     return None
+
+
+def _together(live: list[tuple[float, float]]) -> float:
+    arrivals: dict[float, list[float]] = {}
+    for sent, arrived in live:
+        arrivals.setdefault(arrived, []).append(sent)
+    spans = [sent[-1] - sent[0] for sent in arrivals.values() if len(sent) > 1]
+    return median(spans) if len(spans) >= _LUMPS else 0.0
 
 
 def behind(seen: Observation, other: Observation) -> Behind | None:
