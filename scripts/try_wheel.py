@@ -54,6 +54,7 @@ USES = {
     "examples": "from trio_stream.frameworks.starlette import StreamResponse",
     # Whose libpq is the system's.
     "postgres": "from importlib.util import find_spec\nassert find_spec('psycopg')",
+    "otel": "from trio_stream.otel import instrument\ninstrument()",
     "prometheus": "from trio_stream.prometheus import metrics_app\nmetrics_app()",
     "redis": "import trio_stream.broker.redis.engine",
     "zstd": "from trio_stream.codec.compressor import open_compressor\nopen_compressor('zstd')",

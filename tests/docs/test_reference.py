@@ -27,6 +27,7 @@ PUBLIC = [
     "trio_stream.frameworks.quart_trio",
     "trio_stream.frameworks.starlette",
     "trio_stream.frameworks.trio_asyncio",
+    "trio_stream.otel",
     "trio_stream.prometheus",
     "trio_stream.testing",
 ]

@@ -11,6 +11,7 @@ import trio
 
 from ..checks import check_callable, check_seconds
 from ..codec import EncodedEvent
+from .ended import counted_name
 from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
@@ -223,6 +224,11 @@ class Stream(Sender, NoSource, Returned):
     def outcome(self) -> Outcome | None:
         """How the stream ended, or None while it has not; set before the producer is cancelled."""
         return self._state.outcome
+
+    @property
+    def label(self) -> str | None:
+        """What it is counted as: its ``label``, or its route's template, where that is known."""
+        return counted_name(self._state)
 
     @property
     def status(self) -> int:
