@@ -11,7 +11,7 @@ from .contract import Record, Retention
 
 __all__ = ["LogTopic", "by_id"]
 
-by_id = attrgetter("id")
+by_id: attrgetter[int] = attrgetter("id")
 
 #: Of how many events that are gone the ids are known, so that a gap can say how many there are; of
 #: twice as many for a while. 8 bytes each.
@@ -40,22 +40,24 @@ class LogTopic:
     )
 
     def __init__(self, name: str, retention: Retention, trimmed: int) -> None:
-        self.name = name
-        self.retention = retention
+        self.name: str = name
+        self.retention: Retention = retention
         self.records: list[Record] = []
         self.times: list[float] = []
-        self.start = 0
-        self.bytes = 0
+        self.start: int = 0
+        self.bytes: int = 0
         #: The newest id that is gone, and the newest there ever was.
-        self.trimmed = self.last = trimmed
+        self.trimmed: int = trimmed
+        self.last: int = trimmed
         #: The newest that was taken out from among others, and how many that were.
-        self.hole = self.holes = 0
+        self.hole: int = 0
+        self.holes: int = 0
         #: The ids of what is gone: all that are larger than the first number here, in two orders.
         self._counted_from = trimmed
         self._gone_ids = array("q")
         self._hole_ids: list[int] = []
         #: How many of its places in the order of all events are of events that are gone.
-        self.stale = 0
+        self.stale: int = 0
 
     def __len__(self) -> int:
         return len(self.records) - self.start

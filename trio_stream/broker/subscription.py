@@ -22,6 +22,7 @@ from ..stream.hooks import call_hook
 from .contract import Page, Record, joined
 from .event import TopicEvent
 from .feed import LocalFeed
+from .followers import Taker
 from .hooks import NO_HOOKS, FirstTaker, SubscriptionHooks
 from .mapping import EventMap
 from .notices import Notice, gap_event, shaped
@@ -78,6 +79,12 @@ class Subscription(Position):
         "_used",
         "_visit",
     )
+
+    # For readers of the class: `Follower` and `Position` have them.
+    coding: str | None
+    sink: Taker
+    stream: str | None
+    view: EventMap | None
 
     def __init__(
         self,

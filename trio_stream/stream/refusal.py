@@ -35,6 +35,8 @@ class Refusal:
 
     __slots__ = ("body", "headers", "status")
 
+    body: bytes
+
     def __init__(
         self,
         status: int = 403,
