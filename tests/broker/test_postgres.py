@@ -153,7 +153,7 @@ async def test_what_waited_is_there_for_who_opens(url: str) -> None:
         ("publish('a/*', '')", "a topic is no pattern"),
         ("publish('a/**/b', '')", "a topic is no pattern"),
         ("publish(repeat('x', 1025), '')", "a topic is no pattern"),
-        ("publish('t', '', key => '$x')", "a key has no"),
+        ("publish('t', '', key => '$x')", "a key does not begin"),
         ("publish('t', '', once => '')", "once is for"),
         ("publish('t', '', once => 'x', keep => false)", "once is for"),
         ("publish('t', '', E'two\\nlines')", "an event's name is one line"),

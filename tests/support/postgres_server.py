@@ -37,7 +37,7 @@ class PostgresServer:
     def __init__(self, programs: str, folder: Path, options: dict[str, str]) -> None:
         self.port = _free_port()
         self.folder = folder / "data"
-        self._programs = programs
+        self.programs = programs
         self._logfile = folder / "log"
         self._numbers = count()
         self._has_template = False
@@ -71,6 +71,12 @@ class PostgresServer:
     def command(self, *words: str) -> None:
         self._run("pg_ctl", "-D", self.folder, "-s", *words)
 
+    def pids(self) -> list[int]:
+        """Of the server's processes now."""
+        first = (self.folder / "postmaster.pid").read_text().splitlines()[0]
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [int(first), *map(int, children)]
+
     def log(self) -> str:
         return self._logfile.read_text()
 
@@ -100,7 +106,7 @@ class PostgresServer:
         """It runs for no superuser of the machine."""
         options = {"user": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
         subprocess.run(
-            [f"{self._programs}/{program}", *words],
+            [f"{self.programs}/{program}", *words],
             **options,
             check=True,
             stdin=subprocess.DEVNULL,

@@ -29,6 +29,9 @@ _READ, _NUMBERED = 1000, 1000
 #: second number, it is time to sleep; and between two looks all the same.
 _PAUSE, _LONGEST_PAUSE, _LOOK = 0.002, 0.02, 0.5
 
+#: How much longer than such a look took the pause after it is, within these bounds.
+_SHARE = 4
+
 _BELL = "trio_stream_bell"
 
 
@@ -86,9 +89,12 @@ class Live:
         await self._look(wire, late=late)
         pause = _PAUSE
         while True:
+            begun = trio.current_time()
             found = await self._number(wire)
             await self._look(wire)
-            pause = _PAUSE if found else pause * 2
+            # What it takes is taken from publishers, where they are on the same machine.
+            took = trio.current_time() - begun
+            pause = min(max(_PAUSE, _SHARE * took), _LONGEST_PAUSE) if found else pause * 2
             if not self.on_duty:
                 await self._rest(wire)
                 await self._take_duty(wire)
