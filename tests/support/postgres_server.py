@@ -3,10 +3,12 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +46,7 @@ class PostgresServer:
         self._run("initdb", "-D", self.folder, "-U", "postgres", "-A", "trust", "--no-sync")
         self.configure(
             listen_addresses="127.0.0.1",
-            unix_socket_directories=str(folder),
+            unix_socket_directories="",
             port=str(self.port),
             max_prepared_transactions="20",
             **{"shared_buffers": "32MB", "max_connections": "200", **options},
@@ -58,6 +60,13 @@ class PostgresServer:
         with (self.folder / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in options.items())
 
+    def own(self, *names: str) -> None:
+        """These files of its folder are its own, and nobody else may read them."""
+        for name in names:
+            (self.folder / name).chmod(0o600)
+            status = self.folder.stat()
+            os.chown(self.folder / name, status.st_uid, status.st_gid)
+
     def start(self) -> None:
         self.command("start", "-w", "-t", "60", "-l", str(self._logfile))
 
@@ -65,8 +74,33 @@ class PostgresServer:
         self.command("restart", "-w", "-m", "fast", "-l", str(self._logfile))
 
     def crash(self) -> None:
-        """End it as a loss of power would, as far as processes go. `start` brings it back."""
+        """Kill all of it. `start` brings it back."""
+        first = self.pids()[0]
+        os.kill(first, signal.SIGSTOP)  # so that it starts no more
+        pids = self.pids()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(map(_is_alive, pids)):
+            time.sleep(0.01)
+        # Where nobody waits for it, its number is still taken.
+        (self.folder / "postmaster.pid").unlink()
+
+    def copy(self) -> Path:
+        """What a standby has that has heard of all so far; ends and starts it."""
+        copied = self.folder.with_name("copied")
+        self.command("stop", "-m", "fast")
+        subprocess.run(["cp", "-a", self.folder, copied], check=True)
+        self.start()
+        return copied
+
+    def fail_over(self, standby: Path) -> None:
+        """End it, and have the standby in its place, at its address."""
         self.command("stop", "-m", "immediate")
+        self.folder = standby
+        (standby / "standby.signal").touch()
+        self.start()
+        self.command("promote", "-w")
 
     def command(self, *words: str) -> None:
         self._run("pg_ctl", "-D", self.folder, "-s", *words)
@@ -136,6 +170,14 @@ def postgres_server(**options: str) -> Iterator[PostgresServer]:
             yield server
         finally:
             server.command("stop", "-m", "immediate")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _free_port() -> int:

@@ -19,18 +19,17 @@ from .address import attempts
 from .faults import UnreachableError, error_of
 from .values import NO_XIDS, ZERO_XID, Statement
 
-__all__ = ["PATIENCE", "Row", "Wire"]
+__all__ = ["PATIENCE", "SETTINGS", "Row", "Wire"]
 
 #: Seconds for a connection to be made, and for an answer.
 PATIENCE = 10.0
 
 #: What holds on all connections. Who is gone without a word, as a machine that lost its power, is
 #: found out soon: what it held is for others. Whatever somebody's database says of these.
-_SETTINGS = b"""
+SETTINGS: bytes = b"""
 SET statement_timeout = '9s'; SET lock_timeout = '5s'; SET jit = off;
 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
-SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3
-"""
+SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"""
 
 Row = list[bytes | None]
 
@@ -97,7 +96,7 @@ class Wire:
             # Else libpq writes notices to standard error.
             connection.notice_handler = _ignore
             wire = cls(connection)
-            await wire.run(_SETTINGS)
+            await wire.run(SETTINGS)
         except BaseException:
             connection.finish()
             raise

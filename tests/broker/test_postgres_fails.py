@@ -1,0 +1,236 @@
+"""``postgresql://`` when PostgreSQL fails: crashes, cut connections, locks, logins, failovers."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+import trustme
+
+from tests.support.postgres_server import PostgresServer, postgres_server
+from trio_stream import publish
+from trio_stream.broker import Broker, open_broker
+from trio_stream.broker.postgres import wire
+from trio_stream.errors import BrokerUnavailableError, GapError
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sound_server() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
+
+
+#: Commits are on the disk, so that what kills the processes takes none of them back.
+SAFE = {"fsync": "off", "synchronous_commit": "on"}
+
+
+class Work:
+    """Publishers and a reader that go on whatever happens."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.published: list[str] = []
+        self.read: list[str] = []
+        self.gaps = 0
+        self.over = False
+
+    async def publish(self, name: str) -> None:
+        n = 0
+        while not self.over:
+            text = f"{name} {n}"
+            await self.broker.publish("t", text)
+            self.published.append(text)
+            n += 1
+
+    async def follow(self) -> None:
+        events = self.broker.subscribe("t", after="earliest")
+        while True:
+            try:
+                self.read.append((await anext(events)).data)
+            except GapError:
+                self.gaps += 1
+
+    async def until(self, count: int) -> None:
+        with trio.fail_after(60):
+            while len(self.published) < count:
+                await trio.sleep(0.01)
+
+    async def all_read(self) -> None:
+        with trio.fail_after(60):
+            while len(self.read) < len(self.published):
+                await trio.sleep(0.01)
+        assert sorted(self.read) == sorted(self.published)
+        assert self.gaps == 0
+        for name in "ab":
+            mine = [text for text in self.read if text.startswith(name)]
+            assert mine == [f"{name} {n}" for n in range(len(mine))]
+
+
+@asynccontextmanager
+async def working(url: str) -> AsyncIterator[Work]:
+    """Two publishers and a reader of a broker; in the end all is read once, in order."""
+    async with open_broker(url, history=10**6, history_bytes=2**30) as broker:
+        work = Work(broker)
+        async with trio.open_nursery() as reading:
+            reading.start_soon(work.follow)
+            async with trio.open_nursery() as publishing:
+                publishing.start_soon(work.publish, "a")
+                publishing.start_soon(work.publish, "b")
+                await work.until(50)
+                yield work
+                await work.until(len(work.published) + 50)
+                work.over = True
+            await work.all_read()
+            assert broker.health().reachable
+            reading.cancel_scope.cancel()
+
+
+async def test_a_server_that_is_killed_and_started_loses_and_doubles_nothing() -> None:
+    with postgres_server(**SAFE) as server:
+        url = server.database()
+        async with working(url):
+            for _ in range(2):
+                await trio.to_thread.run_sync(server.crash)
+                await trio.to_thread.run_sync(server.start)
+
+
+async def test_connections_that_are_cut_lose_and_double_nothing(
+    sound_server: PostgresServer,
+) -> None:
+    url = sound_server.database()
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'trio_stream'"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        async with working(url) as work:
+            for _ in range(15):
+                connection.execute(cut)
+                await work.until(len(work.published) + 3)
+
+
+async def test_a_table_that_somebody_has_locked_is_waited_for(
+    sound_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "SETTINGS", wire.SETTINGS + b"; SET lock_timeout = '100ms'")
+    url = sound_server.database()
+    async with open_broker(url) as broker, open_broker(url, outage="raise") as strict:
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE trio_stream.events IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(BrokerUnavailableError, match="lock timeout"):
+                await strict.publish("t", "raised")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(broker.publish, "t", "waited")
+                await trio.sleep(0.3)
+                assert broker.health().trouble
+                connection.rollback()
+        events = broker.subscribe("t", after="earliest")
+        assert (await anext(events)).data == "waited"
+        last = await broker.publish("t", "last")
+        assert (await anext(events)).id == last
+
+
+async def test_a_time_limit_of_the_database_is_not_the_brokers(
+    sound_server: PostgresServer,
+) -> None:
+    url = sound_server.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname} SET statement_timeout = '1ms'".encode()
+        )
+    async with open_broker(url) as broker:
+        await broker.publish_many("t", ["x" * 100_000] * 50)
+        assert len((await broker.read("t", last=5)).events) == 5
+
+
+async def test_a_wrong_password_is_in_no_log_and_no_error(
+    sound_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = sound_server.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE locked LOGIN PASSWORD 'right'")
+    rules = sound_server.folder / "pg_hba.conf"
+    rules.write_text(f"host all locked all scram-sha-256\n{rules.read_text()}")
+    sound_server.command("reload")
+    theirs = url.replace("postgres@", "locked:wr%23ng-secret@")
+    with pytest.raises(BrokerUnavailableError, match="password authentication failed") as caught:
+        async with open_broker(theirs):
+            pass
+    assert "ng-secret" not in f"{caught.value!r} {caplog.text}"
+    with pytest.raises(BrokerUnavailableError, match=r"let_serve\(role\)"):
+        async with open_broker(url.replace("postgres@", "locked:right@")):
+            pass
+
+
+async def test_nobody_there_is_told_at_once() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(BrokerUnavailableError, match="refused"):
+            async with open_broker(f"postgresql://x@127.0.0.1:{nobody.getsockname()[1]}/x"):
+                pass
+
+
+async def test_tls_is_verified(server: PostgresServer, tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    url = server.database().replace("127.0.0.1", "localhost")
+    certificate.private_key_pem.write_to_path(server.folder / "server.key")
+    certificate.cert_chain_pems[0].write_to_path(server.folder / "server.crt")
+    server.own("server.key", "server.crt")
+    server.configure(ssl="on")
+    server.restart()
+    for name, ca in (("right", authority), ("wrong", other)):
+        ca.cert_pem.write_to_path(tmp_path / name)
+    verified = f"{url}?sslmode=verify-full&sslrootcert={tmp_path}/"
+    async with open_broker(f"{verified}right") as broker:
+        await broker.publish("t", "in secret")
+    with pytest.raises(BrokerUnavailableError, match="certificate verify failed"):
+        async with open_broker(f"{verified}wrong"):
+            pass
+    elsewhere = verified.replace("localhost", "127.0.0.1")
+    with pytest.raises(BrokerUnavailableError, match="does not match"):
+        async with open_broker(f"{elsewhere}right"):
+            pass
+
+
+async def test_a_standby_that_lacks_the_last_commits_is_told_as_a_gap(
+    server: PostgresServer,
+) -> None:
+    url = server.database()
+    with psycopg.connect(url) as connection:
+        publish(connection, "t", "waits")
+    standby = await trio.to_thread.run_sync(server.copy)
+    async with open_broker(url) as broker:
+        here = broker.subscribe("t")
+        first = await broker.publish("t", "before")
+        while (await anext(here)).id != first:
+            pass
+        lost = await broker.publish("t", "lost")
+        assert (await anext(here)).id == lost
+        await trio.to_thread.run_sync(server.fail_over, standby)
+        last = await broker.publish("t", "after")
+        assert int(last) > int(lost)
+        with trio.fail_after(30):
+            with pytest.raises(GapError):
+                await anext(here)
+            found = []
+            while last not in [event.id for event in found]:
+                found.append(await anext(here))
+        # What waited at the copy's time waits there.
+        assert [event.data for event in found] == ["waits", "after"]
+        for cursor in (first, lost):
+            assert (await broker.read("t", after=cursor)).gap
+        assert not (await broker.read("t", after=found[0].id)).gap
