@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import islice
 from typing import final
 
 import trio
@@ -17,13 +16,13 @@ from .live import Live
 from .statements import TIDY, TOO_OLD, TRIM
 from .values import read_bytes_array, read_int
 
-__all__ = ["Caretaker"]
+__all__ = ["ROUND", "Caretaker"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds between two rounds. What is too much for a topic is deleted one round after it was fed,
 #: so that other processes have read it, however little their topics keep.
-_ROUND = 10.0
+ROUND: float = 10.0
 
 #: Rounds between two times that everything else is tidied up.
 _TIDY = 6
@@ -51,7 +50,7 @@ class Caretaker:
         self._commands = commands
         self._retention = retention
         self._max_topics = max_topics
-        #: Events and bytes of each topic since it was trimmed; not here: it never was.
+        #: Events and bytes of each topic since it was due; not here: it never was.
         self._grown: dict[str, list[int]] = {}
         self._due: dict[str, None] = {}
         self._upto = 0
@@ -63,25 +62,25 @@ class Caretaker:
         for record in records:
             grown = self._grown.get(record.topic)
             if grown is None:
-                # What it has is not known.
-                grown = self._grown[record.topic] = [0, 0]
+                grown = self._grown[record.topic] = [0, 0]  # what it has is not known
                 self._due[record.topic] = None
             grown[0] += 1
             grown[1] += len(record.data)
             kept = self._retention.of(record.topic)
             if grown[0] > kept.events // _SLACK + _FEW or grown[1] > kept.bytes // _SLACK:
                 self._due[record.topic] = None
+                grown[:] = 0, 0
 
     async def run(self, live: Live) -> None:
         """Until cancelled: do what is to be done, if it is this process that does it."""
         number = 0
         while True:
-            upto = live.read_to
-            await trio.sleep(_ROUND)
+            upto, due, self._due = live.read_to, self._due, {}
+            await trio.sleep(ROUND)
             number += 1
             if live.on_duty:
                 try:
-                    await self._trim(upto)
+                    await self._trim(list(due), upto)
                     await self._expire(upto)
                     if number % _TIDY == 1:
                         await self.tidy()
@@ -90,13 +89,9 @@ class Caretaker:
             if len(self._grown) > 2 * self._max_topics:
                 self._grown.clear()
 
-    async def _trim(self, upto: int) -> None:
-        while self._due:
-            names = list(islice(self._due, _TOPICS))
-            for name in names:
-                del self._due[name]
-                self._grown[name] = [0, 0]
-            await self.trim(names, upto)
+    async def _trim(self, due: Sequence[str], upto: int) -> None:
+        for start in range(0, len(due), _TOPICS):
+            await self.trim(due[start : start + _TOPICS], upto)
 
     async def trim(self, names: Sequence[str], upto: int) -> None:
         """Delete what these topics do not keep any more."""
