@@ -67,19 +67,23 @@ class History:
 
     async def _read_some(self, selection: Selection, after: int, limit: int) -> Page:
         """A page of what patterns match among the next events."""
-        upto, names, many = await self._row(LOOK_AHEAD, after, _LOOKED_AT)
-        there = [name.decode() for name in read_bytes_array(names)]
+        upto, found, many = await self._row(LOOK_AHEAD, after, _LOOKED_AT)
+        there = [name.decode() for name in read_bytes_array(found)]
         chosen = [name for name in there if name in selection and name not in selection.names]
-        page = await self._read_names([*selection.names, *chosen], after, read_int(upto), limit)
+        names = [*selection.names, *chosen]
+        page = await self._read_names(names, after, read_int(upto), limit, others=True)
         if read_int(many):
             return Page(page.records, page.upto, {**page.gone, "": read_int(upto)})
         return page
 
-    async def _read_names(self, names: Sequence[str], after: int, upto: int, limit: int) -> Page:
+    async def _read_names(
+        self, names: Sequence[str], after: int, upto: int, limit: int, *, others: bool = False
+    ) -> Page:
+        """A page of these topics; ``others``: there may be some that were forgotten."""
         kept = kept_of(self._retention, names)
         row: Row = await self._ask(READ, *kept, after, upto, limit, _PAGE_BYTES)
         head, base, lost = (read_int(value or b"") for value in row[:3])
-        gone: dict[str, int] = {}
+        gone: dict[str, int] = {"": base} if others and after < base else {}
         for name, mark in zip(names, read_int_array(row[3] or b""), strict=False):
             if mark > 0:
                 gone[name] = mark

@@ -24,10 +24,10 @@ __all__ = ["PATIENCE", "SETTINGS", "Row", "Wire"]
 #: Seconds for a connection to be made, and for an answer.
 PATIENCE = 10.0
 
-#: What holds on all connections. Who is gone without a word, as a machine that lost its power, is
-#: found out soon: what it held is for others. All that is asked has an index, which is the right way
-#: also where the planner does not know how many dead rows there are beside it. Whatever somebody's
-#: database says of these.
+#: What holds on all connections, whatever somebody's database says of these. Who is gone without
+#: a word, as a machine that lost its power, is found out soon: what it held is for others. All that
+#: is asked has an index, which is the right way also where the planner does not know how many dead
+#: rows there are.
 SETTINGS: bytes = b"""
 SET statement_timeout = '9s'; SET lock_timeout = '5s'; SET jit = off;
 SET enable_seqscan = off; SET enable_bitmapscan = off;
