@@ -203,7 +203,8 @@ class GapError(TrioStreamError):
         missing: int | None = None,
     ) -> None:
         place = "an unknown id" if after is None else f"id {after}"
-        super().__init__(f"the history of {', '.join(topics)} does not reach back to {place}")
+        lost = "" if missing is None else f": {missing} missing"
+        super().__init__(f"the history of {', '.join(topics)} does not reach back to {place}{lost}")
         self.topics: tuple[str, ...] = tuple(topics)
         self.after = after
         self.next = next

@@ -154,7 +154,8 @@ class Keeper:
             if await self.engine.claim(self.name, owner, seconds) is not None:
                 return False
         except BrokerError as exc:
-            log.warning("who runs the source of %s could not be asked: %s", self._topic, exc)
+            # That the engine is away is told by itself, and who watches asks every few seconds.
+            log.debug("who runs the source of %s could not be asked: %s", self._topic, exc)
             return False
         self._owner = owner
         return True
