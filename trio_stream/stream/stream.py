@@ -274,8 +274,8 @@ class Stream(Sender, NoSource, Returned):
     def value(self) -> StreamValue:
         """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
 
-        Pull only: no ping, no stall timer; `max_duration` and `expires_at` hold. The stream must
-        have been entered.
+        Pull only: no ping, no stall timer, no ``flush_every``; `max_duration`, `expires_at` and the
+        timeouts of a silent producer hold. The stream must have been entered.
         """
         entered: Entered | None = self._state.entered
         if entered is None:
