@@ -64,11 +64,11 @@ def streaming(
     return script
 
 
-def ends(body: bytes, seconds: float = 0, end: bytes = b"0\r\n\r\n") -> Script:
+def ends(body: bytes, seconds: float = 0, end: bytes = b"0\r\n\r\n", **changes: str) -> Script:
     """All of this at once, and this end so much later."""
 
     async def script(exchange: Exchange) -> None:
-        await head(exchange)
+        await head(exchange, **changes)
         await chunk(exchange, b"retry: 3000\n\n" + body)
         await trio.sleep(seconds)
         await exchange.send(end)
