@@ -6,7 +6,7 @@ import os
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from trio_stream import Stream
 from trio_stream.prometheus import metrics_app
@@ -19,6 +19,6 @@ async def numbers(request: Request) -> Stream:
 app = Starlette(
     routes=[
         Route("/numbers", numbers),
-        Mount("/metrics", metrics_app(workers=os.environ["WORKERS"])),
+        Route("/metrics", metrics_app(workers=os.environ["WORKERS"])),
     ]
 )

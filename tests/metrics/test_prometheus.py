@@ -148,7 +148,7 @@ async def test_whichever_of_two_workers_is_asked_answers_for_both(tmp_path: Path
         for served in range(1, 11):
             async with server.client() as client:  # a connection each, which either may take
                 assert (await client.get("/numbers")).status_code == 200
-                found = parsed((await client.get("/metrics/")).text)
+                found = parsed((await client.get("/metrics")).text)
             told = {
                 wanted: {
                     dict(pairs)["worker"]: n for (name, pairs), n in found.items() if name == wanted

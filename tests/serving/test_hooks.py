@@ -221,6 +221,24 @@ async def test_what_they_do_wrong_is_logged_and_harms_nothing(
     assert all(text in message for message in messages)
 
 
+async def test_one_that_blocks_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def block(_: Stream) -> None:
+        nonlocal now
+        now += 0.5
+
+    monkeypatch.setattr("trio_stream.stream.hooks.perf_counter", lambda: now)
+    caplog.set_level(logging.WARNING, "trio_stream")
+    for _ in range(2):
+        async with connect(Stream(["a"], hooks=StreamHooks(on_open=block))) as client:
+            await client.read()
+    [record] = caplog.records
+    assert record.getMessage().startswith("on_open= took 0.5 s, in which every stream")
+
+
 @pytest.mark.parametrize("of", [StreamHooks, SubscriptionHooks])
 def test_async_functions_are_refused(of: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="on_open must be a sync function"):

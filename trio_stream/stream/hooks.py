@@ -6,14 +6,19 @@ import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, fields
 from inspect import iscoroutine, iscoroutinefunction
+from time import perf_counter
 from typing import Any, Self
 
 from ..checks import check_callable, check_kind
 from .label import check_label
+from .registry import current_registry
 
 __all__ = ["Hook", "StreamHooks", "Telling", "call_hook", "check_hook", "hook_all", "unhook_all"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
+
+#: Seconds that a hook may take before it is told: what waits for a disk or a network takes as long.
+_LONG = 0.25
 
 #: Called with a stream, or a subscription.
 Hook = Callable[[Any], object]
@@ -62,6 +67,7 @@ def call_hook(name: str, function: Hook | None, subject: object) -> None:
     """Call what the user wants called; an error in it is logged."""
     if function is None:
         return
+    began = perf_counter()
     try:
         result = function(subject)
     except Exception as error:  # the user's function may raise anything
@@ -70,6 +76,12 @@ def call_hook(name: str, function: Hook | None, subject: object) -> None:
         if iscoroutine(result):
             result.close()
             log.error("%s= returned a coroutine, which nobody awaits: it must be sync", name)
+    if (seconds := perf_counter() - began) > _LONG:
+        current_registry().warn_once(
+            "%s= took %.2g s, in which every stream of this process waited: a hook must not block",
+            name,
+            seconds,
+        )
 
 
 #: Those of every stream of this process.
