@@ -1,6 +1,7 @@
 """One stream, whatever happens to it and in whatever order: it ends once, for all who know it."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -34,8 +35,31 @@ CONNECTIONS = {
     "HTTP/1.1, TLS": "HTTP/1.1",
     "HTTP/2, TLS": "HTTP/2",
 }
+#: What it does by itself as time goes by.
+TIMES: dict[str, dict[str, Any]] = {
+    "no times": {},
+    "silence": {"first_event_timeout": 3, "idle_timeout": 5},
+    "gathering": {"flush_every": 2, "idle_timeout": 9, "drain_over": 3},
+    "an event in silence": {
+        "ping": 3,
+        "ping_event": ServerSentEvent("still here"),
+        "drain_over": 3,
+    },
+}
 USES = ["served", "refused", "HEAD", "entered", *CONNECTIONS]
-BEFORE = ["hold", "task", "polite", "fail", "close", "leave", "stall", "resume", "wait", "turn"]
+BEFORE = [
+    "hold",
+    "task",
+    "many",
+    "polite",
+    "fail",
+    "close",
+    "leave",
+    "stall",
+    "resume",
+    "wait",
+    "turn",
+]
 BEFORE += ["log out", "no database"]
 AFTER = [*BEFORE, "cancel", "cancel call", "drain", "disconnect"]
 
@@ -60,7 +84,7 @@ WORDS: dict[str, Any] = {
 class Course:
     """The stream, whoever knows it, and what they can do to it."""
 
-    def __init__(self, use: str, words: str) -> None:
+    def __init__(self, use: str, words: str, times: str) -> None:
         self.use = use
         self.opened = self.closed = self.holding = 0
         self.told: list[Outcome | None] = []
@@ -86,6 +110,7 @@ class Course:
             farewell_event=WORDS[words],
             error_event=WORDS[words],
             on_end=self.tell,
+            **TIMES[times],
         )
         app = self.call if not use.startswith("copied") else StreamMiddleware(self.call_copying)
         # The kernel makes some 4 KiB of that room.
@@ -164,10 +189,16 @@ class Course:
             self.holding -= 1
 
     async def task(self) -> None:
+        await self.send_on(lambda: self.stream.send("task"))
+
+    async def many(self) -> None:
+        await self.send_on(lambda: self.stream.send_many(["many", "more"]))
+
+    async def send_on(self, send: Callable[[], Awaitable[None]]) -> None:
         self.opened += 1
         try:
             while True:
-                await self.stream.send("task")
+                await send()
                 await trio.sleep(1)
         finally:
             self.closed += 1
@@ -192,6 +223,8 @@ class Course:
                 nursery.start_soon(self.hold)
             case "task":
                 self.start(self.task)
+            case "many":
+                self.start(self.many)
             case "polite":
                 self.start(self.polite)
             case "fail":
@@ -226,8 +259,8 @@ class Course:
                 await trio.lowlevel.checkpoint()
 
 
-async def follow(use: str, words: str, before: list[str], after: list[str]) -> None:
-    course = Course(use, words)
+async def follow(use: str, words: str, times: str, before: list[str], after: list[str]) -> None:
+    course = Course(use, words, times)
     counted = sum(outcome_counts().values())
     known: set[Outcome] = set()
     with trio.fail_after(10_000):
@@ -269,28 +302,71 @@ async def follow(use: str, words: str, before: list[str], after: list[str]) -> N
 
 
 # Started in the turn in which the last task has ended, and nobody has said so yet.
-@example(use="served", words="no words", before=[], after=["wait", "fail", "turn", "task"])
+@example(
+    use="served",
+    words="no words",
+    times="no times",
+    before=[],
+    after=["wait", "fail", "turn", "task"],
+)
 # Nothing is left to write, and the kernel does not take what was: nobody may ask it over and over.
-@example(use="HTTP/2", words="no words", before=["stall", "task", "turn"], after=["wait"])
-@example(use="copied, HTTP/2", words="no words", before=["stall", "hold"], after=["wait", "wait"])
+@example(
+    use="HTTP/2",
+    words="no words",
+    times="no times",
+    before=["stall", "task", "turn"],
+    after=["wait"],
+)
+@example(
+    use="copied, HTTP/2",
+    words="no words",
+    times="no times",
+    before=["stall", "hold"],
+    after=["wait", "wait"],
+)
 # Its producer obeys the shutdown, and its client is spread all the same.
-@example(use="HTTP/1.1", words="no words", before=["polite"], after=["wait", "drain", "wait"])
-@example(use="HTTP/2", words="no words", before=["polite"], after=["wait", "drain", "wait"])
-@example(use="HTTP/2, TLS", words="no words", before=["polite"], after=["wait", "drain", "wait"])
-@example(use="copied", words="no words", before=["polite"], after=["wait", "drain", "wait"])
+@example(
+    use="HTTP/1.1",
+    words="no words",
+    times="no times",
+    before=["polite"],
+    after=["wait", "drain", "wait"],
+)
+@example(
+    use="HTTP/2",
+    words="no words",
+    times="no times",
+    before=["polite"],
+    after=["wait", "drain", "wait"],
+)
+@example(
+    use="HTTP/2, TLS",
+    words="no words",
+    times="no times",
+    before=["polite"],
+    after=["wait", "drain", "wait"],
+)
+@example(
+    use="copied",
+    words="no words",
+    times="no times",
+    before=["polite"],
+    after=["wait", "drain", "wait"],
+)
 @settings(max_examples=400)
 @given(
     use=st.sampled_from(USES),
     words=st.sampled_from([*WORDS]),
+    times=st.sampled_from([*TIMES]),
     before=st.lists(st.sampled_from(BEFORE), max_size=5),
     after=st.lists(st.sampled_from(AFTER), max_size=12),
 )
 def test_whatever_happens_it_ends_once(
-    use: str, words: str, before: list[str], after: list[str]
+    use: str, words: str, times: str, before: list[str], after: list[str]
 ) -> None:
     logging.getLogger("trio_stream").setLevel(logging.CRITICAL + 1)
     try:
         clock = trio.testing.MockClock(autojump_threshold=0)
-        trio.run(follow, use, words, before, after, clock=clock)
+        trio.run(follow, use, words, times, before, after, clock=clock)
     finally:
         logging.getLogger("trio_stream").setLevel(logging.NOTSET)
