@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from tests.client.scripted import ScriptedServer, over_tcp, redirect, status
+from tests.client.scripted import Exchange, ScriptedServer, over_tcp, redirect, status
 from tests.client.test_tail import PROJECT, WITHOUT_RICH, Done, _start
-from tests.doctor.servers import ONE, TWO, by_target, ending, ends, healthy, silent
+from tests.doctor.servers import ONE, TWO, by_target, chunk, ending, ends, head, healthy, silent
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import hypercorn
 from trio_stream.__main__ import main
@@ -223,6 +223,28 @@ async def test_ctrl_c_ends_it_without_a_word() -> None:
             rest = b"".join([chunk async for chunk in process.stderr])
         assert b"Traceback" not in rest
         nursery.cancel_scope.cancel()
+
+
+async def test_ctrl_c_has_it_tell_what_was_seen_until_then() -> None:
+    async def one(exchange: Exchange) -> None:
+        await head(exchange)
+        await chunk(exchange, b"retry: 3000\n\n" + ONE)
+        await exchange.until_closed()
+
+    command = [sys.executable, "-m", "trio_stream", "doctor", "-v"]
+    async with over_tcp(ScriptedServer(one)) as url, trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(_start, [*command, url])
+        assert process.stderr is not None
+        assert process.stdout is not None
+        with trio.fail_after(20):
+            told = b""
+            while b"< HTTP/1.1 200" not in told:
+                told += await process.stderr.receive_some()
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+            report = b"".join([piece async for piece in process.stdout]).decode()
+        nursery.cancel_scope.cancel()
+    assert report.startswith(f"✓ answer        200 from {url}\n")
 
 
 async def test_what_is_beside_is_compared(doctor: Doctor) -> None:

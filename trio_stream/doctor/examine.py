@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from .observation import Examination, Observation
 from .times import lumps
 from .watch import Watch
 
-__all__ = ["Options", "examine"]
+__all__ = ["Examiner", "Options", "examine"]
 
 #: Seconds after which a head is late enough to ask for it once more, without compression.
 _PATIENCE = 2.0
@@ -29,7 +29,7 @@ _RESUMING = 5.0
 #: Bytes in which an event with an id would have been, if there were any.
 _MUCH = 2**16
 
-UNCOMPRESSED = {"accept-encoding": "identity"}
+UNCOMPRESSED: dict[str, str] = {"accept-encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,78 +48,92 @@ class Options:
 
 
 async def examine(options: Options, client: httpx.AsyncClient) -> Examination:
-    """Ask for a stream as a browser does, and again where that tells more.
+    """All that an `Examiner` sees."""
+    examiner = Examiner(options, client)
+    await examiner.run()
+    return examiner.seen()
+
+
+class Examiner:
+    """Asks for a stream as a browser does, and again where that tells more.
 
     Only what is a GET and has no body is asked for more than once: another may have effects.
     """
-    repeatable = options.method.upper() == "GET" and options.content is None
-    main = _watch(options, client)
-    watches = {"main": main}
 
-    async def again() -> None:
-        with trio.move_on_after(options.seconds / 2):
+    def __init__(self, options: Options, client: httpx.AsyncClient) -> None:
+        self._options = options
+        self._client = client
+        self._repeatable = options.method.upper() == "GET" and options.content is None
+        self._watches: dict[str, Watch] = {}
+        self._resumed_after = ""
+
+    def seen(self) -> Examination:
+        """What has been seen so far."""
+        seen = {name: watch.observation() for name, watch in self._watches.items()}
+        main = seen["main"]
+        return Examination(
+            main=main,
+            plain=seen.get("plain"),
+            again=seen.get("again"),
+            beside=seen.get("beside"),
+            resumed=seen.get("resumed"),
+            resumed_after=self._resumed_after,
+            is_local=is_local(urlsplit(main.url).hostname or ""),
+            repeatable=self._repeatable,
+        )
+
+    async def run(self) -> None:
+        """Ask and listen, for as long as it takes."""
+        seconds = self._options.seconds
+        main = self._watch("main")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(main.listen, seconds)
+            if self._options.beside is not None:
+                beside = self._watch("beside", url=self._options.beside)
+                nursery.start_soon(beside.listen, seconds)
+            if self._repeatable:
+                with trio.move_on_after(_PATIENCE):
+                    await main.answered.wait()
+                if _wants_plain(main.observation()):
+                    nursery.start_soon(self._watch("plain", UNCOMPRESSED).listen, seconds)
+                await self._connect_again_for_lumps(main)
+        if self._repeatable:
+            await self._resume()
+
+    async def _connect_again_for_lumps(self, main: Watch) -> None:
+        half = self._options.seconds / 2
+        with trio.move_on_after(half):
             await main.ended.wait()
             return
-        headers = UNCOMPRESSED if "plain" in watches else {}
-        if lumps(watches.get("plain", main).observation()):
-            watches["again"] = _watch(options, client, headers)
-            await watches["again"].listen(options.seconds / 2)
+        if lumps(self.seen().sent):
+            await self._watch("again", self._as_before()).listen(half)
 
-    if options.beside is not None:
-        watches["beside"] = _watch(options, client, url=options.beside)
-    async with trio.open_nursery() as nursery:
-        for watch in watches.values():
-            nursery.start_soon(watch.listen, options.seconds)
-        with trio.move_on_after(_PATIENCE):
-            await main.answered.wait()
-        if repeatable:
-            nursery.start_soon(again)
-        if repeatable and _wants_plain(main.observation()):
-            watches["plain"] = _watch(options, client, UNCOMPRESSED)
-            nursery.start_soon(watches["plain"].listen, options.seconds)
-    seen = {name: watch.observation() for name, watch in watches.items()}
-    examination = Examination(
-        main=seen["main"],
-        plain=seen.get("plain"),
-        again=seen.get("again"),
-        beside=seen.get("beside"),
-        is_local=is_local(urlsplit(seen["main"].url).hostname or ""),
-        repeatable=repeatable,
-    )
-    return await _try_to_resume(examination, options, client) if repeatable else examination
+    async def _resume(self) -> None:
+        sent = self.seen().sent
+        if after := _place_to_resume(sent):
+            self._resumed_after = after
+            watch = self._watch("resumed", {"last-event-id": after} | self._as_before())
+            seconds = _RESUMING + 2 * (sent.answered or 0.0)  # as late again
+            await watch.listen(min(seconds, self._options.seconds), _shows_where)
 
+    def _as_before(self) -> dict[str, str]:
+        """Headers, so that what is sent is what was sent before, as near as could be seen."""
+        return UNCOMPRESSED if "plain" in self._watches else {}
 
-async def _try_to_resume(
-    seen: Examination, options: Options, client: httpx.AsyncClient
-) -> Examination:
-    after = _place_to_resume(seen.sent)
-    if not after:
-        return seen
-    headers = {"last-event-id": after}
-    if seen.plain is not None:
-        headers |= UNCOMPRESSED
-    watch = _watch(options, client, headers)
-    as_late_again = 2 * (seen.sent.answered or 0.0)
-    await watch.listen(min(_RESUMING + as_late_again, options.seconds), _shows_where)
-    return replace(seen, resumed=watch.observation(), resumed_after=after)
-
-
-def _watch(
-    options: Options,
-    client: httpx.AsyncClient,
-    headers: Mapping[str, str] | None = None,
-    url: str | None = None,
-) -> Watch:
-    as_browser = httpx.Headers(
-        {
-            "accept": "text/event-stream",
-            "accept-encoding": accepted_codings(),
-            "cache-control": "no-cache",
-        }
-    )
-    for given in (options.headers, headers or {}):
-        as_browser.update(given)
-    return Watch(client, options.method, url or options.url, as_browser, options.content)
+    def _watch(self, name: str, headers: Mapping[str, str] | None = None, url: str = "") -> Watch:
+        options = self._options
+        as_browser = httpx.Headers(
+            {
+                "accept": "text/event-stream",
+                "accept-encoding": accepted_codings(),
+                "cache-control": "no-cache",
+            }
+        )
+        for given in (options.headers, headers or {}):
+            as_browser.update(given)
+        watch = Watch(self._client, options.method, url or options.url, as_browser, options.content)
+        self._watches[name] = watch
+        return watch
 
 
 def _wants_plain(seen: Observation) -> bool:

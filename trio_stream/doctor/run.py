@@ -12,7 +12,7 @@ from ..client.interruption import until_interrupted
 from ..client.paper import open_paper
 from ..client.wiretap import Wiretap
 from ..errors import TrioStreamError
-from .examine import Options, examine
+from .examine import Examiner, Options
 from .observation import Examination
 from .report import as_json, write
 from .verdicts import judge
@@ -24,12 +24,12 @@ def run(options: Options) -> int:
     """Examine a stream and tell what is wrong; the exit code: 0, or 1 if something is.
 
     Raises:
-      KeyboardInterrupt: Ctrl-C, once all is closed.
+      KeyboardInterrupt: Ctrl-C, once all is closed, and told what was seen until then.
     """
     # The screen says what the log would say.
     logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = open_paper(sys.stderr)
-    seen: list[Examination] = []
+    examiners: list[Examiner] = []
 
     def note(sign: str, text: str) -> None:
         notes.write((f"{sign} {text}", "yellow" if sign == "▲" else "dim"))
@@ -38,17 +38,26 @@ def run(options: Options) -> int:
         async with make_client(options.url, verify=options.verify, http2=True) as client:
             Wiretap(note, verbose=options.verbose).listen_to(client)
             note("…", f"listening for {options.seconds:g} s; Ctrl-C ends it")
-            seen.append(await examine(options, client))
+            examiners.append(Examiner(options, client))
+            await examiners[0].run()
 
     try:
-        if trio.run(until_interrupted, act):
-            raise KeyboardInterrupt
+        interrupted = trio.run(until_interrupted, act)
     except (TrioStreamError, ValueError) as exc:
         notes.write((f"✗ {exc}", "bold red"))
         return 1
-    findings = judge(seen[0])
+    code = 0
+    if not interrupted or (examiners and examiners[0].seen().main.answered is not None):
+        code = _tell(examiners[0].seen(), options)
+    if interrupted:
+        raise KeyboardInterrupt
+    return code
+
+
+def _tell(seen: Examination, options: Options) -> int:
+    findings = judge(seen)
     if options.view == "json":
-        sys.stdout.write(as_json(seen[0], findings) + "\n")
+        sys.stdout.write(as_json(seen, findings) + "\n")
     else:
         write(findings, open_paper(sys.stdout))
     return int(any(finding.level == "wrong" for finding in findings))
