@@ -25,26 +25,23 @@ from starlette.routing import Route
 from trio_stream import Broker, Stream, StreamMiddleware, last_event_id, open_broker, publish
 
 DATABASE = os.environ.get("DATABASE", "postgresql:///shop")
-
 MAKE = "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY, state text NOT NULL DEFAULT 'open')"
 FILL = "INSERT INTO orders SELECT generate_series(1, 5) ON CONFLICT DO NOTHING"
 
 
 def make_table() -> None:
     with psycopg.connect(DATABASE) as connection:
-        connection.execute(MAKE)
-        connection.execute(FILL)
+        connection.execute(f"{MAKE}; {FILL}")
 
 
 def all_orders() -> list[dict[str, Any]]:
     with psycopg.connect(DATABASE) as connection:
-        rows = connection.execute("SELECT id, state FROM orders ORDER BY id").fetchall()
-    return [{"id": id, "state": state} for id, state in rows]
+        rows = connection.execute("SELECT id, state FROM orders ORDER BY id")
+        return [{"id": id, "state": state} for id, state in rows]
 
 
 def pay_order(id: int) -> None:
-    """The order is paid and told to be, or neither."""
-    with psycopg.connect(DATABASE) as connection:
+    with psycopg.connect(DATABASE) as connection:  # it is paid and told to be, or neither
         paid = "UPDATE orders SET state = 'paid' WHERE id = %s AND state = 'open'"
         if connection.execute(paid, [id]).rowcount:
             publish(connection, f"orders/{id}", {"id": id, "state": "paid"}, event="order")
