@@ -162,6 +162,17 @@ def collecting(size: int) -> Script:
     return script
 
 
+async def slow_line(exchange: Exchange) -> None:
+    """Events of 100 KB over a line of 50 KB a second."""
+    await head(exchange)
+    await chunk(exchange, b"retry: 3000\n\n")
+    for event in numbered(exchange):
+        whole = b": %b\ndata: %b\n%b" % (b"x" * 10, b"x" * 100_000, event)
+        for start in range(0, len(whole), 10_000):
+            await chunk(exchange, whole[start : start + 10_000])
+            await trio.sleep(0.2)
+
+
 async def once(exchange: Exchange) -> None:
     """An answer to a POST: what ends, and is not asked for again."""
     await head(exchange)

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
-from tests.doctor.servers import CASES, Case, dated, healthy, once, streaming, ticking
+from tests.doctor.servers import CASES, Case, dated, healthy, once, slow_line, streaming, ticking
 from trio_stream.doctor.complaints import COMPLAINTS, Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.observation import Examination
@@ -92,6 +92,13 @@ async def test_what_answers_a_post_may_end_and_needs_no_ids(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     _, findings = await look(once, method="POST", content="{}")
+    assert complaints(findings) == set()
+
+
+async def test_a_large_event_takes_its_time_on_a_slow_line(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, findings = await look(slow_line)
     assert complaints(findings) == set()
 
 

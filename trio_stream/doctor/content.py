@@ -84,7 +84,7 @@ def resume(seen: Examination) -> Finding | None:
     if after is None:
         if not any(event.event.id for event in before.reading.events):
             return None
-        return unknown("resuming", "not tried: only a GET with ids that can be sent is")
+        return unknown("resuming", "not tried: it takes a GET, an id that can be sent, and time")
     if after.status == 204:
         return fine("resuming", "204: there is no more")
     if after.status != 200:

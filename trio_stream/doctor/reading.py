@@ -14,6 +14,9 @@ __all__ = ["Arrival", "Reading", "Timed", "read"]
 
 _FIELDS = frozenset({"data", "event", "id", "retry"})
 
+#: Characters of an event that are there at once on any line.
+_SMALL = 2**14
+
 #: What could be a field's name, as `DroppedInput.unknown_fields` has it.
 _NAME = re.compile(r"[\w.-]{1,40}")
 
@@ -42,7 +45,8 @@ class Reading:
     Attributes:
       events: as a browser dispatches them.
       comments: when each came, and its text.
-      cut: when an arrival ended in the middle of an event, and how long its rest took to come.
+      cut: when an arrival ended in the middle of an event, and how long it took to be whole.
+        Without large ones, which take their time on a slow line.
       unfinished: whether the last event lacks its blank line.
       utf8: whether all is UTF-8.
       retries: what the lines that count say, in milliseconds.
@@ -72,20 +76,25 @@ def read(arrivals: Sequence[Arrival]) -> Reading:
     cut: list[tuple[float, float]] = []
     at = 0.0
     decoder = EventStreamDecoder(on_comment=lambda text: comments.append((at, text)))
-    was_cut = False
+    cut_at: float | None = None
     for arrival in arrivals:
-        if was_cut and arrival.data:
-            cut.append((at, arrival.at - at))
         at = arrival.at
-        events += [Timed(at, event) for event in _feed(decoder, arrival.data)]
-        was_cut = decoder.dropped.unfinished
+        whole_now = list(_feed(decoder, arrival.data))
+        events += [Timed(at, event) for event in whole_now]
+        unfinished = decoder.dropped.unfinished
+        if cut_at is not None and (whole_now or not unfinished):
+            if not whole_now or len(whole_now[0].data) < _SMALL:
+                cut.append((cut_at, at - cut_at))
+            cut_at = None
+        if unfinished and cut_at is None:
+            cut_at = at
     whole = b"".join(arrival.data for arrival in arrivals)
     lines = _Lines(_decode(whole))
     return Reading(
         events=tuple(events),
         comments=tuple(comments),
         cut=tuple(cut),
-        unfinished=was_cut,
+        unfinished=decoder.dropped.unfinished,
         utf8=_is_utf8(whole),
         retries=tuple(lines.retries),
         stray=tuple(lines.stray),
