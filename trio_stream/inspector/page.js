@@ -3,7 +3,7 @@
 // policy (trusted types) lets nothing be made HTML of.
 
 const id = name => document.getElementById(name);
-const STEP = 50;
+const STEP = 50, MOST = 200;  // more rows than that are not drawn in a frame
 const PARTS = ["streams", "topics"];
 const view = { show: "streams", find: "", sort: "newest", rows: STEP, stream: null, topic: null, process: null, ...asked() };
 let source = null, process = "", picture = {}, skew = 0, retry = 0;
@@ -196,7 +196,10 @@ function fillEnded(row, stream) {
   row.lastChild.className = stream.outcome;
 }
 
+let drawn = 0;
+
 function draw() {
+  drawn = performance.now();
   const { broker } = picture;
   const away = broker && !broker.reachable && !broker.closed;
   write(id("trouble"), broker?.closed ? "The broker is closed." : away ? `The broker's engine is away: ${broker.trouble}` : broker?.trouble ?? "");
@@ -238,7 +241,7 @@ function drawStreams() {
   const { open } = picture.totals, shown = picture.order.length;
   write(id("matching"), shown < picture.matching || view.find ? `${count(shown)} of ${count(picture.matching)}${view.find ? ` found among ${count(open)}` : ""}` : count(open));
   id("none").hidden = shown > 0;
-  id("more").hidden = shown >= picture.matching || view.rows >= 1000;
+  id("more").hidden = shown >= picture.matching || view.rows >= MOST;
   write(id("outcomes"), Object.entries(picture.outcomes).map(([outcome, times]) => `${count(times)} ${outcome}`).join(", "));
   drawDetails();
 }
@@ -376,7 +379,7 @@ for (const form of [id("choose"), id("choose-topic")]) {
   form.addEventListener("submit", event => event.preventDefault());
 }
 id("choose").sort.addEventListener("change", event => look({ sort: event.target.value, rows: STEP }));
-for (const name of ["more", "more-topics"]) id(name).addEventListener("click", () => look({ rows: Math.min(1000, view.rows + STEP) }));
+for (const name of ["more", "more-topics"]) id(name).addEventListener("click", () => look({ rows: Math.min(MOST, view.rows + STEP) }));
 
 // Topics.
 
@@ -420,7 +423,7 @@ function drawTopics() {
   });
   write(id("topics-count"), count(order.length));
   id("no-topics").hidden = order.length > 0;
-  id("more-topics").hidden = order.length < view.rows || view.rows >= 1000;
+  id("more-topics").hidden = order.length < view.rows || view.rows >= MOST;
   const keys = Object.keys(runs).sort((one, other) => runs[one].age - runs[other].age);
   drawRows(id("runs"), runRows, keys, runs, newRunRow, fillWith(RUN, (run, key) => key));
   id("no-runs").hidden = keys.length > 0;
@@ -494,5 +497,7 @@ for (const button of id("parts").children) {
 }
 
 part();
-setInterval(draw, 1000);  // times go on, also where nothing else does
+setInterval(() => {  // times go on, also where nothing else does
+  if (performance.now() - drawn > 900) draw();
+}, 1000);
 if (!document.hidden) listen();
