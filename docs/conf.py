@@ -84,6 +84,7 @@ MADE_BY_OTHERS = {
     "trio_stream.ResumableRun",
     "trio_stream.Subscription",
     "trio_stream.TopicEvent",
+    "trio_stream.stream.tap.Tap",
     "trio_stream.frameworks.trio_asyncio.AsyncioLoop",
     "trio_stream.testing.Client",
 }

@@ -329,6 +329,28 @@ async def test_one_is_shown_with_its_tasks_queue_and_client(autojump_clock: Cloc
             assert page.picture["stream"]["outcome"] == "closed"
 
 
+@pytest.mark.parametrize("payloads", [True, False])
+async def test_the_last_bytes_are_shown_only_where_payloads_are(
+    payloads: bool, autojump_clock: Clock
+) -> None:
+    stream = Stream(forever, hold_headers=False, ping=None)
+    async with connect(stream) as client:
+        (seen,) = open_streams()
+        app = inspector_app(authorize=anybody, payloads=payloads)
+        async with watching(app, f"stream={seen.number}") as page:
+            await page.next()
+            stream.send_nowait("a secret")
+            await client.receive_event()
+            while page.picture["stream"]["events"] < 1:
+                await page.next()
+            assert page.picture["stream"].get("last") == (
+                "data: a secret\n\n" if payloads else None
+            )
+            assert ("secret" in json.dumps(page.picture)) is payloads
+        stream.send_nowait("unseen")
+        assert (await client.receive_event()).data == "unseen"
+
+
 async def test_it_ends_the_stream_that_it_is_told_to() -> None:
     app = inspector_app(authorize=anybody)
     async with streaming("/a") as first, streaming("/b"):

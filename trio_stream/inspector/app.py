@@ -54,7 +54,8 @@ def inspector_app(
       broker: an open one, whose topics and resumable runs are shown, too; with it a page can
         publish. Where processes share its log, each that has made an inspector with it is shown to
         the others.
-      payloads: whether the page shows what events say, besides their names, ids and sizes.
+      payloads: whether the page shows what events of topics say, besides their names, ids and
+        sizes, and the last bytes of the stream that is looked at.
 
     It answers 403 where that is refused, and to what another site's page sends; 400 to what it
     does not understand, 404 for what is not there any more, 409 to what is for another process than
@@ -135,7 +136,7 @@ class InspectorApp:
 
     def _scene(self, view: View) -> Scene:
         if view.show == "streams":
-            return StreamScene(self._lookout, view, self._others)
+            return StreamScene(self._lookout, view, self._others, payloads=self._payloads)
         if self._broker is None:
             raise RefusedError(404, "this inspector has no broker")
         return TopicScene(self._broker, view, payloads=self._payloads)

@@ -26,6 +26,12 @@ def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
     """
 
     async def send(stream: Stream) -> None:
+        try:
+            await show(stream)
+        finally:
+            scene.close()
+
+    async def show(stream: Stream) -> None:
         await stream.send({**about, "now": time.time(), "every": PERIOD}, event="about")
         if scene.ear is not None:
             stream.start_soon(scene.ear)

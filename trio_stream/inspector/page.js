@@ -272,6 +272,12 @@ function drawDetails() {
   }
   write(id("details-title"), `Stream ${one.number}: ${one.request}`);
   drawFacts(id("details-facts"), FACTS, one);
+  id("last").hidden = one.last === undefined;
+  if (one.last !== undefined) {
+    const bytes = id("last-bytes"), atEnd = bytes.scrollTop + bytes.clientHeight >= bytes.scrollHeight - 4;
+    write(bytes, one.last || "None yet.");
+    if (atEnd) bytes.scrollTop = bytes.scrollHeight;
+  }
   drawTasks(id("details-tasks"), one.tasks ? [one.tasks] : []);
 }
 

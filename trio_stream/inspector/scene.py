@@ -24,6 +24,9 @@ class Scene(Protocol):
     async def take(self, pace: Pace) -> Picture:
         """What there is to see now."""
 
+    def close(self) -> None:
+        """It is looked at no longer."""
+
 
 class Others(Protocol):
     """The other processes, as they are seen here."""

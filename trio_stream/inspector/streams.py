@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, final
 
 from ..privacy import shown_path
 from ..stream import EndedStream, OpenStream, ended_streams, outcome_counts
 from ..stream.requested import client_of, path_of
+from ..stream.tap import Tap
 from ..stream.task_tree import TaskView
 from .lookout import Look, Lookout
 from .pace import Pace
@@ -45,25 +47,45 @@ class StreamScene:
     #: There is nothing to listen to.
     ear = None
 
-    def __init__(self, lookout: Lookout, view: View, others: Others | None) -> None:
+    def __init__(
+        self, lookout: Lookout, view: View, others: Others | None, *, payloads: bool
+    ) -> None:
         self._lookout = lookout
         self._view = view
         self._others = others
+        self._payloads = payloads
+        self._tap: Tap | None = None
+        self._taps = ExitStack()
+
+    def close(self) -> None:
+        self._taps.close()
 
     async def take(self, pace: Pace) -> Picture:
         view, others = self._view, self._others
         if others is None:
-            look = await self._lookout.look()
-            with pace:
-                return picture_of(look, view)
+            return await self._take(pace)
         await others.ask_all()
         if view.process in (None, process_name()):
-            look = await self._lookout.look()
-            with pace:
-                picture = picture_of(look, view)
+            picture = await self._take(pace)
         else:
             picture = await others.picture(view.process, view) or {}
         return picture | {"processes": others.totals}
+
+    async def _take(self, pace: Pace) -> Picture:
+        """What there is to see in this process."""
+        look = await self._lookout.look()
+        with pace:
+            picture = picture_of(look, self._view)
+            if self._payloads and "stream" in picture:
+                picture["stream"]["last"] = self._last_bytes(look)
+        return picture
+
+    def _last_bytes(self, look: Look) -> str:
+        """What the stream that is looked at has written since then."""
+        if self._tap is None:
+            chosen = next(one for one in look.streams if one.number == self._view.stream)
+            self._tap = self._taps.enter_context(chosen.tapped())
+        return self._tap.last.decode(errors="replace")
 
 
 def picture_of(look: Look, view: View) -> Picture:

@@ -41,6 +41,9 @@ class TopicScene:
     def ear(self) -> Callable[[], Awaitable[None]] | None:
         return None if self._ear is None else self._ear.listen
 
+    def close(self) -> None:
+        """Its ear ends with the stream."""
+
     async def take(self, pace: Pace) -> Picture:
         try:
             return await self._take(pace)

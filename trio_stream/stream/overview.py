@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .registry import current_registry
 from .requested import route_of
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
+from .tap import Tap
 from .task_tree import TaskView, view_task
 
 if TYPE_CHECKING:
@@ -69,6 +71,18 @@ class OpenStream:
         """
         nursery = self._state.tasks.nursery
         return None if nursery is None else view_task(nursery.parent_task)
+
+    @contextmanager
+    def tapped(self) -> Iterator[Tap]:
+        """Keep the last bytes that it writes, while in this block: its payloads.
+
+        Its events then take the longer way, by its writer. Costs other streams nothing.
+        """
+        tap = self._state.listen()
+        try:
+            yield tap
+        finally:
+            self._state.listen_no_more()
 
     def close(self) -> None:
         """End it as `Stream.close` does."""

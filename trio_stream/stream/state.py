@@ -23,6 +23,7 @@ from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, FAILURES, LOST, Outcome
 from .source import Source, is_callback, open_source
+from .tap import Tap
 from .tasks import StreamTasks, Task
 
 __all__ = ["StreamState"]
@@ -63,6 +64,7 @@ class StreamState(Clocked):
         "retry",
         "scope",
         "source",
+        "tap",
         "tasks",
         "used",
         "writing",
@@ -89,6 +91,7 @@ class StreamState(Clocked):
         self.callback: Callable[..., Any] | None = source if called else None
         self.source: Source | None = None if called or source is None else open_source(source)
         self.tasks: StreamTasks = StreamTasks()
+        self.tap: Tap | None = None
 
         self.dropped: DroppedInput = DroppedInput()  # by the decoder of an upstream
 
@@ -276,4 +279,19 @@ class StreamState(Clocked):
         self.writing = None
         # The first byte is the writer's, who tells of it.
         begun = self.written > 0
-        self.express = begun and self.outcome is None and self.options.timing.flush_every is None
+        untold = self.tap is None and self.options.timing.flush_every is None
+        self.express = begun and self.outcome is None and untold
+
+    def listen(self) -> Tap:
+        """Have what is written kept for somebody to see: all goes by the writer meanwhile."""
+        self.express = False
+        self.tap = self.tap or Tap()
+        self.tap.users += 1
+        return self.tap
+
+    def listen_no_more(self) -> None:
+        """Undo `listen`. Events go past the writer again when it has written once more."""
+        if self.tap is not None:
+            self.tap.users -= 1
+            if not self.tap.users:
+                self.tap = None

@@ -66,7 +66,7 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
         # Also nothing, where an event went past the writer and the kernel has not taken all of it.
         # What waits below a transport that is not direct is somebody else's to send.
         if data or (transport.direct and transport.stuck_since is not None):
-            _note(state, len(data))
+            _note(state, data)
             state.expect_write()
             await transport.write(data)
         elif channel.is_finished:
@@ -114,17 +114,20 @@ async def _begin(state: StreamState, transport: Transport) -> None:
     await transport.start(state.options.status, _headers(state))
     primer = _primer(state)
     data = join_events(state.channel.take())
-    _note(state, len(primer) + len(data))
+    _note(state, primer)
+    _note(state, data)
     if primer and (len(data) > LARGE or type(data) is Uncompressed):  # to join them would copy it
         await transport.write(primer)
         primer = b""
     await transport.write(primer + data if primer else data)
 
 
-def _note(state: StreamState, size: int) -> None:
-    """So much is written next."""
-    is_first = size and not state.written
-    state.written += size
+def _note(state: StreamState, data: bytes) -> None:
+    """This is written next."""
+    is_first = data and not state.written
+    state.written += len(data)
+    if state.tap is not None:
+        state.tap.note(data)
     if is_first:
         state.options.telling.tell("on_first_byte", state.handle)
 
