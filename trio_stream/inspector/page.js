@@ -137,7 +137,7 @@ const ENDED = [["client", row => row.client], ["ended", row => `${span(now() - r
   ["was open", row => span(row.seconds)], ["events", row => count(row.events)],
   ["bytes", row => size(row.bytes)]];
 
-const TEXTS = ["request", "client", "state", "outcome", "topic", "event", "id", "oldest id", "newest id", "key", "whose", "watched"];
+const TEXTS = ["process", "request", "client", "state", "outcome", "topic", "event", "id", "oldest id", "newest id", "key", "whose", "watched"];
 
 const CLASSES = { data: "data", "end it": "act", "stop it": "act" };
 
