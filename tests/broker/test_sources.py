@@ -16,7 +16,15 @@ from tests.broker.test_map import connected
 from tests.broker.test_streams import settled
 from tests.support.brokers import ENGINES, broker_of
 from tests.support.redis_server import redis_server
-from trio_stream import Broker, LeaseLostError, ServerSentEvent, SourceRun, Stream, open_broker
+from trio_stream import (
+    Broker,
+    LeaseLostError,
+    ServerSentEvent,
+    SourceRun,
+    Stream,
+    Subscription,
+    open_broker,
+)
 from trio_stream.broker import contract
 from trio_stream.broker.sources import keeper as keeper_module
 from trio_stream.testing import connect
@@ -97,6 +105,33 @@ async def test_it_lingers_by_a_clock_that_goes_on_meanwhile() -> None:
                 await until(lambda: ticks.running)
             await until(lambda: not ticks.running)
             assert ticks.starts == n
+
+
+async def test_who_comes_while_it_ends_has_it_run_again() -> None:
+    ticks = Ticks()
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        broker.source("t", ticks, linger=0)
+        for turns in range(20):
+            scope, other = trio.CancelScope(), trio.CancelScope()
+            nursery.start_soon(iterate, broker.subscribe("t"), scope)
+            await settled()
+            assert ticks.running == ["t"]
+            scope.cancel()
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            nursery.start_soon(iterate, broker.subscribe("t"), other)
+            await settled()
+            assert ticks.running == ["t"]
+            other.cancel()
+            await settled()
+            assert ticks.running == []
+
+
+async def iterate(events: Subscription, scope: trio.CancelScope) -> None:
+    with scope:
+        async with events:
+            while True:
+                await anext(events)
 
 
 async def test_each_name_has_a_run_of_its_own_and_a_pattern_one(autojump_clock: MockClock) -> None:
@@ -295,6 +330,11 @@ async def until(condition: Any) -> None:
 
 async def test_of_two_processes_one_runs_it_and_the_other_goes_on() -> None:
     first, second = Ticks(), Ticks()
+    with patch.object(contract, "LEASE", 60.0):  # so that nobody finds it by looking
+        await go_on(first, second)
+
+
+async def go_on(first: Ticks, second: Ticks) -> None:
     async with redis_server() as server, open_broker(server.url) as two:
         two.source("t", second, linger=0)
         async with open_broker(server.url) as one:
