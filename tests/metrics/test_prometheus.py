@@ -97,6 +97,35 @@ def test_what_is_neither_registry_nor_directory_is_refused(
         metrics_app(**options)
 
 
+def test_a_directory_that_anybody_can_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(ValueError, match="anybody can write"):
+        metrics_app(workers=tmp_path / "open")
+
+
+async def test_who_waits_while_another_is_answered_gets_what_was_begun_meanwhile(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """However many ask while a worker is silent, they wait for it twice at most."""
+    app = metrics_app(workers=tmp_path)
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(str(tmp_path / "6.sock"))
+    silent.listen(100)
+
+    async def ask() -> None:
+        async with connect(app) as client:
+            assert client.status == 200
+            await client.read()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask)
+            await trio.sleep(0.01)
+    silent.close()
+    assert trio.current_time() == pytest.approx(6, abs=0.5)
+
+
 async def test_who_is_slow_to_read_holds_nobody(autojump_clock: trio.testing.MockClock) -> None:
     app = metrics_app()
     async with connect(app, socket_buffer=500) as slow:

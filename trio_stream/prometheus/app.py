@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -42,7 +43,8 @@ def metrics_app(
 
     Raises:
       TypeError: it is no registry, or no path.
-      OSError: the directory cannot be made or written.
+      ValueError: anybody can write to the directory.
+      OSError: it cannot be made or written.
     """
     check_kind("registry", registry, CollectorRegistry, "a CollectorRegistry", or_none=True)
     if workers is not None and not isinstance(workers, str | os.PathLike):
@@ -73,6 +75,8 @@ class MetricsApp:
         tell = partial(generate_latest, registry)
         self._workers = None if directory is None else Workers(directory, tell)
         self._one_by_one = trio.Lock()
+        #: The last text: when it was begun, and its content type.
+        self._last, self._begun, self._kind = b"", -inf, ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,11 +86,20 @@ class MetricsApp:
             return
         accept = b",".join(v for k, v in scope["headers"] if k.lower() == b"accept")
         encode, content_type = choose_encoder(accept.decode("latin-1"))
-        async with self._one_by_one:  # so that who asks often finds the last one's reading
-            text = await self._text(encode)
+        text = await self._text(encode, content_type)
         await _answer(send, 200, text, content_type, head=scope["method"] == "HEAD")
 
-    async def _text(self, encode: Callable[[Collector], bytes]) -> bytes:
+    async def _text(self, encode: Callable[[Collector], bytes], kind: str) -> bytes:
+        """Made one after another: who has waited for his turn is given what was begun meanwhile."""
+        came = trio.current_time()
+        async with self._one_by_one:
+            if self._kind != kind or self._begun <= came:
+                begun = trio.current_time()
+                self._last = await self._make(encode)
+                self._begun, self._kind = begun, kind
+            return self._last
+
+    async def _make(self, encode: Callable[[Collector], bytes]) -> bytes:
         await readings.read_in_turns()
         if self._workers is None:
             return encode(self._registry)

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
@@ -39,6 +40,11 @@ class Workers:
 
     def __init__(self, directory: Path, tell: Callable[[], bytes]) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.stat().st_mode & stat.S_IWOTH:
+            raise ValueError(
+                f"workers={str(directory)!r} is a directory that anybody can write to, and so tell "
+                "metrics as one of the workers: use one of this service alone"
+            )
         self._directory = directory
         self._tell = tell
         self.number: int = self._claim()
