@@ -20,6 +20,7 @@ from tests.support.direct_wire import DirectWire
 from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
 from trio_stream.codec import groups
+from trio_stream.stream.compression import coding_for
 from trio_stream.stream.lifetime import Lifetime
 from trio_stream.transport.compressed import CompressedTransport
 
@@ -168,15 +169,26 @@ async def test_nothing_is_held_for_a_silent_topic(autojump_clock: Clock, coding:
     assert not broker._feed.fanout._audience._crowds
 
 
+#: What programs ask for, and what none would.
+MIXTURES = (
+    "", "gzip", "zstd", "br", "gzip, deflate", "gzip, deflate, br", "gzip, deflate, br, zstd",
+    "zstd;q=1, gzip;q=0.5", "gzip;q=1.0, *;q=0.1", "*", "*;q=0", "identity", "identity;q=0",
+    "identity;q=0, *", "x-gzip", "GZIP", "gzip;q=0", "zstd;q=0.001", "gzip;q=2, ;;, =", "a" * 2**20,
+)  # fmt: skip
+
+
 async def test_many_who_ask_in_many_ways_share_few_compressors(autojump_clock: Clock) -> None:
-    made: list[object] = []
-    async with crowd(*["gzip", "zstd", None] * 100) as (broker, clients):
+    codings = [
+        coding_for({"headers": [(b"accept-encoding", mixture.encode())]}, CODINGS)
+        for mixture in MIXTURES
+    ]
+    async with crowd(*codings * 20) as (broker, clients):
         for _ in range(5):
             await broker.publish("t", DATA["tick"])
             await settled()
-        for crowd_ in broker._feed.fanout._audience._crowds.values():
-            made.append(crowd_._compressor)
-        assert len(made) == 2
+        crowds = broker._feed.fanout._audience._crowds.values()
+        assert len(crowds) == 2
+        assert sum(len(crowd_.followers) for crowd_ in crowds) > 100
         for client in clients:
             assert len(client.events()) == 5
             if client.coding is not None:
