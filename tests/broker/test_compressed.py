@@ -257,7 +257,7 @@ async def test_what_gathers_is_compressed_for_itself(autojump_clock: Clock) -> N
         for _ in range(5):
             for _ in range(10):
                 await broker.publish("t", DATA["tick"])
-            await trio.sleep(1)
+            await trio.sleep(1.5)  # longer than they gather for
         assert len(client.events()) == 50
         assert len(client.wire.body[0]) < 50 * len(DATA["tick"]) / 4
         nursery.cancel_scope.cancel()
