@@ -98,6 +98,14 @@ async def test_a_stream_that_fails_is_an_error(spans: Spans) -> None:
     assert "secret" not in span.to_json()
 
 
+async def test_so_is_one_that_hangs(spans: Spans, autojump_clock: trio.testing.MockClock) -> None:
+    async with connect(Stream(forever, idle_timeout=5, hold_headers=False)) as client:
+        await client.read()
+    span = spans.one()
+    assert (span.attributes or {})["trio_stream.outcome"] == "idle"
+    assert span.status.status_code is StatusCode.ERROR
+
+
 async def test_it_is_the_child_of_the_requests_span_and_linked_to_it(spans: Spans) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with spans.tracer.start_as_current_span("the request"):

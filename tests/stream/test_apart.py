@@ -10,12 +10,14 @@ import trio.testing
 
 from tests.stream.helpers import body_of
 from tests.support.hypercorn_here import HypercornHere
-from tests.support.raw import AS_EVENT_SOURCE, read_to_end, read_until, send_request
+from tests.support.raw import AS_EVENT_SOURCE, EVENT_SOURCE, read_to_end, read_until, send_request
+from tests.transport.h2_client import speak_h2
 from trio_stream import Stream
 from trio_stream.testing import connect
 from trio_stream.transport.asgi import Receive, Scope, Send
 
 Clock = trio.testing.MockClock
+AS_HTTP2 = tuple((name.encode(), value.encode()) for name, value in EVENT_SOURCE.items())
 
 
 async def retries_of(count: int, **options: float) -> list[int]:
@@ -164,6 +166,26 @@ async def test_a_shutdown_ends_streams_one_after_another(autojump_clock: Clock) 
     assert ends.times == [2 * n for n in range(10)]
     assert {outcome for _, outcome in ends.all} == {"shutdown"}
     assert all(re.search(rb"retry: 3000\n.*retry: \d+\n", body, re.DOTALL) for body in bodies)
+
+
+async def test_also_those_of_one_connection(autojump_clock: Clock) -> None:
+    ends = Ends()
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        await Stream(drain_over=8, on_end=ends.note)(scope, receive, send)
+
+    here = HypercornHere(endpoint, graceful_timeout=60)
+    async with here.client, trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        async with speak_h2(here.client) as client:
+            streams = [await client.request("/", *AS_HTTP2) for _ in range(4)]
+            for stream in streams:
+                await client.until(stream, b"retry: ")
+            ends.told_at = trio.current_time()
+            await here.shut_down()
+            assert all([(await client.until_ended(stream)).ended for stream in streams])
+        nursery.cancel_scope.cancel()
+    assert ends.times == [0, 2, 4, 6]
 
 
 async def test_at_once_if_it_is_not_asked_for(autojump_clock: Clock) -> None:

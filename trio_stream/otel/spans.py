@@ -10,8 +10,9 @@ from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tra
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..checks import check_kind, check_text
-from ..stream import Outcome, Stream, StreamHooks
+from ..stream import Stream, StreamHooks
 from ..stream.hooks import hook_all, unhook_all
+from ..stream.outcome import FAILURES
 from .undoing import Instrumentation
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class _Traces:
                 "trio_stream.peak_queued": counted.peak_queued,
             }
         )
-        if stream.outcome is Outcome.FAILED:
+        if stream.outcome in FAILURES:
             span.set_status(Status(StatusCode.ERROR, "the producer, or its upstream, has failed"))
         span.end()
         _spans[stream].remove(span)
