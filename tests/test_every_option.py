@@ -478,6 +478,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         ),
     },
     "Broker.topic_statistics": {"topic": TOPIC},
+    "Broker.subscribers": {"topic": NAME, "most": COUNT},
     "Broker.topics": {"find": TEXT, "most": COUNT},
     "Broker.backchannel": {"name": NAME, "own": NAME, "run": FUNCTION},
     "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
@@ -814,6 +815,9 @@ USES: dict[str, Use] = {
         lambda broker, **options: void(
             broker.backchannel(**{"name": "x", "own": "y", "run": trio.sleep, **options})
         )
+    ),
+    "Broker.subscribers": with_broker(
+        lambda broker, topic="x", **options: void(broker.subscribers(topic, **options))
     ),
     "Broker.topics": with_broker(lambda broker, **options: void(broker.topics(**options))),
     "Broker.topic_statistics": with_broker(lambda broker, topic: broker.topic_statistics(topic)),

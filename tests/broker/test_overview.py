@@ -5,7 +5,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from trio_stream import Stream, open_broker
+from trio_stream import Stream, open_broker, open_streams
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -38,6 +38,27 @@ async def test_what_somebody_waits_for_is_listed_before_anything_is_published() 
             assert broker.topics()[0].name == "all/1"
             assert broker.topics()[0].statistics.subscriptions == 1
         assert [topic.name for topic in broker.topics()] == ["all/1"]
+
+
+async def test_the_subscribers_of_a_topic_are_listed_with_their_streams() -> None:
+    async with open_broker() as broker:
+        await broker.publish("a", "kept")
+        head = Stream(broker.subscribe("a"), hold_headers=False)
+        pattern = Stream(broker.subscribe("*"), hold_headers=False)
+        others = Stream(broker.subscribe("b"), hold_headers=False)
+        never = broker.subscribe("a")
+        async with connect(head), connect(pattern), connect(others), broker.subscribe("a") as own:
+            with trio.move_on_after(0):
+                await anext(own)
+            await trio.testing.wait_all_tasks_blocked()
+            numbers = [stream.number for stream in open_streams()]
+            found = {each.stream_number: each.at_head for each in broker.subscribers("a")}
+            assert found.keys() == {numbers[0], numbers[1], None}
+            assert found[numbers[0]] is found[numbers[1]] is True
+            assert [each.stream_number for each in broker.subscribers("*")] == [numbers[1]]
+            assert len(broker.subscribers("a", most=2)) == 2
+        assert broker.subscribers("a") == ()
+        assert never.statistics().stream_number is None
 
 
 async def test_runs_are_listed_while_their_producers_are_in_this_process(

@@ -10,7 +10,14 @@ import trio
 import trio.testing
 
 from tests.inspector.test_app import JSON, Page, anybody, watching
-from trio_stream import Broker, InspectorApp, Stream, inspector_app, open_broker
+from trio_stream import (
+    Broker,
+    InspectorApp,
+    Stream,
+    inspector_app,
+    open_broker,
+    open_streams,
+)
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -83,6 +90,9 @@ async def test_a_topics_history_is_shown_and_then_its_events_as_they_come(
             assert len(events_of(page)) == 30
             assert events_of(page)[-1]["id"] == ""
             assert page.picture["topic"]["present"] == {"ada": 1}
+            [number] = [one.number for one in open_streams() if "inspect" not in one.request]
+            subscribers = page.picture["topic"]["subscribers"]
+            assert sorted(one["stream"] for one in subscribers) == [0, number]  # and this page
             assert page.picture["topic"]["events"] == 101
 
 

@@ -72,9 +72,6 @@ class Backchannel:
         except trio.WouldBlock:
             log.warning("what other processes say is not heard fast enough, and is dropped")
 
-    def wake(self) -> None:
-        """There is nothing to wake."""
-
 
 @final
 class Backchannels:

@@ -22,7 +22,7 @@ from .health import BrokerHealth, health_of
 from .hooks import NO_HOOKS, SubscriptionHooks
 from .mapping import EventMap, MapFunction, check_map
 from .notices import PLACE, Notice, check_notice, gap_event
-from .overview import KnownTopic, known_topics, topic_statistics
+from .overview import KnownTopic, known_topics, subscribers_of, topic_statistics
 from .presence import Presence
 from .publisher import Publisher
 from .reading import TopicPage, read_page
@@ -30,7 +30,7 @@ from .recent import Last, Place, check_after
 from .resumable import Runs
 from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .sources import Sources
-from .statistics import BrokerStatistics, TopicStatistics
+from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
 from .subscription import Overflow, Subscription
 from .topics import check_name, check_topic, select_topics
 
@@ -259,6 +259,18 @@ class Broker(Attendance):
     def topic_statistics(self, topic: str) -> TopicStatistics:
         """What this process knows of one topic; a snapshot."""
         return topic_statistics(self._feed, check_topic(topic))
+
+    def subscribers(self, topic: str, *, most: int = 100) -> tuple[SubscriptionStatistics, ...]:
+        """The subscriptions in this process that want a topic, or have asked for a pattern.
+
+        Also those that are behind. In no order; 10,000 subscriptions take some 10 ms.
+
+        Args:
+          most: how many.
+        """
+        check_name(topic, "a topic")
+        check_count("most", most)
+        return subscribers_of(self._feed, topic, most)
 
     def topics(self, find: str = "", *, most: int = 100) -> tuple[KnownTopic, ...]:
         """The topics that this process knows, those with the newest events first.

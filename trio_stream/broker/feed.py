@@ -6,7 +6,7 @@ and gets what is new handed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, final
 from weakref import WeakSet
 
@@ -18,6 +18,7 @@ from .large import LargeEvents
 from .log import MemoryLog
 from .outage import Outage
 from .overheard import Told
+from .statistics import SubscriptionStatistics
 from .topics import EARLIEST, Selection
 
 __all__ = ["LocalFeed"]
@@ -26,11 +27,17 @@ __all__ = ["LocalFeed"]
 class Reader(Protocol):
     """A subscription that is streamed or iterated, as it is seen here."""
 
+    #: What it wants.
+    selection: Selection
+
     def wake(self) -> None:
         """Let its task look at what has become of it."""
 
+    def statistics(self) -> SubscriptionStatistics:
+        """What it has done so far."""
 
-class Iterator(Reader, Protocol):
+
+class Iterating(Protocol):
     """One that is iterated."""
 
     #: What it wants.
@@ -73,7 +80,7 @@ class LocalFeed:
         self.gaps = self.conflated = self.fell_behind = 0
         #: Weak, as an iterator need not be closed: who drops it has left.
         self._readers: WeakSet[Reader] = WeakSet()
-        self._iterators: WeakSet[Iterator] = WeakSet()
+        self._iterators: WeakSet[Iterating] = WeakSet()
         self._told: Told = {}
         self._hearers: dict[str, Callable[[Record], None]] = {}
 
@@ -171,14 +178,20 @@ class LocalFeed:
         """How many are being streamed or iterated."""
         return len(self._readers)
 
+    def readers(self, topic: str) -> Iterator[Reader]:
+        """Those that want a topic, or have asked for this pattern."""
+        for reader in list(self._readers):
+            if topic in reader.selection or topic in reader.selection.filters:
+                yield reader
+
     def opened(self, reader: Reader) -> None:
         self._readers.add(reader)
 
-    def hear_passing(self, iterator: Iterator) -> None:
+    def hear_passing(self, iterator: Iterating) -> None:
         """From now on tell it of what is in no log. What is streamed hears of it by the fan-out."""
         self._iterators.add(iterator)
 
-    def miss_passing(self, iterator: Iterator) -> None:
+    def miss_passing(self, iterator: Iterating) -> None:
         """It has left."""
         self._iterators.discard(iterator)
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
 
-from .statistics import TopicStatistics
+from .statistics import SubscriptionStatistics, TopicStatistics
 
 if TYPE_CHECKING:
     from .feed import LocalFeed
     from .resumable import Runs
 
-__all__ = ["KnownTopic", "OpenRun", "known_topics", "open_runs", "topic_statistics"]
+__all__ = [
+    "KnownTopic",
+    "OpenRun",
+    "known_topics",
+    "open_runs",
+    "subscribers_of",
+    "topic_statistics",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,11 @@ def topic_statistics(feed: LocalFeed, name: str) -> TopicStatistics:
         oldest=None if oldest is None else str(oldest),
         newest=None if newest is None else str(newest),
     )
+
+
+def subscribers_of(feed: LocalFeed, topic: str, most: int) -> tuple[SubscriptionStatistics, ...]:
+    """See `Broker.subscribers`."""
+    return tuple(reader.statistics() for reader in islice(feed.readers(topic), most))
 
 
 def open_runs(runs: Runs) -> tuple[OpenRun, ...]:

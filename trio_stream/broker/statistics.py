@@ -56,3 +56,5 @@ class SubscriptionStatistics:
     conflated: int
     #: Gaps that its client was told of.
     gaps: int
+    #: The `OpenStream.number` of the stream that it feeds, or None: it is iterated, or not begun.
+    stream_number: int | None

@@ -72,6 +72,7 @@ class Subscription(Position):
         "_is_open",
         "_latest",
         "_map",
+        "_number",
         "_page",
         "_passing",
         "_stale_after",
@@ -111,6 +112,7 @@ class Subscription(Position):
         super().__init__(feed, selection, reader, reader.start(after), hooks)
         self._latest = latest
         self._map = mapping
+        self._number: int | None = None
         self._visit = visit
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
         #: most subscriptions are streamed.)
@@ -131,6 +133,7 @@ class Subscription(Position):
             fell_behind=self._fell_behind,
             conflated=self._reader.conflated,
             gaps=self._reader.gaps,
+            stream_number=self._number,
         )
 
     # As the source of a stream.
@@ -145,6 +148,7 @@ class Subscription(Position):
         self._use()
         # By name, as what others stream into need not have one.
         self.stream = self._reader.stream = getattr(sink, "stream_id", None)
+        self._number = getattr(sink, "stream_number", None)
         if self._ending is None:  # else each event has to be looked at
             self.view = self._map
             if self._told_first:

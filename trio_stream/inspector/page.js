@@ -451,9 +451,33 @@ function drawTopic(topic, events) {
   write(id("topic-title"), topic.name);
   id("topic-busy").hidden = !topic.busy;
   drawFacts(id("topic-facts"), TOPIC_FACTS, topic);
+  drawSubscribers(id("subscribers"), topic.subscribers);
   const newest = Object.keys(events).reverse();
   drawRows(id("events"), eventRows, newest, events, () => newRow(labels("event", EVENT)), fillWith(EVENT, event => event.event));
   id("no-events").hidden = newest.length > 0;
+}
+
+function drawSubscribers(list, subscribers) {
+  while (list.children.length > subscribers.length) list.lastChild.remove();
+  subscribers.forEach((one, place) => {
+    let item = list.children[place];
+    if (!item) {
+      item = make("li");
+      const button = nameButton(() => {
+        look({ show: "streams", stream: button.dataset.stream, process: null, find: "", rows: STEP });
+        id("details").focus();
+      });
+      item.append(button, make("span"));
+      list.append(item);
+    }
+    const [button, text] = item.children;
+    button.hidden = !one.stream;
+    button.dataset.stream = one.stream;
+    write(button, `stream ${one.stream}`);
+    const said = [one.stream ? "" : "iterated", one.atHead ? "" : "behind", one.fellBehind ? `fell behind ${count(one.fellBehind)} times` : "",
+      one.gaps ? `${count(one.gaps)} gaps` : ""].filter(Boolean).join(", ");
+    write(text, one.stream && said ? `: ${said}` : said);
+  });
 }
 
 function chooseTopic(topic) {

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import trio
 
-from ..broker import Broker, KnownTopic, OpenRun
+from ..broker import Broker, KnownTopic, OpenRun, SubscriptionStatistics
 from ..broker.refused import RefusedError
 from ..broker.topics import is_pattern
 from ..errors import BrokerError
@@ -17,6 +17,9 @@ from .scene import Picture
 from .view import View
 
 __all__ = ["TopicScene"]
+
+#: Subscribers of one topic that are shown.
+_SUBSCRIBERS = 50
 
 
 @final
@@ -66,7 +69,8 @@ class TopicScene:
         return picture
 
     async def _details(self, name: str, ear: Ear) -> dict[str, Any]:
-        details: dict[str, Any] = {"name": name}
+        each = self._broker.subscribers(name, most=_SUBSCRIBERS)
+        details: dict[str, Any] = {"name": name, "subscribers": [*map(_subscriber, each)]}
         if ear.busy:
             details["busy"] = True
         if is_pattern(name):
@@ -91,6 +95,15 @@ def _broker_row(broker: Broker) -> dict[str, Any]:
         "topics": counted.topics,
         "events": counted.events,
         "bytes": counted.bytes,
+    }
+
+
+def _subscriber(counted: SubscriptionStatistics) -> dict[str, Any]:
+    return {
+        "stream": counted.stream_number or 0,  # 0: it is iterated
+        "atHead": counted.at_head,
+        "fellBehind": counted.fell_behind,
+        "gaps": counted.gaps,
     }
 
 

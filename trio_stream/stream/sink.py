@@ -49,6 +49,10 @@ class StreamSink:
         self.upstream: UpstreamOptions = options.upstream
 
     @property
+    def stream_number(self) -> int | None:
+        return getattr(self.express.watched, "number", None)
+
+    @property
     def stream_id(self) -> str | None:
         return self.express.id
 
