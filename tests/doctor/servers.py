@@ -173,6 +173,13 @@ async def slow_line(exchange: Exchange) -> None:
             await trio.sleep(0.2)
 
 
+async def empty_gzip(exchange: Exchange) -> None:
+    """The beginning of what is compressed, whatever is accepted, and no more."""
+    await head(exchange, content_encoding="gzip")
+    await chunk(exchange, zlib.compressobj(wbits=31).compress(b""))
+    await exchange.until_closed()
+
+
 async def once(exchange: Exchange) -> None:
     """An answer to a POST: what ends, and is not asked for again."""
     await head(exchange)

@@ -10,7 +10,17 @@ import trio
 import trio.testing
 
 from tests.client.scripted import Script, ScriptedServer, over_memory
-from tests.doctor.servers import CASES, Case, dated, healthy, once, slow_line, streaming, ticking
+from tests.doctor.servers import (
+    CASES,
+    Case,
+    dated,
+    empty_gzip,
+    healthy,
+    once,
+    slow_line,
+    streaming,
+    ticking,
+)
 from trio_stream.doctor.complaints import COMPLAINTS, Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.observation import Examination
@@ -100,6 +110,16 @@ async def test_a_large_event_takes_its_time_on_a_slow_line(
 ) -> None:
     _, findings = await look(slow_line)
     assert complaints(findings) == set()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_of_what_is_compressed_and_empty_nothing_is_said(
+    method: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    _, findings = await look(empty_gzip, method=method)
+    [compression] = [finding for finding in findings if finding.subject == "compression"]
+    assert compression.level == "unknown"
+    assert "10 bytes for 0: nothing came to tell it by" in compression.seen
 
 
 async def test_the_age_of_each_event_is_told_where_it_holds_its_time(

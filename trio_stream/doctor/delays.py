@@ -54,6 +54,8 @@ def compression(seen: Examination) -> Finding | None:
     main, plain = seen.main, seen.plain
     if not main.coding or main.end == "undecodable":
         return None
+    if _is_empty(main) and (plain is None or _is_empty(plain)):
+        return unknown("compression", f"{_ratio(main)}: nothing came to tell it by")
     if plain is None or plain.status != 200:
         if signs := _signs(main, is_local=seen.is_local):
             return complain("compression", "compression-holds-back", "; ".join(signs))
