@@ -9,7 +9,7 @@ from typing import Any, final
 from ..contract import PackedRecords, Page, Record, Retention
 from ..topics import EARLIEST, Selection
 from .statements import LOOK_AHEAD, LOOK_BACK, NEWEST, PLACE_SINCE, READ
-from .values import Statement, read_bytes_array, read_int, read_int_array
+from .values import Statement, count_and_last, read_bytes_array, read_int, read_int_array
 from .wire import Row
 
 __all__ = ["History", "kept_of"]
@@ -95,9 +95,8 @@ class History:
         end = min(upto, head)
         if found is None:
             return Page((), end, gone)
-        size = len(row[4] or b"")
-        full = len(found.ids) == limit or size >= _PAGE_BYTES
-        return Page(found.records(), found.ids[-1] if full else end, gone)
+        full = found.count == limit or len(found.data) >= _PAGE_BYTES
+        return Page(found.records(), found.last if full else end, gone)
 
     async def _row(self, statement: Statement, *values: Any) -> list[bytes]:
         row: Row = await self._ask(statement, *values)
@@ -138,21 +137,24 @@ class _Found:
 
     def __init__(self, names: Sequence[str], columns: Sequence[bytes | None]) -> None:
         self._names = names
-        self._data, ids, self._sizes, self._places, self._keys, self._buts = columns
-        self.ids = read_int_array(ids or b"")
+        data, ids, self._sizes, self._places, self._keys, self._buts = columns
+        self.data = data or b""
+        self._ids = ids or b""
+        self.count, self.last = count_and_last(self._ids)
 
     def records(self) -> PackedRecords:
         about = "" if self._buts is None else "\0".join(_texts(self._buts))
-        return PackedRecords(self._data or b"", self.ids[-1], len(self.ids), self._unpack, about)
+        return PackedRecords(self.data, self.last, self.count, self._unpack, about)
 
     def _unpack(self) -> list[Record]:
         keys = repeat("") if self._keys is None else _texts(self._keys)
         buts = repeat("") if self._buts is None else _texts(self._buts)
-        sizes, places = read_int_array(self._sizes or b""), read_int_array(self._places or b"")
-        data, start = self._data or b"", 0
+        places = repeat(1) if self._places is None else read_int_array(self._places)
+        ids, sizes = read_int_array(self._ids), read_int_array(self._sizes or b"")
+        start = 0
         records: list[Record] = []
-        for id, size, place, key, but in zip(self.ids, sizes, places, keys, buts, strict=False):
-            event = data[start : start + size]
+        for id, size, place, key, but in zip(ids, sizes, places, keys, buts, strict=False):
+            event = self.data[start : start + size]
             records.append(Record(id, self._names[place - 1], key, event, but))
             start += size
         return records

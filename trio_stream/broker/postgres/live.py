@@ -10,6 +10,7 @@ as the process on duty hangs, somebody finds at his next look.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import final
 
 import trio
@@ -61,6 +62,8 @@ class Live:
         self._lost = 0
         self._run = b""
         self._changed = trio.lowlevel.ParkingLot()
+        #: Ids, and what to call once they have been fed.
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
         self._feed: Feed
         self._fed: Callable[[Sequence[Record]], None]
         self._link: Link
@@ -82,8 +85,14 @@ class Live:
 
     async def session(self, wire: Wire) -> None:
         """Feed by one connection, until it is lost."""
+        try:
+            await self._session(wire)
+        finally:
+            self._changed.unpark_all()
+            self._release(inf)
+
+    async def _session(self, wire: Wire) -> None:
         self.on_duty = False
-        self._changed.unpark_all()
         await wire.run(b"LISTEN trio_stream")
         late = await self._begin(wire)
         await self._look(wire, late=late)
@@ -169,7 +178,7 @@ class Live:
     async def _rest(self, wire: Wire, seconds: float = _LOOK) -> None:
         """Until there is something to look at, or so long."""
         until = trio.current_time() + seconds
-        while not await wire.rest(until - trio.current_time()):
+        while not await wire.rest(max(0.0, until - trio.current_time())):
             notices = wire.notified()
             if trio.current_time() >= until or any(
                 channel == _BELL or not self._is_told(pid) for channel, pid in notices
@@ -178,16 +187,40 @@ class Live:
 
     # What is new.
 
-    def appended(self, before: int, signal: int, entries: Sequence[Entry]) -> None:
-        """These are stored, behind this id: feed them now, if that is where this is."""
-        if before == self.read_to and signal == self._heard and entries:
+    def appended(
+        self,
+        before: int,
+        signal: int,
+        entries: Sequence[Entry],
+        last: int,
+        then: Callable[[], None],
+    ) -> None:
+        """These are stored, behind this id: feed them now, if that is where this is.
+
+        Args:
+          last: an id up to which something is stored.
+          then: called when all up to that has been fed, or nothing is fed now.
+        """
+        if entries and before == self.read_to and signal == self._heard:
             records = [
                 Record(id, entry.topic, entry.key, wire_form(id, entry.body), entry.but)
                 for id, entry in enumerate(entries, before + 1)
             ]
             self._feed_events(records)
-        elif self._run:  # else there is nobody to feed
+        if not self._run or not self._link.is_up or last <= self.read_to:
+            then()
+        else:
+            self._waiting.append((last, then))
             self._link.poke()
+
+    def _release(self, upto: float) -> None:
+        """Call what waits for an id up to this one to be fed."""
+        waiting, self._waiting = self._waiting, []
+        for last, then in waiting:
+            if last <= upto:
+                then()
+            else:
+                self._waiting.append((last, then))
 
     async def hear(self, number: int) -> None:
         """Wait until this signal has been fed, unless nothing is fed, or not now."""
@@ -232,6 +265,7 @@ class Live:
             self._tell(kind_of, after, record, late=late)
         self._feed_events(events[start:])
         self._changed.unpark_all()
+        self._release(self.read_to)
 
     def _feed_events(self, records: Sequence[Record]) -> None:
         if records:

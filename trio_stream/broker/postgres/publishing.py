@@ -9,6 +9,7 @@ import copy
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, final
 
 import outcome
@@ -50,13 +51,14 @@ def columns_of(entries: Sequence[Entry]) -> list[list[bytes]]:
 class _Waiting:
     """A publish on its way, and the task that waits for it, unless it has been cancelled."""
 
-    __slots__ = ("entries", "lease", "task")
+    __slots__ = ("entries", "lease", "stored", "task")
 
     def __init__(
         self, entries: Sequence[Entry], lease: Lease | None, task: trio.lowlevel.Task
     ) -> None:
         self.entries = entries
         self.lease = lease
+        self.stored = False
         self.task: trio.lowlevel.Task | None = task
 
     def resolve(self, result: outcome.Maybe[Sequence[int]]) -> None:
@@ -70,6 +72,7 @@ class _Batch:
 
     def __init__(self, waiting: Sequence[_Waiting], known: int) -> None:
         self.waiting = waiting
+        self.stored = False
         self.known = known
         self.entries = [entry for one in waiting for entry in one.entries]
         self.columns = [uuid.uuid4().bytes, False, *columns_of(self.entries), *self._special()]
@@ -90,6 +93,12 @@ class _Batch:
     def again(self) -> None:
         """It may have been stored."""
         self.columns[1] = True
+
+    def settle(self) -> None:
+        """It is stored: whoever waits for it learns its ids, and cannot be cancelled any more."""
+        self.stored = True
+        for one in self.waiting:
+            one.stored = True
 
     def resolve(self, ids: Sequence[int]) -> None:
         first = 0
@@ -112,8 +121,8 @@ class Publishing:
     """The writing half of a `PostgresEngine`.
 
     Args:
-      appended: is told the id before the first of some entries, whose ids follow it, and the
-        number of the newest signal at that time.
+      appended: is told the id before the first of some entries, whose ids follow it, the number of
+        the newest signal at that time, and what to call once all up to an id has been fed.
       waits: whether an outage is waited for.
 
     Attributes:
@@ -124,7 +133,7 @@ class Publishing:
     def __init__(
         self,
         commands: Commands,
-        appended: Callable[[int, int, Sequence[Entry]], None],
+        appended: Callable[[int, int, Sequence[Entry], int, Callable[[], None]], None],
         troubles: Troubles,
         *,
         waits: bool,
@@ -161,6 +170,8 @@ class Publishing:
         self._work.set()
 
         def abort(_: object) -> trio.lowlevel.Abort:
+            if waiting.stored:
+                return trio.lowlevel.Abort.FAILED
             waiting.task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -204,7 +215,8 @@ class Publishing:
                     if one.task is not None:
                         await self._store([one])
         finally:
-            batch.fail(error)  # of who has been told nothing else
+            if not batch.stored:
+                batch.fail(error)  # of who has been told nothing else
 
     async def _append(self, batch: _Batch) -> None:
         """Store a batch, if need be after an outage, and tell each who waits."""
@@ -231,12 +243,10 @@ class Publishing:
                 self.batches += 1
                 STORED.add(trio.current_time() - begun, "postgres")
                 self.known = max(self.known, *ids)
-                # As they are woken after this, whoever publishes finds what he has read.
-                batch.resolve(ids)
-                if before:
-                    self._appended(before, signal, batch.entries)
-                else:
-                    self._appended(0, 0, ())
+                batch.settle()
+                appended = batch.entries if before else ()
+                # Whoever has published something finds it: it is fed first.
+                self._appended(before, signal, appended, max(ids), partial(batch.resolve, ids))
                 return
 
     async def _try(self, batch: _Batch) -> tuple[int, Sequence[int], int]:

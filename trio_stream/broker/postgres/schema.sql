@@ -555,8 +555,8 @@ BEGIN
                             ''::bytea, ''::bytea;
     ELSE
         SELECT max(e.id), count(*) INTO upto, rows FROM (
-            SELECT e.id, sum(octet_length(e.data)) OVER (ORDER BY e.id) - octet_length(e.data)
-                   AS size
+            SELECT e.id, sum(octet_length(e.data)) OVER (ORDER BY e.id ROWS UNBOUNDED PRECEDING)
+                   - octet_length(e.data) AS size
             FROM (SELECT f.id, f.data FROM trio_stream.events AS f WHERE f.id > seen
                   ORDER BY f.id LIMIT most) AS e) AS e
         WHERE size < 4194304;
@@ -594,7 +594,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- A page of these topics, from behind one id up to another: the events' bytes one after another,
--- and what it takes to take them apart. In gone each topic has 0, or a number that is another
+-- and what it takes to take them apart; places where there are several topics, keys and buts where an
+-- event has one. In gone each topic has 0, or a number that is another
 -- whenever more has gone, or -1: nothing is known of it.
 CREATE FUNCTION trio_stream.read(
     names bytea[], events bigint[], bytes bigint[], ages double precision[],
@@ -603,30 +604,47 @@ CREATE FUNCTION trio_stream.read(
     OUT ids bigint[], OUT sizes integer[], OUT places integer[], OUT keys bytea[], OUT buts bytea[]
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    numbers integer[];
+    floors bigint[];
+    special boolean;
 BEGIN
     SELECT trio_stream.head(), log.base, log.lost INTO read.head, read.base, read.lost
     FROM trio_stream.log;
-    WITH f AS MATERIALIZED (
-        SELECT * FROM trio_stream.floors(read.names, read.events, read.bytes, read.ages)
-    ), r AS (
-        SELECT f.place, e.* FROM f CROSS JOIN LATERAL (
-            SELECT e.id, e.key, e.but, e.data, octet_length(e.data) AS size
-            FROM trio_stream.events AS e
-            WHERE e.topic = f.number AND e.id > greatest(read.after, f.floor) AND e.id <= read.upto
-            ORDER BY e.id LIMIT read.most) AS e
-        ORDER BY e.id LIMIT read.most
-    ), p AS (
-        SELECT *, sum(size) OVER (ORDER BY id) - size AS earlier FROM r
-    )
-    SELECT (SELECT array_agg(CASE WHEN number IS NULL THEN -1
-                             WHEN read.after < greatest(floor, hole) THEN floor + holes ELSE 0 END
-                             ORDER BY place) FROM f),
-           string_agg(data, ''::bytea ORDER BY id), array_agg(id ORDER BY id),
-           array_agg(size ORDER BY id), array_agg(place::integer ORDER BY id),
-           CASE WHEN bool_or(key <> '') THEN array_agg(key ORDER BY id) END,
-           CASE WHEN bool_or(but <> '') THEN array_agg(but ORDER BY id) END
-    INTO read.gone, read.data, read.ids, read.sizes, read.places, read.keys, read.buts
-    FROM p WHERE earlier < read.size;
+    SELECT array_agg(CASE WHEN number IS NULL THEN -1
+                     WHEN read.after < greatest(floor, hole) THEN floor + holes ELSE 0 END
+                     ORDER BY place),
+           array_agg(number ORDER BY place), array_agg(greatest(floor, read.after) ORDER BY place)
+    INTO read.gone, numbers, floors
+    FROM trio_stream.floors(read.names, read.events, read.bytes, read.ages);
+    IF cardinality(numbers) = 1 THEN
+        SELECT string_agg(data, ''::bytea), array_agg(id), array_agg(size),
+               bool_or(key <> '' OR but <> '')
+        INTO read.data, read.ids, read.sizes, special
+        FROM (SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS earlier
+              FROM (SELECT id, key, but, data, octet_length(data) AS size FROM trio_stream.events
+                    WHERE topic = numbers[1] AND id > floors[1] AND id <= read.upto
+                    ORDER BY id LIMIT read.most) AS e) AS p
+        WHERE earlier < read.size;
+    ELSE
+        SELECT string_agg(data, ''::bytea), array_agg(id), array_agg(size), array_agg(place),
+               bool_or(key <> '' OR but <> '')
+        INTO read.data, read.ids, read.sizes, read.places, special
+        FROM (SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS earlier
+              FROM (SELECT e.*, place::integer, octet_length(data) AS size
+                    FROM unnest(numbers, floors) WITH ORDINALITY AS f (number, floor, place)
+                    CROSS JOIN LATERAL (
+                        SELECT id, key, but, data FROM trio_stream.events
+                        WHERE topic = number AND id > floor AND id <= read.upto
+                        ORDER BY id LIMIT read.most) AS e
+                    ORDER BY id LIMIT read.most) AS e) AS p
+        WHERE earlier < read.size;
+    END IF;
+    IF special THEN
+        SELECT array_agg(key ORDER BY ord), array_agg(but ORDER BY ord)
+        INTO read.keys, read.buts
+        FROM unnest(read.ids) WITH ORDINALITY AS i (id, ord) JOIN trio_stream.events USING (id);
+    END IF;
 END $$;
 
 -- Which topics have events among the next ones, or some that are gone; more than 1000 of these are

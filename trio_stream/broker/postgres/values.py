@@ -23,6 +23,7 @@ __all__ = [
     "UUID",
     "ZERO_XID",
     "Statement",
+    "count_and_last",
     "read_bytes_array",
     "read_int",
     "read_int_array",
@@ -114,3 +115,8 @@ def read_int_array(data: bytes) -> list[int]:
     count, size = _int.unpack_from(data, 12)[0], _int.unpack_from(data, _head.size)[0]
     each = "4xq" if size == 8 else "4xi"  # its length before it, and all of them are alike
     return list(struct.unpack_from(f"!{count * each}", data, _head.size))
+
+
+def count_and_last(data: bytes) -> tuple[int, int]:
+    """Of an array of large numbers that is not empty, without the others."""
+    return _int.unpack_from(data, 12)[0], _long.unpack_from(data, len(data) - _long.size)[0]
