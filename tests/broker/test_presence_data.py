@@ -1,7 +1,9 @@
 """What belongs to the names of who is present, and that the news of it agree with the list."""
 
+import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,7 @@ from trio_stream import (
 from trio_stream.broker.contract import Entry, Feed, Record, wire_form
 from trio_stream.broker.leases import LocalLeases
 from trio_stream.broker.memory import MemoryEngine
+from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import connect
 
 ROOM = presence_topic("room")
@@ -173,14 +176,18 @@ async def test_an_engine_without_it_says_so() -> None:
 class Core(LocalLeases):
     """A log of several processes, in which every answer takes some time."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, loss: float) -> None:
         super().__init__()
         self.chance = chance
+        self.loss = loss
         self.feeds: list[Feed] = []
         self.last = 1
 
     async def pause(self) -> None:
+        """On the way there, and on the way back; or, at first, what is sent is lost."""
         await trio.sleep(self.chance.choice([0.0, 0.1, 0.2, 0.5]))
+        if trio.current_time() < 20 and self.chance.random() < self.loss:
+            raise BrokerUnavailableError("it is lost")
 
 
 class Window(MemoryEngine):
@@ -250,8 +257,8 @@ steps = st.lists(
 )
 
 
-async def follow(todo: list[Any], watches: list[float], chance: random.Random) -> None:
-    core = Core(chance)
+async def follow(todo: list[Any], watches: list[float], loss: float, chance: random.Random) -> None:
+    core = Core(chance, loss)
     async with (
         open_broker(Window(core), presence_grace=0) as one,
         open_broker(Window(core), presence_grace=0) as two,
@@ -269,7 +276,8 @@ async def follow(todo: list[Any], watches: list[float], chance: random.Random) -
                         await anext(visit)
             else:
                 with trio.move_on_after(seconds if what == "cancelled update" else 1000):
-                    await broker.update_presence("room", name, value)
+                    with suppress(BrokerUnavailableError):
+                        await broker.update_presence("room", name, value)
 
         watched: list[dict[str, Any]] = []
 
@@ -277,9 +285,14 @@ async def follow(todo: list[Any], watches: list[float], chance: random.Random) -
             await trio.sleep(begin)
             members: dict[str, Any] = {}
             watched.append(members)
-            snapshot = partial(broker.presence_event, "room")
+            snapshot = partial(list_of, broker)
             async for event in broker.subscribe(ROOM, snapshot=snapshot):
                 told(members, event)
+
+        async def list_of(broker: Broker) -> ServerSentEvent:
+            while True:
+                with suppress(BrokerUnavailableError):
+                    return await broker.presence_event("room")
 
         for step in todo:
             nursery.start_soon(do, *step)
@@ -299,10 +312,19 @@ async def follow(todo: list[Any], watches: list[float], chance: random.Random) -
         nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=150, deadline=None)
-@given(todo=steps, watches=st.lists(moments, max_size=3), seed=st.integers(0, 10**6))
+@settings(max_examples=100, deadline=None)
+@given(
+    todo=steps,
+    watches=st.lists(moments, max_size=3),
+    loss=st.sampled_from([0.0, 0.1, 0.5]),
+    seed=st.integers(0, 10**6),
+)
 def test_the_news_say_in_the_end_what_the_list_says(
-    todo: list[Any], watches: list[float], seed: int
+    todo: list[Any], watches: list[float], loss: float, seed: int
 ) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(follow, todo, watches, random.Random(seed), clock=clock)
+    logging.getLogger("trio_stream").setLevel(logging.CRITICAL)
+    try:
+        trio.run(follow, todo, watches, loss, random.Random(seed), clock=clock)
+    finally:
+        logging.getLogger("trio_stream").setLevel(logging.NOTSET)
