@@ -10,7 +10,7 @@ import trio.testing
 from tests.stream.helpers import PRIMER, body_of, until_ended
 from tests.support.hypercorn_here import HypercornHere
 from tests.support.raw import AS_EVENT_SOURCE, read_to_end, read_until, send_request
-from trio_stream import ServerSentEvent, Stream, encode
+from trio_stream import ServerSentEvent, Stream, encode, open_broker
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -148,3 +148,18 @@ async def test_over_a_socket_it_is_one_chunk(autojump_clock: Clock) -> None:
         body = b"data: a\n\ndata: b\n\ndata: c\n\n"
         assert await here.client.receive_some() == b"%x\r\n%b\r\n" % (len(body), body)
         await read_to_end(here.client)
+
+
+async def test_what_is_published_together_is_one_chunk_too(autojump_clock: Clock) -> None:
+    async with open_broker() as broker:
+        here = HypercornHere(Stream(broker.subscribe("t")))
+        async with here.client, trio.open_nursery() as nursery:
+            nursery.start_soon(here.run)
+            await send_request(here.client, "/", *AS_EVENT_SOURCE, "connection: close")
+            await read_until(here.client, b"retry: ")
+            await trio.testing.wait_all_tasks_blocked()
+            ids = await broker.publish_many("t", ["a", "b", "c"])
+            pairs = zip(ids, ["a", "b", "c"], strict=True)
+            body = "".join(f"id: {id}\ndata: {data}\n\n" for id, data in pairs).encode()
+            assert await here.client.receive_some() == b"%x\r\n%b\r\n" % (len(body), body)
+            nursery.cancel_scope.cancel()

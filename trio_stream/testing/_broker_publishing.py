@@ -88,6 +88,20 @@ async def several_are_published_once_together(open_broker: OpenBroker) -> None:
         expect_same(texts, ["1", "2", "3"], "what was published together by twenty")
 
 
+async def a_publish_tells_its_audience(open_broker: OpenBroker) -> None:
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        nobody = await broker.publish("t", "x", audience=True)
+        expect_same((nobody.here, nobody.everywhere), (0, 0), "who is there before anybody is")
+        for filters in (["t"], ["t", "*"], ["u"]):
+            nursery.start_soon(anext, broker.subscribe(*filters))
+        await trio.sleep(0.2)
+        some = await broker.publish("t", "y", audience=True)
+        expect_same((some.here, some.everywhere), (2, 2), "who is there")
+        stored = await read_ids(broker, ["**"], "earliest", 2)
+        expect_same(stored, [nobody.id, some.id], "what is stored")
+        nursery.cancel_scope.cancel()
+
+
 async def it_is_known_for_its_seconds(open_broker: OpenBroker) -> None:
     async with open_broker(once_for=0.5) as broker:
         first = await broker.publish("t", "a", once="x")
@@ -214,6 +228,7 @@ async def _read_stream(
 PUBLISHING_CHECKS: Sequence[Check] = (
     what_is_published_once_is_stored_once,
     several_are_published_once_together,
+    a_publish_tells_its_audience,
     it_is_known_for_its_seconds,
     a_cancelled_publish_can_be_made_again,
     what_is_not_kept_is_for_who_is_there,
