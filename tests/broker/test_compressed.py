@@ -23,6 +23,7 @@ from trio_stream.codec import groups
 from trio_stream.stream.compression import coding_for
 from trio_stream.stream.lifetime import Lifetime
 from trio_stream.transport.compressed import CompressedTransport
+from trio_stream.transport.offering import MOST_FRAMED
 
 Clock = trio.testing.MockClock
 
@@ -210,6 +211,24 @@ async def test_those_with_the_same_map_are_sent_the_same_bytes(autojump_clock: C
         assert data == [DATA["tick"], "little", DATA["tick"]]
         assert len({client.wire.body[0] for client in clients}) == 1
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_what_is_large_compressed_goes_out_in_its_place(
+    autojump_clock: Clock, coding: str
+) -> None:
+    large = random.Random(2).randbytes(MOST_FRAMED + 2**16).hex()
+    async with crowd(coding, coding) as (broker, clients):
+        clients[1].wire.take(10_000)
+        for data in ("before", large, large[:-1], "after"):
+            await broker.publish("t", data)
+            await settled()
+        clients[1].wire.take(float("inf"))
+        await settled()
+        for client in clients:
+            data = re.findall(r"data: (.*)", client.read().decode())
+            assert data == ["before", large, large[:-1], "after"]
+            assert len(client.wire.body[0]) > MOST_FRAMED
 
 
 async def test_an_event_of_which_two_names_tell_comes_once(autojump_clock: Clock) -> None:
