@@ -10,8 +10,9 @@ __all__ = ["PERIOD", "Pace"]
 #: Seconds between two looks at all streams, and between two pictures of a page, at least.
 PERIOD = 1.0
 
-#: The part of one core that either may take.
+#: The part of one core that either may take, unless it would be longer apart than these seconds.
 _SHARE = 0.01
+_LONGEST = 5.0
 
 
 class Pace:
@@ -30,4 +31,4 @@ class Pace:
     def rest(self) -> float:
         """Seconds until it may be done again, after what it has taken since this was last asked."""
         spent, self._spent = self._spent, 0.0
-        return max(PERIOD, spent / _SHARE)
+        return min(max(PERIOD, spent / _SHARE), _LONGEST)
