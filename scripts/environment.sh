@@ -79,7 +79,7 @@ apt_install() (
         apt-get -qq -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "$@" \
             </dev/null >/dev/null || exit 1
     if [ -d /run/systemd/system ]; then
-        for service in redis-server postgresql nginx haproxy apache2; do
+        for service in redis-server postgresql pgbouncer nginx haproxy apache2; do
             case " $* " in *" $service"*) systemctl --quiet disable --now $service ;; esac
         done
     fi

@@ -37,7 +37,7 @@ class PostgresServer:
     """One PostgreSQL, which keeps its port and its files over any number of crashes."""
 
     def __init__(self, programs: str, folder: Path, options: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.folder = folder / "data"
         self.programs = programs
         self._logfile = folder / "log"
@@ -161,15 +161,21 @@ def postgres_server(**options: str) -> Iterator[PostgresServer]:
         unavailable("not installed: postgresql")
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(path, user.pw_uid, user.pw_gid)
+        owned(path)
         server = PostgresServer(str(Path(found).parent), path, options or FAST)
         server.start()
         try:
             yield server
         finally:
             server.command("stop", "-m", "immediate")
+
+
+def owned(*paths: Path) -> None:
+    """Give these to the user who runs PostgreSQL where root may not."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        for path in paths:
+            os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _is_alive(pid: int) -> bool:
@@ -180,7 +186,8 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that was free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -15,6 +15,9 @@ _ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P05", "53300"})
 #: What is done after a while, without anybody's doing: somebody's lock, a time limit, a deadlock.
 _PASSING = frozenset({"40001", "40P01", "55P03", "57014"})
 
+#: What a statement meets that was prepared on another connection than it is run on.
+_POOLED = frozenset({"26000", "42P05"})
+
 #: What says that the schema is not there, or not this version's.
 _UNKNOWN = frozenset({"3F000", "42P01", "42703", "42883"})
 
@@ -59,6 +62,8 @@ def error_of(result: pq.abc.PGresult) -> BrokerUnavailableError:
     )
     if not state or state[:2] == "08" or state in _ELSEWHERE:
         return UnreachableError(f"PostgreSQL: {message or 'the connection is lost'}")
+    if state in _POOLED:
+        message += ": a broker needs connections that stay its own, without a pooler between"
     if state in _UNKNOWN:
         message += ": run trio-stream migrate with this URL"
     return RefusedError(f"PostgreSQL: {message}", state)
