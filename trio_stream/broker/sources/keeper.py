@@ -78,15 +78,17 @@ class Keeper:
 
     def arrive(self, watched: str) -> None:
         """Somebody watches it, under this name or pattern."""
-        self._watched[watched] = self._watched.get(watched, 0) + 1
-        self.wake()
+        count = self._watched.get(watched, 0)
+        self._watched[watched] = count + 1
+        if not count:
+            self.wake()
 
     def leave(self, watched: str) -> None:
         """And does no longer."""
         self._watched[watched] -= 1
         if not self._watched[watched]:
             del self._watched[watched]
-        self.wake()
+            self.wake()
 
     def wake(self) -> None:
         """Have it look at what has changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, final
 from urllib.parse import quote
@@ -25,21 +24,25 @@ def source_event(reason: str, again: float) -> ServerSentEvent:
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """As given to `Broker.source`; see there for what each means."""
 
-    pattern: str
-    fn: SourceFunction
-    linger: float
-    each: bool
-    failed: Notice
+    __slots__ = ("_matches", "each", "failed", "fn", "linger", "pattern")
+
+    def __init__(
+        self, pattern: str, fn: SourceFunction, linger: float, each: bool, failed: Notice
+    ) -> None:
+        self.pattern: str = pattern
+        self.fn: SourceFunction = fn
+        self.linger: float = linger
+        self.each: bool = each
+        self.failed: Notice = failed
+        self._matches = compile_patterns([pattern] if is_pattern(pattern) else [])
 
     def watched_by(self, selection: Selection) -> Iterator[tuple[str, str]]:
         """Of a subscription's names and patterns those that watch it, each behind what is run."""
-        matches = compile_patterns([self.pattern] if is_pattern(self.pattern) else [])
         for name in selection.filters:
-            if name == self.pattern or (not is_pattern(name) and matches(name)):
+            if name == self.pattern or (not is_pattern(name) and self._matches(name)):
                 yield (name if self.each else self.pattern), name
 
     def name_of(self, topic: str) -> str:
