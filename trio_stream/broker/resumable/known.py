@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..contract import Member
+from ..presence_value import decoded
 from .marks import Ending, ending_of, find_run, time_of, topic_of
 from .runs import Runs
 
@@ -34,7 +35,7 @@ async def known_run(runs: Runs, key: str) -> KnownRun | None:
     """See `Broker.run`."""
     topic = topic_of(key)
     run = await find_run(runs.feed, topic)
-    watchers = tuple(await runs.engine.members(topic))
+    watchers = tuple(map(decoded, await runs.engine.members(topic)))
     if run.end is not None:
         ending: Ending = ending_of(run.end)
         since = time_of(run.end)
