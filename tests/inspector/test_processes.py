@@ -6,13 +6,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 import trio
+import trio.testing
 
 from tests.inspector.test_app import JSON, anybody, merged, watching
 from tests.inspector.test_page import asking
 from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.redis_server import redis_server
 from trio_stream import EventSource, inspector_app, open_broker
+from trio_stream.broker.backchannel import Backchannel
+from trio_stream.broker.contract import Entry
+from trio_stream.inspector.lookout import Lookout
+from trio_stream.inspector.others import OtherProcesses
+from trio_stream.inspector.process import process_name
 from trio_stream.testing import connect
 
 APPS = "tests.inspector.apps"
@@ -81,7 +88,40 @@ async def test_each_shows_the_others_and_ends_their_streams() -> None:
             assert "not open any more" in answer.json()["error"]
 
 
-async def test_a_process_that_does_not_answer_is_waited_for_so_long_and_no_longer() -> None:
+SAID: list[Any] = [
+    *(None, 5, "x", [], {}, {"want": "totals"}, {"by": 5, "answer": {}}, {"by": "x", "answer": 5}),
+    {"by": "x", "want": "picture"},
+    {"by": "x", "want": "picture", "view": {"show": "nothing"}},
+    {"by": "x", "want": "end", "action": 5},
+    {"by": "x", "want": "something else"},
+    {"by": "x", "answer": {}, "number": []},
+]
+
+
+async def idle(channel: Backchannel) -> None:
+    await trio.sleep_forever()
+
+
+async def test_what_it_does_not_understand_of_others_it_leaves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_broker() as broker:
+        others = OtherProcesses(broker, Lookout())
+        stranger = broker.backchannel("inspector", "stranger", idle)
+        await trio.testing.wait_all_tasks_blocked()
+        for said in SAID:
+            await stranger.say(said)
+        await broker.engine.pass_on([Entry("$inspector", b"data: {no JSON\n\n")])  # type: ignore[attr-defined]
+        await others.ask_all()
+        await trio.testing.wait_all_tasks_blocked()
+        assert list(others.totals) == [process_name()]
+    assert caplog.text.count("is not understood") == len(SAID) + 1
+
+
+async def test_a_process_that_does_not_answer_is_waited_for_so_long_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trio_stream.inspector.others._PATIENCE", 0.5)
     async with (
         redis_server() as redis,
         open_broker(redis.url) as broker,

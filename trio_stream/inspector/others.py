@@ -115,14 +115,16 @@ class OtherProcesses:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             while True:
-                said = await channel.receive()
                 try:
-                    await self._hear(said)
-                except (LookupError, TypeError, msgspec.ValidationError) as exc:
+                    await self._hear(await channel.receive())
+                except (LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
                     # Another version of this speaks another language.
                     log.warning("what another process's inspector says is not understood: %r", exc)
 
-    async def _hear(self, said: dict[str, Any]) -> None:
+    async def _hear(self, said: Any) -> None:
+        answer = said.get("answer", {}) if isinstance(said, dict) else None
+        if not isinstance(answer, dict) or not isinstance(said["by"], str):
+            raise TypeError(f"a {type(said).__name__}")
         if "answer" in said:
             self._take(said)
         elif said["want"] == "end":
@@ -131,7 +133,7 @@ class OtherProcesses:
             self._keep_watching()
             look = await self._lookout.look()
             if said["want"] == "totals":
-                answer: dict[str, Any] = totals_of(look)
+                answer = totals_of(look)
             else:
                 answer = picture_of(look, msgspec.convert(said["view"], View))
             await self._answer(said, answer)
