@@ -330,7 +330,7 @@ async def until(condition: Any) -> None:
 
 async def test_of_two_processes_one_runs_it_and_the_other_goes_on() -> None:
     first, second = Ticks(), Ticks()
-    with patch.object(contract, "LEASE", 60.0):  # so that nobody finds it by looking
+    with patch.object(contract, "LEASE", 600.0):  # so that nobody finds it by looking
         await go_on(first, second)
 
 
@@ -357,9 +357,7 @@ async def go_on(first: Ticks, second: Ticks) -> None:
                 assert not second.running
                 # Its process ends, and another one takes it over without waiting for a lease.
                 await one._sources.stop()
-                with trio.fail_after(3):
-                    while not second.running:
-                        await trio.sleep(0.01)
+                await until(lambda: second.running)
                 nursery.cancel_scope.cancel()
         await until(lambda: not second.running)
 
@@ -384,15 +382,10 @@ async def test_who_stood_still_for_too_long_runs_it_no_longer() -> None:
             two.source("t", second)
             async with watching(one, "t"):
                 await until(lambda: first.running)
-            async with watching(one, "t"), watching(two, "t") as client:
+            async with watching(one, "t"), watching(two, "t"):
                 # As if it had slept: its lease is another's.
                 [name] = one._sources._keepers
                 await one.engine.release(name, one._sources._keepers[name]._owner)
                 await one.engine.claim(name, "another", 1.0)
-                await until(lambda: lost)
-                assert first.running == []
+                await until(lambda: lost)  # nothing of it is stored
                 await until(lambda: first.running or second.running)
-                [run] = first.runs[1:] + second.runs
-                await run.send("mine")
-                while (event := await client.receive_event()).data != "mine":
-                    assert event.event == "source"
