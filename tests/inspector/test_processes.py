@@ -83,6 +83,12 @@ async def test_each_shows_the_others_and_ends_their_streams() -> None:
             assert (answer.status_code, answer.json()) == (200, {"ended": number})
             while await stream.receive_some():  # a proper end
                 pass
+            async with asking(other, "/runs/essay"), pictures(client, show="topics") as seen:
+                await anext(seen)
+                async for picture in seen:
+                    if picture["runs"]:
+                        break
+                assert picture["runs"]["essay"]["process"] == there
             answer = await client.post("/inspect", content=body, headers=JSON)
             assert answer.status_code == 404
             assert "not open any more" in answer.json()["error"]

@@ -139,7 +139,7 @@ class InspectorApp:
             return StreamScene(self._lookout, view, self._others, payloads=self._payloads)
         if self._broker is None:
             raise RefusedError(404, "this inspector has no broker")
-        return TopicScene(self._broker, view, payloads=self._payloads)
+        return TopicScene(self._broker, view, self._others, payloads=self._payloads)
 
 
 async def _answer_page(send: Send, *, head: bool) -> None:

@@ -22,6 +22,7 @@ from .actions import End, end_here
 from .lookout import Lookout
 from .pace import PERIOD
 from .process import process_name
+from .runs import runs_of
 from .scene import Picture
 from .streams import picture_of, totals_of
 from .view import View
@@ -46,6 +47,7 @@ class OtherProcesses:
     """
 
     def __init__(self, broker: Broker, lookout: Lookout) -> None:
+        self._broker = broker
         self._lookout = lookout
         self._numbers = itertools.count(1)
         self._awaited: dict[int, trio.MemorySendChannel[Any]] = {}
@@ -62,7 +64,19 @@ class OtherProcesses:
         """Of each that has answered of late, this one included: its totals, by its name."""
         oldest = trio.current_time() - _FORGET
         self._totals = {name: told for name, told in self._totals.items() if told[0] >= oldest}
-        return {name: totals for name, (_, totals) in sorted(self._totals.items())}
+        return {
+            name: {what: value for what, value in told.items() if what != "runs"}
+            for name, (_, told) in sorted(self._totals.items())
+        }
+
+    @property
+    def runs(self) -> Picture:
+        """The resumable runs of each that has answered of late, with the name of its process."""
+        return {
+            key: {**run, "process": name}
+            for name in self.totals
+            for key, run in self._totals[name][1].get("runs", {}).items()
+        }
 
     async def ask_all(self) -> None:
         """Ask all for their totals, unless they were asked a moment ago. Waits for no answer."""
@@ -133,7 +147,7 @@ class OtherProcesses:
             self._keep_watching()
             look = await self._lookout.look()
             if said["want"] == "totals":
-                answer = totals_of(look)
+                answer = totals_of(look) | {"runs": runs_of(self._broker)}
             else:
                 answer = picture_of(look, msgspec.convert(said["view"], View))
             await self._answer(said, answer)

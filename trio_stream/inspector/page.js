@@ -394,7 +394,7 @@ const TOPIC = [["subscribers", topic => count(topic.subscriptions)], ["events", 
 const EVENT = [["topic", event => event.topic], ["id", event => event.id || "not kept"],
   ["heard", event => `${span(now() - event.at)} ago`], ["bytes", event => size(event.bytes)],
   ["data", event => event.data ?? "not shown"]];
-const RUN = [["whose", run => run.principal ?? "not told"], ["runs for", run => span(run.age)],
+const RUN = [["whose", run => run.principal ?? "not told"], ["process", run => run.process ?? process], ["runs for", run => span(run.age)],
   ["watched", run => run.unwatched > 2 ? `not for ${span(run.unwatched)}` : "yes"]];
 const topicRows = new Map(), eventRows = new Map(), runRows = new Map();
 

@@ -35,6 +35,10 @@ class Others(Protocol):
     def totals(self) -> dict[str, dict[str, Any]]:
         """Of each process that has answered of late, this one included: its totals, by its name."""
 
+    @property
+    def runs(self) -> Picture:
+        """Their resumable runs by key, each with the name of its process."""
+
     async def ask_all(self) -> None:
         """Ask all for their totals, unless they were asked a moment ago. Waits for no answer."""
 

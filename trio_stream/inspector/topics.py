@@ -7,13 +7,14 @@ from typing import Any, final
 
 import trio
 
-from ..broker import Broker, KnownTopic, OpenRun, SubscriptionStatistics
+from ..broker import Broker, KnownTopic, SubscriptionStatistics
 from ..broker.refused import RefusedError
 from ..broker.topics import is_pattern
 from ..errors import BrokerError
 from .ear import Ear
 from .pace import Pace
-from .scene import Picture
+from .runs import runs_of
+from .scene import Others, Picture
 from .view import View
 
 __all__ = ["TopicScene"]
@@ -30,8 +31,11 @@ class TopicScene:
       RefusedError: the topic that is to be looked at closely is no name of one.
     """
 
-    def __init__(self, broker: Broker, view: View, *, payloads: bool) -> None:
+    def __init__(
+        self, broker: Broker, view: View, others: Others | None, *, payloads: bool
+    ) -> None:
         self._broker = broker
+        self._others = others
         self._view = view
         self._ear: Ear | None = None
         if view.topic is not None:
@@ -54,14 +58,16 @@ class TopicScene:
             return {"broker": {"closed": True}}
 
     async def _take(self, pace: Pace) -> Picture:
-        broker, view = self._broker, self._view
+        broker, view, others = self._broker, self._view, self._others
+        if others is not None:
+            await others.ask_all()
         with pace:
             topics = broker.topics(view.find, most=view.rows)
             picture: Picture = {
                 "broker": _broker_row(broker),
                 "order": [topic.name for topic in topics],
                 "topics": {topic.name: _topic_row(topic) for topic in topics},
-                "runs": {run.key: _run_row(run) for run in broker.runs()},
+                "runs": runs_of(broker) if others is None else others.runs,
             }
         if self._ear is not None:
             picture["topic"] = await self._details(self._ear.topic, self._ear)
@@ -117,8 +123,3 @@ def _topic_row(topic: KnownTopic) -> dict[str, Any]:
     if counted.newest is not None:
         row |= {"oldest": counted.oldest, "newest": counted.newest}
     return row
-
-
-def _run_row(run: OpenRun) -> dict[str, Any]:
-    row: dict[str, Any] = {"age": round(run.age), "unwatched": round(run.seconds_unwatched)}
-    return row if run.principal is None else row | {"principal": run.principal}
