@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -236,3 +237,49 @@ async def test_a_standby_that_lacks_the_last_commits_is_told_as_a_gap(
         for cursor in (first, lost):
             assert (await broker.read("t", after=cursor)).gap
         assert not (await broker.read("t", after=found[0].id)).gap
+
+
+async def test_a_server_that_was_replaced_and_lives_on_is_left(server: PostgresServer) -> None:
+    """As behind an address that moves: one connection is made to the new one, the others stay."""
+    url = server.database()
+    standby = await trio.to_thread.run_sync(server.copy)
+    port = server.port
+
+    async def forward(client: trio.SocketStream) -> None:
+        async def pipe(source: trio.SocketStream, target: trio.SocketStream) -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async for data in source:
+                    await target.send_all(data)
+            await target.aclose()
+
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", port) as there,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(pipe, client, there)
+            nursery.start_soon(pipe, there, client)
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, forward, 0, host="127.0.0.1")
+        [listener] = await nursery.start(serve)
+        here = listener.socket.getsockname()[1]
+        other = await trio.to_thread.run_sync(server.beside, standby)
+        try:
+            async with open_broker(url.replace(str(server.port), str(here))) as broker:
+                events = broker.subscribe("t")
+                first = await broker.publish("t", "first")
+                assert (await anext(events)).id == first
+                port = other.port
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> "
+                        "pg_backend_pid() AND query LIKE '%trio_stream.append%'"
+                    )
+                last = await broker.publish("t", "last")
+                with trio.fail_after(30):
+                    with pytest.raises(GapError):
+                        await anext(events)
+                    assert (await anext(events)).id == last
+        finally:
+            await trio.to_thread.run_sync(other.command, "stop", "-m", "immediate")
+            nursery.cancel_scope.cancel()

@@ -1,5 +1,8 @@
 """Debian's `postgresql`, on a port and in a folder of its own. Never a mock."""
 
+from __future__ import annotations
+
+import copy
 import os
 import pwd
 import shutil
@@ -101,6 +104,17 @@ class PostgresServer:
         (standby / "standby.signal").touch()
         self.start()
         self.command("promote", "-w")
+
+    def beside(self, standby: Path) -> PostgresServer:
+        """The standby, promoted, at an address of its own, while this one goes on."""
+        other = copy.copy(self)
+        other.folder, other.port = standby, free_port()
+        other._logfile = standby.with_name("other_log")
+        other.configure(port=str(other.port))
+        (standby / "standby.signal").touch()
+        other.start()
+        other.command("promote", "-w")
+        return other
 
     def command(self, *words: str) -> None:
         self._run("pg_ctl", "-D", self.folder, "-s", *words)

@@ -95,7 +95,7 @@ class PostgresEngine:
         self._closing = False
         self._feed: Feed
         self._troubles = Troubles("PostgreSQL")
-        self._live = Live(lambda: self._publishing.known, self._is_told)
+        self._live = Live(lambda: self._publishing.known, self._is_told, self._leave_others)
         self._events = Link("events", parameters, self._feed_live, self._troubles)
         self._appending = Commands("appending", parameters, self._enter, self._troubles)
         self._asking = Commands("commands", parameters, self._enter, self._troubles)
@@ -140,6 +140,13 @@ class PostgresEngine:
     async def _feed_live(self, wire: Wire) -> None:
         await check_schema(wire)
         await self._live.session(wire)
+
+    def _leave_others(self, wire: Wire) -> None:
+        """Leave a server that was replaced, and may not know: all connections are to the same."""
+        for link in (self._events, self._appending.link, self._asking.link):
+            other = link.wire
+            if other is not None and other is not wire and other.server != wire.server:
+                other.drop("another PostgreSQL is in use than the one that this is connected to")
 
     def _is_told(self, pid: int) -> bool:
         """Whether what this process of PostgreSQL does is known here without a notification."""

@@ -43,6 +43,7 @@ class Live:
     Args:
       known: the newest id that is known to be stored.
       is_told: whether what this process of PostgreSQL appends comes here by itself.
+      entered: is told of each connection that is of use.
 
     Attributes:
       read_to: the newest id that was fed.
@@ -51,9 +52,15 @@ class Live:
       looks: how often it has looked.
     """
 
-    def __init__(self, known: Callable[[], int], is_told: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        known: Callable[[], int],
+        is_told: Callable[[int], bool],
+        entered: Callable[[Wire], None],
+    ) -> None:
         self._known = known
         self._is_told = is_told
+        self._entered = entered
         self.read_to: int = 0
         self.on_duty: bool = False
         self.numbered: int = 0
@@ -81,7 +88,10 @@ class Live:
 
     async def enter(self, wire: Wire) -> Row:
         """What any connection does first."""
-        return await wire.one(ENTER, max(self.read_to, self._known()), self._heard)
+        row = await wire.one(ENTER, max(self.read_to, self._known()), self._heard)
+        wire.server = row[-1] or b""
+        self._entered(wire)
+        return row
 
     async def session(self, wire: Wire) -> None:
         """Feed by one connection, until it is lost."""

@@ -56,6 +56,7 @@ class Wire:
 
     Attributes:
       pid: of the process of PostgreSQL that is at its other end.
+      server: which run of which server that is, once it has entered the log.
       seen: up to where the outbox is numbered, as this connection has seen it.
     """
 
@@ -65,6 +66,8 @@ class Wire:
         self._prepared: set[str] = set()
         self._rest: trio.CancelScope | None = None
         self._poked = False
+        self._dropped = ""
+        self.server: bytes = b""
         self.pid: int = connection.backend_pid
         self.seen: tuple[bytes, bytes] = (ZERO_XID, NO_XIDS)
 
@@ -112,9 +115,12 @@ class Wire:
 
     async def run(self, text: bytes) -> None:
         """Statements without values or answers."""
-        with _named_errors():
-            self._connection.send_query(text)
-        await self._answer()
+        with trio.move_on_after(PATIENCE):
+            with _named_errors():
+                self._connection.send_query(text)
+            await self._answer()
+            return
+        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
 
     async def ask(self, statement: Statement, *values: Any, timeout: float = PATIENCE) -> list[Row]:
         """What a statement answers; values are None for NULL.
@@ -123,6 +129,7 @@ class Wire:
           UnreachableError: the connection is lost, or was cancelled, and cannot be used any more.
           RefusedError: it is an error.
         """
+        self._check()
         with trio.move_on_after(timeout) as limit:
             if statement.name not in self._prepared:
                 with _named_errors():
@@ -194,8 +201,18 @@ class Wire:
                 await trio.lowlevel.wait_readable(self._socket)
                 self._connection.consume_input()
             self._rest = None
+        self._check()
         poked, self._poked = self._poked, False
         return poked
+
+    def drop(self, why: str) -> None:
+        """Have whoever uses it next told that this connection has ended, and who rests now."""
+        self._dropped = why
+        self.poke()
+
+    def _check(self) -> None:
+        if self._dropped:
+            raise UnreachableError(self._dropped)
 
     def poke(self) -> None:
         """End the rest of who rests, or the next one."""
