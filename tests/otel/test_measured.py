@@ -37,6 +37,11 @@ def by_name(data: MetricsData | None) -> dict[str, Any]:
     }
 
 
+def collect(reader: InMemoryMetricReader) -> dict[str, Any]:
+    readings.forget()
+    return by_name(reader.get_metrics_data())
+
+
 @pytest.fixture
 def reader() -> Iterator[InMemoryMetricReader]:
     reader = InMemoryMetricReader()
@@ -63,7 +68,7 @@ async def test_each_is_there_with_its_unit_and_kind(
         async with connect(Stream(forever, label="otel", hold_headers=False)):
             pass
         async with connect(Stream(forever, label="otel", hold_headers=False)):
-            found = by_name(reader.get_metrics_data())
+            found = collect(reader)
     # Of which there has been none: the delays of event sources.
     assert METRICS.keys() - found.keys() <= {"trio_stream.client.reconnect.delay"}
     for name, metric in found.items():
@@ -86,7 +91,7 @@ async def test_values_and_their_attributes(
     async with connect(Stream(for_a_while, label="values")) as client:
         await client.read()
     async with connect(Stream(forever, label="values", hold_headers=False)):
-        found = by_name(reader.get_metrics_data())
+        found = collect(reader)
     route = {"http__route": "values"}
     active = point(found["trio_stream.server.active_streams"], **route)
     assert active.value == 1
@@ -101,7 +106,7 @@ async def test_values_and_their_attributes(
     assert (duration.count, duration.sum) == (1, pytest.approx(30))
     assert list(duration.explicit_bounds)[:4] == [0.1, 1, 10, 60]
     assert duration.bucket_counts[3] == 1
-    unknown = by_name(reader.get_metrics_data())["trio_stream.server.shutdown.duration"]
+    unknown = collect(reader)["trio_stream.server.shutdown.duration"]
     assert [dict(each.attributes) for each in unknown.data.data_points] == [{}]
 
 
