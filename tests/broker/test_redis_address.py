@@ -124,7 +124,9 @@ SECRET = "TOPSECRET"
         )
     ]
     + [
-        f"postgres://app:{SECRET}@h/db?sslpassword={SECRET}",
+        f"mysql://app:{SECRET}@h/db?sslpassword={SECRET}",
+        f"postgres://app:{SECRET}@h/db?sslpassphrase={SECRET}",
+        f"postgres://app:{SECRET}@h:port/db",
         f"sqlite://app:{SECRET}@h/file",
         f"sqlite:///file?key={SECRET}",
         f"memory://app:{SECRET}@h",

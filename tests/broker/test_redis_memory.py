@@ -160,4 +160,4 @@ def test_only_what_reads_is_marked_so() -> None:
         for name, value in vars(importlib.import_module(module.name)).items()
         if isinstance(value, Script) and value.reads
     }
-    assert found == {"LOOK", "MEMBERS", "NEWER", "NEWEST", "READ"}
+    assert found == {"DESCRIBED", "LOOK", "MEMBERS", "NEWER", "NEWEST", "READ"}

@@ -34,7 +34,7 @@ def parse_address(url: str) -> dict[str, str]:
         ) from None
     parameters = {**_DEFAULTS, **{name: str(value) for name, value in found.items()}}
     if not all(port.isdecimal() or not port for port in parameters.get("port", "").split(",")):
-        raise ValueError(f"{shown_url(url)!r} has a port that is no number")
+        raise ValueError(f"the URL {shown_url(url)!r} has a port that is no number")
     return parameters
 
 
