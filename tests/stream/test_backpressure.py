@@ -174,6 +174,13 @@ async def test_nor_are_those_that_go_alone(
     await send_all(sizes, senders, buffer, buffer_bytes, LARGE)
 
 
+async def test_a_large_event_of_one_who_waits_waits_for_no_ping(autojump_clock: Clock) -> None:
+    began = trio.current_time()
+    await send_all([LARGE, 100, 0, LARGE, 0, LARGE, LARGE], 3, 1, 2**20, LARGE)
+    await send_all([100, LARGE, 0, 100, LARGE, LARGE], 3, 2, 2 * LARGE, LARGE)
+    assert trio.current_time() - began < 1
+
+
 async def send_all(
     sizes: list[int], senders: int, buffer: int, buffer_bytes: int, socket_buffer: int
 ) -> None:

@@ -71,6 +71,8 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
             await transport.write(data)
         elif channel.is_finished:
             break  # what there was had no length, and its end has been said
+        elif channel.queued_events:
+            continue  # a large event of a sender's has been let in, and comes alone
         elif transport.direct and not channel.was_full:
             return False
         else:
