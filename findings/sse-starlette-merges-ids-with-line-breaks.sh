@@ -6,8 +6,8 @@
 #   is refused, as FastAPI's ServerSentEvent does.
 # Instead: the line breaks are taken out and the rest is sent, without a word in the log: the id
 #   "1\n2" arrives as "12", and is the id of another event.
-# Matters: an id is for Last-Event-ID. Lines of a file used as ids, with their line breaks, come back
-#   without: the server has no such id, and the client is resumed from nowhere or from another place.
+# Matters: an id is for Last-Event-ID. Lines of a file that are ids, with their line breaks, come back
+#   without: the server knows no such id, and the client goes on from nowhere or from another place.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
