@@ -191,7 +191,7 @@ STREAM: dict[str, Kind | None] = {
     "tell_id": choice("header", "event").or_none(),
     "compress": Kind(
         ["auto", ("gzip",), ("zstd", "gzip"), ["gzip"]],
-        ["gzip", "", (), ("br",), ("gzip", 1), {"gzip"}, *NUMBERS, *OBJECTS],
+        ["gzip", "", "upstream", (), ("br",), ("gzip", 1), {"gzip"}, *NUMBERS, *OBJECTS],
     ).or_none(),
     "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
     "max_event_bytes": COUNT,

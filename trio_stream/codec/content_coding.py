@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["Coding", "CodingError", "accepted_codings", "open_coding", "zstd_module"]
+__all__ = ["Coding", "CodingError", "accepted_codings", "one_coding", "open_coding", "zstd_module"]
 
 #: Bytes that one step may make. Brotli's may be twice that, says its documentation.
 PIECE = 2**18
@@ -68,6 +68,15 @@ def open_coding(content_encoding: str) -> Coding:
             f"what can be undone here is {accepted_codings()}"
         )
     return _Codings([coding for coding in codings if coding is not None])
+
+
+def one_coding(content_encoding: str) -> str | None:
+    """The coding that a ``Content-Encoding`` header names, if it is one, and everybody's."""
+    return _EVERYBODYS.get(content_encoding.strip().lower())
+
+
+#: Codings that anybody can undo who has the bytes, without a dictionary, and their proper names.
+_EVERYBODYS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "br": "br", "zstd": "zstd"}
 
 
 class _Codings:

@@ -13,7 +13,7 @@ from .event import EncodedEvent
 from .foreign_events import as_event
 from .jsonable import to_json, to_utf8
 
-__all__ = ["FORMATS", "Format", "get_format"]
+__all__ = ["FORMATS", "CodedBytes", "Format", "coded_format", "get_format"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,24 @@ def get_format(name: str) -> Format:
     except KeyError:
         names = ", ".join(map(repr, FORMATS))
         raise ValueError(f"there is no format {name!r}; the formats are {names}") from None
+
+
+class CodedBytes(bytes):
+    """A piece of a body in its content coding, in which nothing else has a place."""
+
+
+def coded_format(coding: str) -> Format:
+    """The format of a body that is passed on in its coding, piece by piece."""
+
+    def encode(data: Any, event: str | None, id: str | None, retry: int | None) -> bytes:
+        if type(data) is not CodedBytes:
+            raise TypeError(
+                f"an upstream's response is passed on as it is compressed ({coding}), and nothing "
+                "else can be sent beside it: leave out compress='upstream'"
+            )
+        return data
+
+    return Format(f"bytes in {coding}", "", has_fields=False, ping=None, encode=encode)
 
 
 def _without_fields(

@@ -28,23 +28,27 @@ class ResponseBody:
     Args:
       response: may have been read before; its body is there then.
       any_coding: have httpx undo a coding that is not known here, without a bound.
+      coded: leave it in its coding.
 
     Raises:
       RemoteProtocolError: it is in a coding that cannot be undone.
     """
 
-    def __init__(self, response: httpx.Response, *, any_coding: bool = False) -> None:
+    def __init__(
+        self, response: httpx.Response, *, any_coding: bool = False, coded: bool = False
+    ) -> None:
         self._response = response
+        self.coded = coded
         self._pieces: Iterator[bytes] = iter(())
         self._coding: Coding | None = None
-        if not response.is_stream_consumed:
+        if not coded and not response.is_stream_consumed:
             try:
                 self._coding = open_coding(response.headers.get("content-encoding", ""))
             except RemoteProtocolError:
                 if not (any_coding and _is_undone_by_client(response)):
                     raise
         # A body that has been read has been undone, too.
-        known = self._coding is not None
+        known = coded or self._coding is not None
         self._chunks = response.aiter_raw() if known else response.aiter_bytes()
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -9,15 +9,16 @@ from ..checks import shown
 from ..codec import Format
 from ..codec.accept_encoding import choose_coding
 from ..codec.compressor import available_codings
+from ..codec.content_coding import one_coding
 from .clients import list_header
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["Compress", "check_compress", "coding_for"]
+__all__ = ["Compress", "check_compress", "coding_for", "kept_coding"]
 
 #: What `Stream` takes as ``compress``.
-Compress = Literal["auto"] | Sequence[Literal["gzip", "zstd"]]
+Compress = Literal["auto", "upstream"] | Sequence[Literal["gzip", "zstd"]]
 
 _KNOWN = ("gzip", "zstd")
 
@@ -31,6 +32,12 @@ def check_compress(wire: Format, compress: Compress | None) -> tuple[str, ...]:
     """
     if compress is None:
         return ()
+    if compress == "upstream":
+        if wire.name != "bytes":
+            raise TypeError(
+                "compress='upstream' needs format='bytes': what becomes events has to be decoded"
+            )
+        return ()
     available = available_codings()
     if compress == "auto":
         # What bytes are is not known: mostly they are compressed already.
@@ -38,7 +45,8 @@ def check_compress(wire: Format, compress: Compress | None) -> tuple[str, ...]:
     if not isinstance(compress, tuple | list) or not compress:
         wrong = ValueError if isinstance(compress, str) else TypeError
         raise wrong(
-            f"compress must be None, 'auto' or a tuple of 'gzip' and 'zstd', not {shown(compress)}"
+            "compress must be None, 'auto', 'upstream' or a tuple of 'gzip' and 'zstd', "
+            f"not {shown(compress)}"
         )
     for name in compress:
         if name not in _KNOWN:
@@ -53,3 +61,9 @@ def coding_for(scope: Scope, offered: Sequence[str]) -> str | None:
     if not offered:
         return None
     return choose_coding([list_header(scope, b"accept-encoding").decode("latin-1")], offered)
+
+
+def kept_coding(scope: Scope | None, content_encoding: str) -> str | None:
+    """The one coding of an upstream's response, if this client reads it; None: undo what it has."""
+    name = one_coding(content_encoding)
+    return None if scope is None or name is None else coding_for(scope, (name,))

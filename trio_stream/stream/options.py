@@ -118,6 +118,7 @@ class StreamOptions:
     chose_content_type: bool
     tell_id: TellId | None
     codings: tuple[str, ...]
+    keeps_coding: bool
     upstream: UpstreamOptions
 
     @classmethod
@@ -160,6 +161,7 @@ class StreamOptions:
             chose_content_type=any(name == b"content-type" for name, _ in chosen),
             tell_id=_check_tell_id(wire, tell_id),
             codings=check_compress(wire, compress),
+            keeps_coding=compress == "upstream",
             upstream=_upstream_options(wire, **others),
         )
 

@@ -64,6 +64,9 @@ class StreamSink:
         self.express.content_type = content_type
         self.express.release_headers()
 
+    def keep_coding(self, content_encoding: str) -> bool:
+        return self.express.keep_coding(content_encoding)
+
     def note_dropped(self, dropped: DroppedInput) -> None:
         state = self.express
         state.dropped = dropped

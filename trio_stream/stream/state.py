@@ -14,10 +14,12 @@ from typing import Any, Literal, final
 import trio
 
 from ..codec import DroppedInput, Format, encode_retry
+from ..codec.formats import coded_format
 from ..transport.base import ServerConnection, Transport
 from ..transport.compressed import CompressedTransport
 from .apart import farewell_retry
 from .clocked import Clocked
+from .compression import kept_coding
 from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
@@ -44,6 +46,7 @@ class StreamState(Clocked):
     __slots__ = (
         "answered",
         "callback",
+        "coding",
         "compressed",
         "connection",
         "content_type",
@@ -109,6 +112,7 @@ class StreamState(Clocked):
         self.no_content: bool = False
         self.answered: bool = False
         self.content_type: str | None = None  # the source's own, for `format="bytes"`
+        self.coding: str | None = None  # in which an upstream's response is passed on
 
         # How it ends.
         self.outcome: Outcome | None = None
@@ -253,6 +257,15 @@ class StreamState(Clocked):
         self.held_until = until
         if until is not inf:
             self.look_again(until)
+
+    def keep_coding(self, content_encoding: str) -> bool:
+        """See `source.contract.Sink`."""
+        sent_before = self.headers_out or self.channel.total_events > 0
+        if self.options.keeps_coding and not sent_before:
+            self.coding = kept_coding(self.scope, content_encoding)
+        if self.coding is not None:
+            self.format = coded_format(self.coding)
+        return self.coding is not None
 
     def release_headers(self) -> None:
         """The headers may go out."""

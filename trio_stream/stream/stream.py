@@ -102,6 +102,7 @@ class Stream(Sender, NoSource, Returned):
         ``X-Stream-Id``, or ``"event"``, the first one, ``stream``; None: the stream has none.
       compress: content codings it may be sent in, the favourite first: ``("gzip", "zstd")``, or
         ``"auto"``. None, as sizes can tell secrets beside what an attacker chooses: as it is.
+        ``"upstream"``, for ``"bytes"``: a response stays in the coding in which it comes.
       read_as: what an upstream's response is, whatever it says: ``"sse"``, ``"json"``, ``"lines"``,
         or ``"text"`` in chunks. ``"strict"`` goes by its content type alone, None, as ``"auto"``,
         by its first bytes where that does not tell. What is none of them is a 502.

@@ -137,6 +137,8 @@ def _note(state: StreamState, data: bytes) -> None:
 def _headers(state: StreamState) -> Headers:
     """The response's headers: a source's content type for one that nobody has chosen."""
     headers = state.options.headers_of(state.id)
+    if state.coding is not None:
+        headers = (*headers, (b"content-encoding", state.coding.encode()))
     if state.content_type is None or state.options.chose_content_type:
         return headers
     others = (pair for pair in headers if pair[0] != b"content-type")

@@ -26,10 +26,12 @@ async def forward_text(
         await wait
 
 
-async def forward_bytes(chunks: AsyncIterator[bytes] | trio.abc.ReceiveStream, sink: Sink) -> None:
-    """Put chunks as they are."""
+async def forward_bytes(
+    chunks: AsyncIterator[bytes] | trio.abc.ReceiveStream, sink: Sink, kind: type[bytes] = bytes
+) -> None:
+    """Put chunks as they are, each as an object of this kind."""
     async for chunk in chunks:
-        if (wait := sink.put(bytes(chunk))) is not None:
+        if (wait := sink.put(kind(chunk))) is not None:
             await wait
 
 

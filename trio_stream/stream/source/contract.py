@@ -138,6 +138,13 @@ class Sink(Protocol):
           content_type: what it is, where neither the user nor the stream's format says.
         """
 
+    def keep_coding(self, content_encoding: str) -> bool:
+        """Whether what is put can stay in the coding of an upstream's response.
+
+        It can if that was asked for, the client reads it, and the headers can still say so. From
+        then on nobody but the source can send, and that only `CodedBytes`.
+        """
+
     def found(self, source: Source, /) -> None:
         """What was awaited, entered or returned is this source, which is run next."""
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 
 from ...codec import EventStreamDecoder, ServerSentEvent
+from ...codec.formats import CodedBytes
 from ...codec.media_type import Kind, choose_kind, declared_kind, sniff
 from ...codec.readings import Reading, open_reading
 from ...errors import (
@@ -64,7 +65,8 @@ class UpstreamSource:
             if response.status_code == 204:
                 sink.no_content()
                 return
-            self._body = ResponseBody(response, any_coding=True)
+            coded = self._stays_coded(sink)
+            self._body = ResponseBody(response, any_coding=True, coded=coded)
             await self._forward(self._body, sink)
         finally:
             await (close_response(response) if self._body is None else self._body.aclose())
@@ -86,7 +88,7 @@ class UpstreamSource:
     async def _forward(self, body: ResponseBody, sink: Sink) -> None:
         if sink.format == "bytes":
             sink.ready(self._content_type or None)
-            await forward_bytes(body, sink)
+            await forward_bytes(body, sink, CodedBytes if body.coded else bytes)
             return
         kind = await self._find_kind(body, sink)
         sink.ready()
@@ -103,6 +105,13 @@ class UpstreamSource:
                 await wait
         if reading.unfinished:
             raise IncompleteStreamError(self._url, "ended in the middle of a value, which is lost")
+
+    def _stays_coded(self, sink: Sink) -> bool:
+        response = self._response
+        # Of what was read before there are no bytes in their coding any more.
+        return not response.is_stream_consumed and sink.keep_coding(
+            response.headers.get("content-encoding", "")
+        )
 
     # What it is.
 
