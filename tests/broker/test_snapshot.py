@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.broker.test_streams import settled
 from tests.support.brokers import ENGINES, broker_of
-from trio_stream import Broker, GapError, ServerSentEvent, Stream, open_broker
+from trio_stream import Broker, GapError, ServerSentEvent, Stream, encode, open_broker
 from trio_stream.broker import reader as reader_module
 from trio_stream.testing import connect
 
@@ -88,10 +88,25 @@ async def test_of_several_events_the_last_has_the_id() -> None:
         stream = Stream(broker.subscribe("t", overflow="latest", snapshot=lambda: rows), buffer=1)
         async with connect(stream, socket_buffer=1) as client:
             assert [(await client.receive_event()).data for _ in range(3)] == ["0", "1", "2"]
-        async with connect(Stream(broker.subscribe("t", snapshot=list))) as client:
-            await settled()
-            await broker.publish("t", "first")
-            assert (await client.receive_event()).data == "first"  # as [] are no events
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ([], ["[]"]),
+        ((), ["[]"]),
+        ([{"n": 1}], ['[{"n":1}]']),
+        ([ServerSentEvent(1), {"n": 2}], ["1", '{"n":2}']),
+        ([{"n": 1}, encode("encoded")], ['{"n":1}', "encoded"]),
+    ],
+)
+async def test_there_is_a_state_whatever_list_it_is(state: object, told: list[str]) -> None:
+    async with open_broker("memory://") as broker:
+        subscription = broker.subscribe("t", snapshot=lambda: state)
+        async with connect(Stream(subscription)) as client:
+            events = [await client.receive_event() for _ in told]
+    assert [event.data for event in events] == told
+    assert [bool(event.id) for event in events] == [*[False] * (len(told) - 1), True]
 
 
 async def test_what_it_raises_ends_the_stream() -> None:

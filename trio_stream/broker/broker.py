@@ -117,10 +117,10 @@ class Broker(Attendance):
             ``() -> event or None``, or None for nothing. An event named ``place`` when not given.
           snapshot: ``() -> state``, or async: what a client that has no id is sent first, and any
             instead of a gap; who comes back with an id that is kept goes on from there. Data as
-            for ``stream.send``, a `ServerSentEvent`, or a list of these; not for ``map``. The place
-            in the log is taken before it is called, so that whatever changes meanwhile follows it,
-            and the last event gets its id. ``after`` is an id or None then. What it raises ends the
-            stream.
+            for ``stream.send``, a `ServerSentEvent`, or a list with such; not for ``map``. The
+            place in the log is taken before it is called, so that whatever changes meanwhile
+            follows it, and the last event gets its id. An empty list is the state ``[]``. ``after``
+            is an id or None then. What it raises ends the stream.
           statistics: with ``overflow="latest"``, what a stream's client is told each time that
             events were left out for newer ones: an event, or ``(SubscriptionStatistics) -> event or
             None``; None, the default, for nothing.

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, final
 
 from ..checks import check_callable
-from ..codec import ServerSentEvent
+from ..codec import EncodedEvent, as_event
 from .contract import Record, wire_form
 from .entries import body_of
 
 __all__ = ["Snapshot", "SnapshotFunction", "check_snapshot"]
 
-#: ``() -> state``, or async: data as for ``stream.send``, an event, or a list of events.
+#: ``() -> state``, or async: data as for ``stream.send``, an event, or a list with events.
 SnapshotFunction = Callable[[], Any]
 
 
@@ -39,16 +39,15 @@ class Snapshot:
         state = self._fn()
         if inspect.isawaitable(state):
             state = await state
-        bodies = [body_of(each, None) for each in (state if _is_several(state) else [state])]
+        *bodies, last = [body_of(each, None) for each in (state if _is_several(state) else [state])]
         records = [Record(0, "", "", body) for body in bodies]
-        if records:
-            records[-1] = Record(place, "", "", wire_form(place, bodies[-1]))
-        return records
+        return [*records, Record(place, "", "", wire_form(place, last))]
 
 
 def _is_several(state: object) -> bool:
-    return isinstance(state, list | tuple) and all(
-        isinstance(each, ServerSentEvent) for each in state
+    """Whether this is a list with events in it; an empty one is data, so that there is a state."""
+    return isinstance(state, list | tuple) and any(
+        isinstance(each, EncodedEvent) or as_event(each) is not None for each in state
     )
 
 
