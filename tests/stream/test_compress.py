@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.codec.test_compressor import whole
 from tests.support.direct_wire import DirectWire
-from trio_stream import Stream, encode
+from trio_stream import ErrorAnswer, Stream, encode
 from trio_stream.stream.lifetime import Lifetime
 from trio_stream.testing import Client, connect
 from trio_stream.transport.compressed import CompressedTransport
@@ -111,6 +111,21 @@ async def test_a_head_and_an_error_are_not_compressed(autojump_clock: Clock) -> 
     ) as client:
         assert client.status == 500
         assert "content-encoding" not in client.headers
+
+
+async def test_an_error_answer_that_says_what_it_varies_by_is_not_compressed(
+    autojump_clock: Clock,
+) -> None:
+    async def refuse() -> AsyncIterator[str]:
+        raise ExceptionGroup("", [RuntimeError("no")])
+
+    busy = ErrorAnswer(503, "busy", headers={"Vary": "accept-encoding"})
+    stream = Stream(refuse(), compress="auto", error_answer=busy)
+    async with connect(stream, headers=CHROMIUM, raise_app_exceptions=False) as client:
+        assert client.status == 503
+        assert client.headers["vary"] == "accept-encoding"
+        assert "content-encoding" not in client.headers
+        assert await client.read() == b"busy"
 
 
 async def test_an_upstreams_no_content_has_no_coding_either(autojump_clock: Clock) -> None:

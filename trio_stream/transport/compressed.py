@@ -13,7 +13,8 @@ from .base import Headers, Transport
 
 __all__ = ["VARIES", "CompressedTransport"]
 
-#: What a response that may be compressed says, compressed or not.
+#: What a response that may be compressed says, compressed or not. This very object: an error's own
+#: headers may say the same.
 VARIES = (b"vary", b"accept-encoding")
 
 #: Seconds of silence after which what is written stands alone: nothing is held for what may follow.
@@ -27,7 +28,7 @@ _PROVED = 5
 class CompressedTransport:
     """Compresses what is written, and writes it on; all of a write can be read when it is out.
 
-    Only a response whose headers say `VARIES`: what is answered instead of a stream is not.
+    Only a response whose headers have `VARIES`: what is answered instead of a stream is not.
 
     Of a stream that is to be sent what many are, see `share`, what it is sent by itself is mostly
     little, and holds nothing: ten thousand of them have no window each.
@@ -47,7 +48,8 @@ class CompressedTransport:
         self._written = 0
 
     async def start(self, status: int, headers: Headers) -> None:
-        if VARIES in headers and status != 204:  # "No Content": an upstream's, passed on
+        may_be = any(pair is VARIES for pair in headers)
+        if may_be and status != 204:  # "No Content": an upstream's, passed on
             self._compressor = open_compressor(self._name)
             headers = (*headers, (b"content-encoding", self._name.encode()))
         await self._inner.start(status, headers)
