@@ -236,3 +236,34 @@ async def test_an_old_snapshot_makes_nothing_slower(url: str) -> None:
                 for _ in range(100):
                     await anext(events)
         assert blocks(connection) <= before + 5
+
+
+_KEPT = "ARRAY['quiet'::bytea], ARRAY[9000::bigint], ARRAY[9000000::bigint], ARRAY[NULL::float8]"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"read({_KEPT}, 0, 9000000000000000000, 1000, 65536)",
+        f"newest({_KEPT}, 0, 9000000000000000000, 1)",
+        "store(ARRAY['quiet'::bytea], ARRAY[''::bytea], ARRAY[''::bytea], ARRAY['x'::bytea], NULL)",
+        f"trim({_KEPT.replace('9000::', '1::')}, 9000000000000000000, 1000)",
+        "forget('quiet', NULL, 1000, 1000, NULL)",
+        "tidy(1)",
+    ],
+    ids=lambda call: call.partition("(")[0],
+)
+def test_a_topic_is_found_without_passing_over_those_of_others(url: str, call: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(wire.SETTINGS)
+        for topic, count in (("quiet", 3), ("busy", 5000)):
+            texts = ", ".join(
+                f"array_fill('{text}'::bytea, ARRAY[{count}])" for text in (topic, "", "", "data")
+            )
+            connection.execute(f"SELECT trio_stream.store({texts}, NULL)".encode())
+        connection.execute("ANALYZE trio_stream.events")  # as autovacuum does
+        connection.commit()
+        passed = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'events'"
+        connection.execute(f"SELECT * FROM trio_stream.{call}".encode())
+        [fetched] = connection.execute(passed.encode()).fetchone() or [0]
+        assert 1 <= fetched < 100

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, final
 
 from ..contract import PackedRecords, Page, Record, Retention
 from ..topics import EARLIEST, Selection
 from .statements import LOOK_AHEAD, LOOK_BACK, NEWEST, PLACE_SINCE, READ
-from .values import Statement, count_and_last, read_bytes_array, read_int, read_int_array
+from .values import Statement, array_length, read_bytes_array, read_int, read_int_array
 from .wire import Row
 
 __all__ = ["History", "kept_of"]
@@ -82,7 +82,7 @@ class History:
         """A page of these topics; ``others``: there may be some that were forgotten."""
         kept = kept_of(self._retention, names)
         row: Row = await self._ask(READ, *kept, after, upto, limit, _PAGE_BYTES)
-        head, base, lost = (read_int(value or b"") for value in row[:3])
+        base, lost = (read_int(value or b"") for value in row[1:3])
         gone: dict[str, int] = {"": base} if others and after < base else {}
         for name, mark in zip(names, read_int_array(row[3] or b""), strict=False):
             if mark > 0:
@@ -91,12 +91,8 @@ class History:
                 gone[""] = base
         if after < lost:
             gone[""] = max(lost, gone.get("", 0))
-        found = _Found(names, row[4:]) if row[4] is not None else None
-        end = min(upto, head)
-        if found is None:
-            return Page((), end, gone)
-        full = found.count == limit or len(found.data) >= _PAGE_BYTES
-        return Page(found.records(), found.last if full else end, gone)
+        end = read_int(row[4] or b"")
+        return Page(() if row[5] is None else _Found(names, row[5:]).records(), end, gone)
 
     async def _row(self, statement: Statement, *values: Any) -> list[bytes]:
         row: Row = await self._ask(statement, *values)
@@ -137,28 +133,36 @@ class _Found:
 
     def __init__(self, names: Sequence[str], columns: Sequence[bytes | None]) -> None:
         self._names = names
-        data, ids, self._sizes, self._places, self._keys, self._buts = columns
-        self.data = data or b""
-        self._ids = ids or b""
-        self.count, self.last = count_and_last(self._ids)
+        data, last, sizes, self._places, self._keys, self._buts = columns
+        self._data = data or b""
+        self._last = read_int(last or b"")
+        self._sizes = sizes or b""
 
     def records(self) -> PackedRecords:
         about = "" if self._buts is None else "\0".join(_texts(self._buts))
-        return PackedRecords(self.data, self.last, self.count, self._unpack, about)
+        count = array_length(self._sizes)
+        return PackedRecords(self._data, self._last, count, self._unpack, about)
 
     def _unpack(self) -> list[Record]:
         keys = repeat("") if self._keys is None else _texts(self._keys)
         buts = repeat("") if self._buts is None else _texts(self._buts)
-        places = repeat(1) if self._places is None else read_int_array(self._places)
-        ids, sizes = read_int_array(self._ids), read_int_array(self._sizes or b"")
+        places: Iterable[int] = read_int_array(self._places or b"")
+        sizes = read_int_array(self._sizes)
+        if len(sizes) > 1 and array_length(self._places or b"") == 1:
+            places = repeat(next(iter(places)))
         start = 0
         records: list[Record] = []
-        for id, size, place, key, but in zip(ids, sizes, places, keys, buts, strict=False):
-            event = self.data[start : start + size]
-            records.append(Record(id, self._names[place - 1], key, event, but))
+        for size, place, key, but in zip(sizes, places, keys, buts, strict=False):
+            event = self._data[start : start + size]
+            records.append(Record(_id_of(event), self._names[place - 1], key, event, but))
             start += size
         return records
 
 
 def _texts(array: bytes) -> list[str]:
     return [text.decode() for text in read_bytes_array(array)]
+
+
+def _id_of(event: bytes) -> int:
+    """Of an event in its wire form, which begins with it."""
+    return int(event[len(b"id: ") : event.index(b"\n")])

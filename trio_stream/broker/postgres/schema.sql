@@ -51,6 +51,8 @@ CREATE TABLE trio_stream.events (
     data bytea NOT NULL        -- its wire form, id included
 );
 ALTER TABLE trio_stream.events ALTER data SET STORAGE EXTERNAL;
+-- Who reads one topic asks for (topic, id), compared and ordered as a row. Else the planner may take
+-- the primary key, once it has statistics, and pass over all events of others.
 CREATE INDEX events_of_topic ON trio_stream.events (topic, id);
 
 CREATE TABLE trio_stream.topics (
@@ -245,12 +247,13 @@ END $$;
 -- Numbering.
 
 -- The newest id that can be seen.
-CREATE FUNCTION trio_stream.head() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT greatest((SELECT max(id) FROM trio_stream.events),
-                    (SELECT max(trimmed) FROM trio_stream.topics),
-                    (SELECT max(hole) FROM trio_stream.topics), base, lost)
-    FROM trio_stream.log
-$$;
+CREATE FUNCTION trio_stream.head() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN -- which is planned once on each connection; what is plain SQL would be with each call
+    RETURN (SELECT greatest((SELECT max(id) FROM trio_stream.events),
+                            (SELECT max(trimmed) FROM trio_stream.topics),
+                            (SELECT max(hole) FROM trio_stream.topics), base, lost)
+            FROM trio_stream.log);
+END $$;
 
 CREATE FUNCTION trio_stream.now_as_id() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
@@ -326,8 +329,9 @@ BEGIN
         FROM (SELECT DISTINCT unnest(store.topics) AS name) AS mine
         JOIN trio_stream.topics AS t USING (name)
         LEFT JOIN LATERAL (
-            SELECT id, n, total FROM trio_stream.events WHERE topic = t.number
-            ORDER BY id DESC LIMIT 1) AS newest ON true
+            SELECT id, n, total FROM trio_stream.events
+            WHERE (topic, id) > (t.number, 0) AND topic <= t.number
+            ORDER BY topic DESC, id DESC LIMIT 1) AS newest ON true
     ), entry AS (
         SELECT ord, name, key, but,
                convert_to('id: ' || before + ord || E'\n', 'UTF8') || body AS data
@@ -583,67 +587,98 @@ LANGUAGE sql STABLE AS $$
                                ELSE coalesce(oldest.prior, newest.id) END), t.hole, t.holes
     FROM unnest(names, events, bytes, ages) WITH ORDINALITY AS k (name, events, bytes, age, place)
     LEFT JOIN trio_stream.topics AS t ON t.name = k.name
-    LEFT JOIN LATERAL (SELECT id, n, total FROM trio_stream.events WHERE topic = t.number
-                       ORDER BY id DESC LIMIT 1) AS newest ON true
+    LEFT JOIN LATERAL (SELECT id, n, total FROM trio_stream.events
+                       WHERE (topic, id) > (t.number, 0) AND topic <= t.number
+                       ORDER BY topic DESC, id DESC LIMIT 1) AS newest ON true
     LEFT JOIN LATERAL (
         SELECT prior FROM trio_stream.events AS e
-        WHERE topic = t.number AND id > t.trimmed AND n > newest.n - k.events
+        WHERE (topic, id) > (t.number, t.trimmed) AND topic <= t.number
+              AND n > newest.n - k.events
               AND (newest.total - e.total + octet_length(data) <= k.bytes OR id = newest.id)
               AND (k.age IS NULL OR e.time >= clock_timestamp() - make_interval(secs => k.age))
-        ORDER BY id LIMIT 1) AS oldest ON true
+        ORDER BY topic, id LIMIT 1) AS oldest ON true
 $$;
 
 -- A page of these topics, from behind one id up to another: the events' bytes one after another,
--- and what it takes to take them apart; places where there are several topics, keys and buts where an
--- event has one. In gone each topic has 0, or a number that is another
--- whenever more has gone, or -1: nothing is known of it.
+-- how many, how long each is, and up to where that is all there is; whose each is, by its place among
+-- the names, or one place for all; keys and buts where an event has one. In gone each topic has 0, or
+-- a number that is another whenever more has gone, or -1: nothing is known of it.
 CREATE FUNCTION trio_stream.read(
     names bytea[], events bigint[], bytes bigint[], ages double precision[],
     after bigint, upto bigint, most integer, size integer,
-    OUT head bigint, OUT base bigint, OUT lost bigint, OUT gone bigint[], OUT data bytea,
-    OUT ids bigint[], OUT sizes integer[], OUT places integer[], OUT keys bytea[], OUT buts bytea[]
+    OUT head bigint, OUT base bigint, OUT lost bigint, OUT gone bigint[], OUT done bigint,
+    OUT data bytea, OUT last bigint, OUT sizes integer[], OUT places integer[],
+    OUT keys bytea[], OUT buts bytea[]
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     numbers integer[];
     floors bigint[];
+    lead integer;      -- whose the first event is
+    start bigint;      -- the bytes of its topic before that
+    next bigint;       -- and before the first of all others
     special boolean;
+    is_full boolean;
 BEGIN
     SELECT trio_stream.head(), log.base, log.lost INTO read.head, read.base, read.lost
     FROM trio_stream.log;
+    done := least(read.upto, head);
     SELECT array_agg(CASE WHEN number IS NULL THEN -1
                      WHEN read.after < greatest(floor, hole) THEN floor + holes ELSE 0 END
                      ORDER BY place),
            array_agg(number ORDER BY place), array_agg(greatest(floor, read.after) ORDER BY place)
     INTO read.gone, numbers, floors
     FROM trio_stream.floors(read.names, read.events, read.bytes, read.ages);
-    IF cardinality(numbers) = 1 THEN
-        SELECT string_agg(data, ''::bytea), array_agg(id), array_agg(size),
-               bool_or(key <> '' OR but <> '')
-        INTO read.data, read.ids, read.sizes, special
-        FROM (SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS earlier
-              FROM (SELECT id, key, but, data, octet_length(data) AS size FROM trio_stream.events
-                    WHERE topic = numbers[1] AND id > floors[1] AND id <= read.upto
-                    ORDER BY id LIMIT read.most) AS e) AS p
-        WHERE earlier < read.size;
+    SELECT place, before, lead(id - 1) OVER (ORDER BY id) INTO lead, start, next
+    FROM unnest(numbers, floors) WITH ORDINALITY AS f (number, floor, place)
+    CROSS JOIN LATERAL (
+        SELECT id, total - octet_length(data) AS before FROM trio_stream.events
+        WHERE (topic, id) > (number, floor) AND (topic, id) <= (number, read.upto)
+        ORDER BY topic, id LIMIT 1) AS e
+    ORDER BY id LIMIT 1;
+    IF lead IS NULL THEN
+        RETURN;
+    END IF;
+    -- What is alone up to a full page, as of a single topic or a busy one, is read as it lies there.
+    SELECT string_agg(data, ''::bytea) FILTER (WHERE fits), max(id) FILTER (WHERE fits),
+           array_agg(octet_length(data)) FILTER (WHERE fits), bool_or(key <> '' OR but <> ''),
+           count(*) = read.most OR NOT bool_and(fits)
+    INTO read.data, read.last, read.sizes, special, is_full
+    FROM (SELECT id, key, but, data, total - octet_length(data) < start + read.size AS fits
+          FROM trio_stream.events
+          WHERE (topic, id) > (numbers[lead], floors[lead])
+                AND (topic, id) <= (numbers[lead], least(next, read.upto))
+          ORDER BY topic, id LIMIT read.most) AS e;
+    IF is_full OR next IS NULL THEN
+        places := ARRAY[lead];
+        IF special THEN
+            SELECT array_agg(key), array_agg(but) INTO read.keys, read.buts
+            FROM (SELECT key, but FROM trio_stream.events
+                  WHERE (topic, id) > (numbers[lead], floors[lead])
+                        AND (topic, id) <= (numbers[lead], last)
+                  ORDER BY topic, id) AS e;
+        END IF;
     ELSE
-        SELECT string_agg(data, ''::bytea), array_agg(id), array_agg(size), array_agg(place),
-               bool_or(key <> '' OR but <> '')
-        INTO read.data, read.ids, read.sizes, read.places, special
+        SELECT string_agg(data, ''::bytea), max(id), array_agg(size), array_agg(place),
+               array_agg(key), array_agg(but), bool_or(key <> '' OR but <> ''),
+               count(*) = read.most OR sum(size) >= read.size
+        INTO read.data, read.last, read.sizes, read.places, read.keys, read.buts, special, is_full
         FROM (SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS earlier
               FROM (SELECT e.*, place::integer, octet_length(data) AS size
                     FROM unnest(numbers, floors) WITH ORDINALITY AS f (number, floor, place)
                     CROSS JOIN LATERAL (
                         SELECT id, key, but, data FROM trio_stream.events
-                        WHERE topic = number AND id > floor AND id <= read.upto
-                        ORDER BY id LIMIT read.most) AS e
+                        WHERE (topic, id) > (number, floor) AND (topic, id) <= (number, read.upto)
+                        ORDER BY topic, id LIMIT read.most) AS e
                     ORDER BY id LIMIT read.most) AS e) AS p
         WHERE earlier < read.size;
+        IF NOT special THEN
+            keys := NULL;
+            buts := NULL;
+        END IF;
     END IF;
-    IF special THEN
-        SELECT array_agg(key ORDER BY ord), array_agg(but ORDER BY ord)
-        INTO read.keys, read.buts
-        FROM unnest(read.ids) WITH ORDINALITY AS i (id, ord) JOIN trio_stream.events USING (id);
+    IF is_full THEN
+        done := last;
     END IF;
 END $$;
 
@@ -699,8 +734,9 @@ CREATE FUNCTION trio_stream.newest(
     SELECT count(*), min(id) FROM (
         SELECT id FROM trio_stream.floors(names, events, bytes, ages) AS f CROSS JOIN LATERAL (
             SELECT id FROM trio_stream.events AS e
-            WHERE topic = f.number AND id > f.floor AND id >= down_to AND id < before
-            ORDER BY id DESC LIMIT most) AS e
+            WHERE (topic, id) > (f.number, greatest(f.floor, down_to - 1))
+                  AND (topic, id) < (f.number, before)
+            ORDER BY topic DESC, id DESC LIMIT most) AS e
         ORDER BY id DESC LIMIT most) AS e
 $$;
 
@@ -752,8 +788,9 @@ BEGIN
         ARRAY[forget.name], ARRAY[forget.events], ARRAY[forget.bytes], ARRAY[forget.age]);
     IF forget.id IS NULL THEN
         DELETE FROM trio_stream.once WHERE topic = forget.name;
-        SELECT id, n, total INTO newest FROM trio_stream.events WHERE topic = f.number
-        ORDER BY id DESC LIMIT 1;
+        SELECT id, n, total INTO newest FROM trio_stream.events
+        WHERE (topic, id) > (f.number, 0) AND topic <= f.number
+        ORDER BY topic DESC, id DESC LIMIT 1;
         there := newest.id > f.floor;
         IF newest.id IS NOT NULL THEN
             DELETE FROM trio_stream.events WHERE topic = f.number;
@@ -795,10 +832,11 @@ BEGIN
     FOR f IN SELECT * FROM trio_stream.floors(trim.names, trim.events, trim.bytes, trim.ages)
              WHERE number IS NOT NULL LOOP
         WITH gone AS (
-            DELETE FROM trio_stream.events WHERE id IN (
+            DELETE FROM trio_stream.events WHERE id = ANY (array(
                 SELECT id FROM trio_stream.events
-                WHERE topic = f.number AND id <= least(f.floor, trim.upto)
-                ORDER BY id LIMIT trim.most)
+                WHERE (topic, id) > (f.number, 0)
+                      AND (topic, id) <= (f.number, least(f.floor, trim.upto))
+                ORDER BY topic, id LIMIT trim.most))
             RETURNING id, n, total)
         SELECT max(id) AS id, max(n) AS n, max(total) AS total, count(*) AS count INTO last
         FROM gone;
@@ -851,7 +889,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1953655151, 1);
     SELECT array_agg(number), max(newest) INTO numbers, place FROM (
         SELECT number, greatest(trimmed, hole, (
-            SELECT max(id) FROM trio_stream.events WHERE topic = number)) AS newest
+            SELECT id FROM trio_stream.events WHERE (topic, id) > (number, 0) AND topic <= number
+            ORDER BY topic DESC, id DESC LIMIT 1)) AS newest
         FROM trio_stream.topics ORDER BY newest LIMIT least(excess, 1000)) AS oldest;
     DELETE FROM trio_stream.events WHERE topic = ANY (numbers);
     DELETE FROM trio_stream.topics WHERE number = ANY (numbers);

@@ -23,7 +23,7 @@ __all__ = [
     "UUID",
     "ZERO_XID",
     "Statement",
-    "count_and_last",
+    "array_length",
     "read_bytes_array",
     "read_int",
     "read_int_array",
@@ -117,6 +117,6 @@ def read_int_array(data: bytes) -> list[int]:
     return list(struct.unpack_from(f"!{count * each}", data, _head.size))
 
 
-def count_and_last(data: bytes) -> tuple[int, int]:
-    """Of an array of large numbers that is not empty, without the others."""
-    return _int.unpack_from(data, 12)[0], _long.unpack_from(data, len(data) - _long.size)[0]
+def array_length(data: bytes) -> int:
+    """How many items an array has."""
+    return int(_int.unpack_from(data, 12)[0]) if len(data) >= _head.size else 0
