@@ -2,7 +2,7 @@
 
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from typing import Any
 
@@ -362,6 +362,6 @@ async def test_what_are_no_hooks_are_refused(broker: Broker, hooks: Any) -> None
 
 
 @pytest.fixture(autouse=True)
-def log_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.ERROR, "trio_stream"):
-        yield
+def log_errors(caplog: pytest.LogCaptureFixture) -> None:
+    # Not `at_level`: a test's own `set_level` would find this level, and leave it to other tests.
+    caplog.set_level(logging.ERROR, "trio_stream")
