@@ -118,3 +118,19 @@ def test_excerpts_are_logged_where_their_own_logger_is_told_to(
         with caplog.at_level(logging.INFO, "trio_stream.excerpts"):
             log_excerpt("it said", "s3cret")
         assert "it said: s3cret" in caplog.text
+
+
+def test_what_a_line_names_is_a_field_and_has_no_more_of_a_url_either(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    facts = {"url": SECRET, "error": ValueError(SECRET), "events": 3, "route": None}
+    logging.getLogger("trio_stream").warning("asked %(url)s", facts)
+    [record] = caplog.records
+    shown = "http://example.org:8080/path"
+    assert {name: vars(record)[name] for name in facts} == {
+        "url": shown,
+        "error": shown,
+        "events": 3,
+        "route": None,
+    }
+    assert "s3cret" not in str(vars(record))

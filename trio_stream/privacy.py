@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 __all__ = ["log_excerpt", "shown_path", "shown_text", "shown_url"]
@@ -56,8 +57,13 @@ def shown_text(text: str) -> str:
     return _URL.sub(lambda match: shown_url(match[0]), text)
 
 
-class _URLsShown(logging.Filter):
-    """Has every URL in a record shown as `shown_url` shows it, its traceback's included.
+class _AsShown(logging.Filter):
+    """Has what a line names as its fields, and every URL shown as `shown_url` shows it.
+
+    A line's facts are the one mapping that it is given: ``log.info("%(topic)s is full", {"topic":
+    ...})``. Each is an attribute of the record, as what is given by ``extra=`` is, also one that
+    the text does not name; what is no number, text or None is its text. So one place sees to it
+    that no field has a URL's secrets either, nor those of a traceback.
 
     The exceptions of HTTP clients have the URL in their text that was asked for, and what a
     producer failed with is logged with all that it came from. The exception itself stays in the
@@ -65,6 +71,9 @@ class _URLsShown(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, Mapping):
+            for name, value in record.args.items():
+                setattr(record, name, _as_field(value))
         text = record.getMessage()
         if (shown := shown_text(text)) != text:
             record.msg, record.args = shown, None
@@ -73,13 +82,19 @@ class _URLsShown(logging.Filter):
         return True
 
 
+def _as_field(value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    return shown_text(str(value))
+
+
 _traceback = logging.Formatter()
 
 # A logger's filters see what is logged by that logger itself, before any handler does.
-logging.getLogger("trio_stream").addFilter(_URLsShown())
-excerpts.addFilter(_URLsShown())
+logging.getLogger("trio_stream").addFilter(_AsShown())
+excerpts.addFilter(_AsShown())
 
 
 def log_excerpt(what: str, text: str) -> None:
     """Log the beginning of what somebody sent, where that was asked for."""
-    excerpts.info("%s: %s", what, text)
+    excerpts.info("%(what)s: %(excerpt)s", {"what": what, "excerpt": text})

@@ -3,6 +3,7 @@
 import contextvars
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -245,3 +246,41 @@ async def test_served_by_hypercorn() -> None:
         await server.process.wait_for_log(r"a stream ended: failed .* GET /upstream\n")
         assert "http://upstream.example/v1" in server.process.log()
         assert "s3cret" not in server.process.log()
+
+
+@pytest.mark.parametrize("how", ["hook", "ping_event", "farewell_event", "silent", "error_event"])
+async def test_other_lines_of_a_stream_say_which_one_it_is(
+    autojump_clock: Clock, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: object) -> Any:
+        raise ValueError("of https://user:s3cret@upstream.example/v1?key=s3cret")
+
+    async def callback(stream: Stream) -> None:
+        await stream.send("x")
+        await stream.wait(20)
+        if how == "error_event":
+            raise ValueError
+
+    options: dict[str, dict[str, Any]] = {
+        "hook": {"on_end": fails},
+        "ping_event": {"ping_event": fails},
+        "farewell_event": {"farewell_event": fails, "max_duration": 10},
+        "silent": {"idle_timeout": 10},
+        "error_event": {"error_event": fails},
+    }
+    stream = Stream(callback, label="orders", **options[how])
+    with suppress(ValueError):
+        async with connect(stream, "/orders/5", scope={"client": ("10.0.0.1", 5)}) as client:
+            with suppress(EOFError):
+                await client.read()
+    record = next(record for record in caplog.records if record.levelno >= logging.WARNING)
+    fields = {name: getattr(record, name) for name in ("client", "method", "path", "route")}
+    assert fields == {
+        "client": "10.0.0.1:5",
+        "method": "GET",
+        "path": "/orders/5",
+        "route": "orders",
+    }
+    if how != "silent":
+        assert vars(record)["error"] in ("of https://upstream.example/v1", "")
+    assert "s3cret" not in logging.Formatter().format(record)

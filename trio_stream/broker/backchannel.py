@@ -57,7 +57,7 @@ class Backchannel:
         try:
             await run(self)
         except Exception as error:  # whatever it is: a tool's fault is not the broker's
-            log.error("a backchannel's task failed", exc_info=error)
+            log.error("a backchannel's task failed", {"error": error}, exc_info=error)
         finally:
             self._feed.miss_passing(self)
             self._heard.close()

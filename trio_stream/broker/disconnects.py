@@ -120,7 +120,10 @@ class Disconnects:
             try:
                 await self._read()
             except BrokerError as exc:
-                log.warning("who was disconnected elsewhere is not known, trying again: %s", exc)
+                log.warning(
+                    "who was disconnected elsewhere is not known, trying again: %(error)s",
+                    {"error": exc},
+                )
                 await trio.sleep(_PAUSE)
                 self._news.set()
 
@@ -145,7 +148,10 @@ class Disconnects:
         try:
             said = msgspec.json.decode(TopicEvent(record.topic, record.event).data, type=_Said)
         except msgspec.MsgspecError:  # whoever may write to the log may write that
-            log.warning("what was said of who is disconnected cannot be read: event %d", record.id)
+            log.warning(
+                "what was said of who is disconnected cannot be read: event %(event_id)d",
+                {"event_id": record.id},
+            )
             return
         if said.by == self._principals.name:  # the streams are those of all brokers here
             if said.runs and said.broker != self._name:

@@ -50,9 +50,9 @@ class MemoryEngine(LocalLeases):
         workers = server_workers()
         if workers > 1:
             log.warning(
-                "a memory:// broker is in each of the server's %d workers, and none hears of what "
-                "the others publish: use redis://, or --workers 1",
-                workers,
+                "a memory:// broker is in each of the server's %(workers)d workers, and none "
+                "hears of what the others publish: use redis://, or --workers 1",
+                {"engine": "memory", "workers": workers},
             )
         self._feed = feed
         task_status.started(self._last)

@@ -75,7 +75,7 @@ class Position(Follower):
             return await reader.read(self._cursor)
         finally:
             if (reader.gaps, reader.conflated) != before:
-                call_hook("on_drop", self._hooks.on_drop, self)
+                call_hook("on_drop", self._hooks.on_drop, self, self.selection.facts)
 
     def _note_first(self, sink: Taker | None = None) -> None:
         """The first event has been taken; by this stream, if it is to have all others."""
@@ -83,7 +83,8 @@ class Position(Follower):
             self._told_first = True
             if sink is not None:
                 self.sink = sink
-            call_hook("on_first_event", self._hooks.on_first_event, self)
+            facts = self.selection.facts
+            call_hook("on_first_event", self._hooks.on_first_event, self, facts)
 
     def _go_to_head(self) -> bool:
         """Follow from here on, unless something has been appended since the last read."""

@@ -147,7 +147,7 @@ class Presence:
                 well = False
                 # Of nobody who is present nothing is missed; and once is enough.
                 level = logging.WARNING if was_well and self._members else logging.DEBUG
-                log.log(level, "could not say who is present: %s", exc)
+                log.log(level, "could not say who is present: %(error)s", {"error": exc})
 
     async def close(self) -> None:
         """Everybody who is present through this process is gone."""
@@ -202,8 +202,8 @@ class Presence:
                     # Presence is no reason to end a broker whose engine cannot be reached.
                     log.log(
                         logging.WARNING if sure else logging.DEBUG,
-                        "could not tell who is present, trying again: %s",
-                        exc,
+                        "could not tell who is present, trying again: %(error)s",
+                        {"error": exc, "topic": key[0]},
                     )
                     self._look_after(key, trio.current_time() + LEASE / 3)
                     return False

@@ -125,7 +125,7 @@ class PublishApp:
         except (TypeError, ValueError) as exc:
             raise RefusedError(400, str(exc)) from None
         except (BrokerError, trio.ClosedResourceError) as exc:
-            log.error("publish_app could not publish: %s", exc)
+            log.error("publish_app could not publish: %(error)s", {"error": exc, "topic": topic})
             text = "it may be stored, or not: publish it again, with the same once"
             raise RefusedError(503, text, **{"retry-after": "5"}) from None
 

@@ -319,7 +319,7 @@ class Subscription(Position):
     async def _appear(self) -> None:
         self._feed.opened(self)
         self._is_open = True
-        call_hook("on_open", self._hooks.on_open, self)
+        call_hook("on_open", self._hooks.on_open, self, self.selection.facts)
         if self._visit is not None:
             await self._visit.begin()
 
@@ -330,7 +330,7 @@ class Subscription(Position):
             self._visit.end()
         if self._is_open:
             self._is_open = False
-            call_hook("on_end", self._hooks.on_end, self)
+            call_hook("on_end", self._hooks.on_end, self, self.selection.facts)
 
     def __del__(self) -> None:
         # It is not there if `__init__` has raised; and with the broker all presence has ended.

@@ -134,6 +134,10 @@ class Selection:
     def __repr__(self) -> str:
         return f"<Selection {', '.join(self.filters)}>"
 
+    def facts(self) -> dict[str, str]:
+        """What it is, as fields of a line in the log."""
+        return {"topic": ", ".join(self.filters)}
+
 
 def select_topics(names: Sequence[str], patterns: bool) -> Selection:
     """What somebody may subscribe to or read; else `TypeError` or `ValueError`."""

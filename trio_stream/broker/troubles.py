@@ -47,10 +47,11 @@ class Troubles:
         if reason in self._told:
             return
         self._told.add(reason)
+        facts = {"engine": self._server.lower(), "error": reason}
         if isinstance(why, ServerRefusedError):
-            log.warning("%s", reason)
+            log.warning("%(error)s", facts)
         else:
-            log.log(logging.INFO if self._lost else logging.WARNING, "%s", reason)
+            log.log(logging.INFO if self._lost else logging.WARNING, "%(error)s", facts)
             self._lost = True
 
     def end(self, what: str) -> None:
@@ -59,7 +60,8 @@ class Troubles:
             self._told.clear()
             self._lost = False
             seconds = trio.current_time() - self._since
-            log.warning("%s works again, after %.1f s", self._server, seconds)
+            facts = {"engine": self._server.lower(), "seconds": seconds}
+            log.warning(f"{self._server} works again, after %(seconds).1f s", facts)
 
     def reason(self, what: str) -> str:
         """Why this does not work, or, as far as that is not known, anything; ``""`` without any."""

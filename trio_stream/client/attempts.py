@@ -179,7 +179,11 @@ class Attempts:
     def _log(self, error: Exception | None, delay: float) -> None:
         level = logging.INFO if error is None else logging.WARNING
         reason = describe(error)
-        log.log(level, "event source %s: %s; connecting again in %.3g s", self._url, reason, delay)
+        log.log(
+            level,
+            "event source %(url)s: %(error)s; connecting again in %(delay).3g s",
+            {"url": self._url, "error": reason, "delay": delay, "failures": self._failures},
+        )
 
 
 def _may_pass(status: int) -> bool:

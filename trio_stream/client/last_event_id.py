@@ -40,7 +40,8 @@ def to_header(event_id: str | None) -> str | None:
     if not value:
         return None
     if not can_be_sent(value):
-        log.warning("reconnecting without Last-Event-ID: no header can carry it")
+        facts = {"bytes": len(value.encode())}
+        log.warning("reconnecting without Last-Event-ID: no header can carry it", facts)
         return None
     return value
 

@@ -132,19 +132,24 @@ class _AsyncioSource:
             await items.ended.wait()
         if scope.cancelled_caught:
             log.warning(
-                "%r did not end within %g s of its stream's end; its asyncio task was abandoned",
-                self._source,
-                CLOSE_TIMEOUT,
+                "%(source)r did not end within %(timeout)g s of its stream's end; its asyncio task "
+                "was abandoned",
+                {"source": self._source, "timeout": CLOSE_TIMEOUT},
             )
         elif not task.cancelled() and task.exception() is not None:
-            log.error("%r failed as it was left", self._source, exc_info=task.exception())
+            log.error(
+                "%(source)r failed as it was left",
+                {"source": self._source, "error": task.exception()},
+                exc_info=task.exception(),
+            )
         if not self._begun:
             self.close_unawaited()
 
     def _raise_failure(self, task: Any) -> None:
         if self._gave_up:
             log.warning(
-                "closing %r took more than %g s and was cancelled", self._source, CLOSE_TIMEOUT
+                "closing %(source)r took more than %(timeout)g s and was cancelled",
+                {"source": self._source, "timeout": CLOSE_TIMEOUT},
             )
             if self._failure is not None:
                 raise self._failure
@@ -326,4 +331,5 @@ def _set(future: Any, task: object) -> None:
 def _log_failure(loop: Any, context: dict[str, Any]) -> None:
     """As asyncio's own loop does. trio-asyncio's would end, and with it what it was opened in."""
     message = context.get("message", "a task failed")
-    log.error("on asyncio: %s", message, exc_info=context.get("exception"))
+    error = context.get("exception")
+    log.error("on asyncio: %(what)s", {"what": message, "error": error}, exc_info=error)

@@ -68,7 +68,7 @@ async def act(action: Publish | Stop, broker: Broker | None) -> dict[str, object
     except (TypeError, ValueError) as exc:
         raise RefusedError(400, str(exc)) from None
     except (BrokerError, trio.ClosedResourceError) as exc:
-        log.error("the inspector could not reach its broker: %s", exc)
+        log.error("the inspector could not reach its broker: %(error)s", {"error": exc})
         raise RefusedError(503, "it may have been done, or not: the engine cannot tell") from None
 
 

@@ -133,7 +133,10 @@ class OtherProcesses:
                     await self._hear(await channel.receive())
                 except (LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
                     # Another version of this speaks another language.
-                    log.warning("what another process's inspector says is not understood: %r", exc)
+                    log.warning(
+                        "what another process's inspector says is not understood: %(error)r",
+                        {"error": exc},
+                    )
 
     async def _hear(self, said: Any) -> None:
         answer = said.get("answer", {}) if isinstance(said, dict) else None

@@ -75,7 +75,10 @@ class Workers:
                 try:
                     connection.sendall(self._tell())
                 except Exception:  # a collector of the user's may raise anything
-                    log.exception("a worker's metrics could not be collected")
+                    log.exception(
+                        "the metrics of worker %(worker)d could not be collected",
+                        {"worker": self.number},
+                    )
 
     async def ask_all(self) -> dict[int, bytes]:
         """The texts of all workers that answer, by their numbers."""
@@ -105,7 +108,10 @@ async def _read(path: Path) -> bytes:
                     text += part
             return text
     if patience.cancelled_caught:
-        log.warning("worker %s has not told its metrics within %g s", path.stem, _PATIENCE)
+        log.warning(
+            "worker %(worker)s has not told its metrics within %(timeout)g s",
+            {"worker": path.stem, "timeout": _PATIENCE},
+        )
     return b""
 
 

@@ -73,7 +73,9 @@ class StreamApp:
                 is_last = True
         except Exception as error:  # whatever it is: the server is to stop, and to say why
             if is_last:  # what comes so late Hypercorn 0.18 drops without a word
-                log.error("the lifespan failed while the server ended", exc_info=error)
+                log.error(
+                    "the lifespan failed while the server ended", {"error": error}, exc_info=error
+                )
             await send({"type": f"lifespan.{step}.failed", "message": _reason(error)})
             raise
         await send({"type": "lifespan.shutdown.complete"})

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .hooks import call_hook
-from .requested import client_of, path_of, route_of
 from .statistics import statistics_of
 
 if TYPE_CHECKING:
@@ -25,17 +24,15 @@ def tell_end(state: StreamState) -> None:
     Called in the task of the request, so that filters find the request's context variables.
     """
     telling = state.options.telling
-    telling.tell("on_end", state.handle)
-    call_hook("on_end", telling.on_end, state.handle())
+    telling.tell("on_end", state.handle, state.facts)
+    call_hook("on_end", telling.on_end, state.handle(), state.facts)
     level = _chosen_level()
     if level is not None and log.isEnabledFor(level):
-        fields = _fields(state)
         log.log(
             level,
             "a stream ended: %(outcome)s after %(seconds).3f s, %(events)d events and "
             "%(bytes)d bytes; client %(client)s, %(method)s %(path)s",
-            fields,
-            extra=fields,
+            _facts(state),
         )
 
 
@@ -47,16 +44,13 @@ def _chosen_level() -> int | None:
     return logging.INFO if chosen == logging.INFO else logging.DEBUG
 
 
-def _fields(state: StreamState) -> dict[str, Any]:
-    scope, counted = state.scope or {}, statistics_of(state)
+def _facts(state: StreamState) -> dict[str, Any]:
+    counted = statistics_of(state)
     return {
         "outcome": None if counted.outcome is None else str(counted.outcome),
         "seconds": counted.seconds_open,
         "events": counted.events,
         "bytes": counted.bytes,
         "peak_queued": counted.peak_queued,
-        "client": client_of(scope),
-        "method": scope.get("method"),
-        "path": path_of(scope),
-        "route": route_of(scope, state.options.telling.label),
+        **state.facts(),
     }

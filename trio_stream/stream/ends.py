@@ -6,6 +6,8 @@ import logging
 
 import trio
 
+from .requested import Facts
+
 __all__ = [
     "ProducerSilent",
     "StreamBroken",
@@ -60,13 +62,14 @@ def failure_in(group: BaseExceptionGroup, stream: object) -> BaseException | Non
     return failures.exceptions[0] if len(failures.exceptions) == 1 else failures
 
 
-def log_failure(failure: BaseException | None, when: str) -> None:
+def log_failure(failure: BaseException | None, when: str, facts: Facts) -> None:
     """A failure that cannot be raised, because something else has to be.
 
     Raises:
       BaseException: the failure itself, if the program is to end because of it, or of a part of it.
     """
     if isinstance(failure, Exception):
-        log.error("a stream failed while %s", when, exc_info=failure)
+        told = {"when": when, "error": failure, **facts()}
+        log.error("a stream failed while %(when)s", told, exc_info=failure)
     elif failure is not None:
         raise failure

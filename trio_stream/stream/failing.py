@@ -26,7 +26,11 @@ def fail(state: StreamState, failure: BaseException, outcome: Outcome = Outcome.
         try:
             _push_error_event(state, error_event, failure)
         except Exception as error:  # the user's function may raise anything
-            log.error("error_event= failed, so the client is told nothing", exc_info=error)
+            log.error(
+                "error_event= failed, so the client is told nothing",
+                {"error": error, **state.facts()},
+                exc_info=error,
+            )
         except (KeyboardInterrupt, SystemExit) as error:  # the program is to end
             failure = error
     state.fail(failure, outcome)

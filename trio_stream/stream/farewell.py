@@ -16,6 +16,7 @@ from ..checks import check_callable, check_choice, naming
 from ..codec import Format, ServerSentEvent
 from .clients import is_event_source, names_what_it_accepts
 from .error_answer import ErrorAnswerOption, check_error_answer
+from .requested import Facts
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
@@ -102,7 +103,11 @@ def is_proper(farewell: Farewell, scope: Scope | None) -> bool:
 
 
 def encode_farewell(
-    farewell_event: FarewellEvent, stream: object, wire: Format, name: EventName | None
+    farewell_event: FarewellEvent,
+    stream: object,
+    wire: Format,
+    name: EventName | None,
+    facts: Facts,
 ) -> bytes:
     """The user's own last event, or nothing when there is none; its function may raise anything."""
     try:
@@ -113,7 +118,11 @@ def encode_farewell(
             b"" if event is None else _encode(event, wire, name if isinstance(name, str) else None)
         )
     except Exception as error:
-        log.error("farewell_event= failed, so the client is told nothing", exc_info=error)
+        log.error(
+            "farewell_event= failed, so the client is told nothing",
+            {"error": error, **facts()},
+            exc_info=error,
+        )
         return b""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from ..checks import check_callable, check_kind
 from .label import check_label
 from .registry import current_registry
+from .requested import Facts
 
 __all__ = ["Hook", "StreamHooks", "Telling", "call_hook", "check_hook", "hook_all", "unhook_all"]
 
@@ -63,24 +64,28 @@ def check_hook(name: str, function: object, what: str = "takes the stream") -> N
         raise TypeError(f"{name} must be a sync function: nobody would await an async one")
 
 
-def call_hook(name: str, function: Hook | None, subject: object) -> None:
-    """Call what the user wants called; an error in it is logged."""
+def call_hook(name: str, function: Hook | None, subject: object, facts: Facts) -> None:
+    """Call what the user wants called; an error in it is logged, with what ``facts`` gives."""
     if function is None:
         return
     began = perf_counter()
     try:
         result = function(subject)
     except Exception as error:  # the user's function may raise anything
-        log.error("%s= raised", name, exc_info=error)
+        told = {"hook": name, "error": error, **facts()}
+        log.error("%(hook)s= raised", told, exc_info=error)
     else:
         if iscoroutine(result):
             result.close()
-            log.error("%s= returned a coroutine, which nobody awaits: it must be sync", name)
+            log.error(
+                "%(hook)s= returned a coroutine, which nobody awaits: it must be sync",
+                {"hook": name, **facts()},
+            )
     if (seconds := perf_counter() - began) > _LONG:
         current_registry().warn_once(
-            "%s= took %.2g s, in which every stream of this process waited: a hook must not block",
-            name,
-            seconds,
+            "%(hook)s= took %(seconds).2g s, in which every stream of this process waited: a hook "
+            "must not block",
+            {"hook": name, "seconds": seconds, **facts()},
         )
 
 
@@ -117,11 +122,11 @@ class Telling:
         names = [field.name for field in fields(cls) if field.name in options]
         return cls(**{name: options.pop(name) for name in names})
 
-    def tell(self, name: str, handle: Callable[[], object]) -> None:
+    def tell(self, name: str, handle: Callable[[], object], facts: Facts) -> None:
         """Call the hooks of this name, with what ``handle`` gives."""
         if self.hooks is None and not _everywhere:
             return
         subject = handle()
         for hooks in (self.hooks, *_everywhere):
             if hooks is not None:
-                call_hook(name, getattr(hooks, name), subject)
+                call_hook(name, getattr(hooks, name), subject, facts)

@@ -64,7 +64,7 @@ class Lifetime:
                 await self._wait_written()
                 helpers.cancel_scope.cancel()
         except BaseException:  # mostly `Cancelled`, which is raised in the failure's place
-            log_failure(state.failure, "its call was cancelled")
+            log_failure(state.failure, "its call was cancelled", state.facts)
             raise
         finally:
             transport.close()
@@ -89,9 +89,10 @@ class Lifetime:
         """Call the hooks of this name, in the request's context."""
         state, helpers = self.state, self._helpers
         if helpers is None or trio.lowlevel.current_task() is helpers.parent_task:
-            state.options.telling.tell(hook, state.handle)
+            state.options.telling.tell(hook, state.handle, state.facts)
         else:
-            helpers.parent_task.context.run(state.options.telling.tell, hook, state.handle)
+            tell = state.options.telling.tell
+            helpers.parent_task.context.run(tell, hook, state.handle, state.facts)
 
     def _finish(self, connection: ServerConnection | None) -> None:
         current_principals().leave(self.state)

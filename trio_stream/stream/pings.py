@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ..checks import check_callable, check_seconds, naming
 from ..codec import Format, ServerSentEvent
 from .farewell import refuse_without_fields
+from .requested import Facts
 
 __all__ = ["DEFAULT_PING", "PingEvent", "PingFunction", "ask_ping_event", "checked_pings"]
 
@@ -42,13 +43,19 @@ def checked_pings(
     return seconds, comment, None if isinstance(ping_event, ServerSentEvent) else ping_event
 
 
-def ask_ping_event(ping_event: PingFunction, stream: object, wire: Format) -> bytes | None:
+def ask_ping_event(
+    ping_event: PingFunction, stream: object, wire: Format, facts: Facts
+) -> bytes | None:
     """What the user's function has sent instead of a comment, or None; it may raise anything."""
     try:
         event = ping_event(stream)
         return None if event is None else _encode(event, wire)
     except Exception as error:
-        log.error("ping_event= failed, so the ping is a comment", exc_info=error)
+        log.error(
+            "ping_event= failed, so the ping is a comment",
+            {"error": error, **facts()},
+            exc_info=error,
+        )
         return None
 
 

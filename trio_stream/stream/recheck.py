@@ -47,7 +47,7 @@ async def recheck(state: StreamState) -> None:
         with trio.fail_after(access.recheck):
             verdict = await access.ask(state.scope, state.principal)
     except Exception as error:  # noqa: BLE001  # the user's function may raise anything
-        _warn(error)
+        _warn(state, error)
     else:
         if isinstance(verdict, Refusal):
             state.end(Outcome.REVOKED)
@@ -55,11 +55,12 @@ async def recheck(state: StreamState) -> None:
     plan_recheck(state)
 
 
-def _warn(error: Exception) -> None:
+def _warn(state: StreamState, error: Exception) -> None:
     level = logging.WARNING if current_registry().is_news("recheck", _QUIET) else logging.DEBUG
     log.log(
         level,
-        "authorize= could not be asked again, so its streams go on, and it is asked later: %s",
-        type(error).__name__,
+        "authorize= could not be asked again, so its streams go on, and it is asked later: "
+        "%(error)s",
+        {"error": type(error).__name__, **state.facts()},
         exc_info=error,
     )

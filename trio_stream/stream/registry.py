@@ -127,11 +127,11 @@ class Registry:
                 streams.scope.cancel()
                 del self._workers[worker]
 
-    def warn_once(self, message: str, *args: object) -> None:
+    def warn_once(self, message: str, facts: dict[str, Any]) -> None:
         """Log a warning that every stream would repeat."""
         if message not in self._warned:
             self._warned.add(message)
-            log.warning(message, *args)
+            log.warning(message, facts)
 
     def is_news(self, what: str, seconds: float) -> bool:
         """Whether this has not been said for so many seconds: who asks says it now."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..privacy import shown_path
 
-__all__ = ["client_of", "path_of", "route_of", "template_of"]
+__all__ = ["Facts", "client_of", "path_of", "request_facts", "route_of", "template_of"]
+
+#: What a line in the log is to tell of a stream or a subscription; asked for where there is one.
+Facts = Callable[[], dict[str, Any]]
 
 
 def path_of(scope: Any) -> str | None:
@@ -32,3 +36,13 @@ def template_of(scope: Any) -> str | None:
 def route_of(scope: Any, label: str | None) -> str | None:
     """A stream's ``label``; without one its route's template, if that is known; else the path."""
     return label or template_of(scope) or path_of(scope)
+
+
+def request_facts(scope: Any, label: str | None) -> dict[str, Any]:
+    """Whose stream it is, as fields of a line in the log."""
+    return {
+        "client": client_of(scope),
+        "method": scope.get("method") if scope else None,
+        "path": path_of(scope),
+        "route": route_of(scope, label),
+    }

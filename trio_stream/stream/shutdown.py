@@ -28,11 +28,13 @@ def check_drain(timing: Timing, graceful_timeout: float) -> None:
                 f"drain_over={timing.drain_over:g} and drain_timeout={timing.drain_timeout:g} are"
             )
         current_registry().warn_once(
-            "%s longer than Hypercorn's graceful_timeout=%g: the server will "
-            "cut streams off before that. Start it with --graceful-timeout %d",
-            what,
-            graceful_timeout,
-            math.ceil(drain) + 1,
+            "%(what)s longer than Hypercorn's graceful_timeout=%(graceful_timeout)g: the server "
+            "will cut streams off before that. Start it with --graceful-timeout %(needed)d",
+            {
+                "what": what,
+                "graceful_timeout": graceful_timeout,
+                "needed": math.ceil(drain) + 1,
+            },
         )
 
 

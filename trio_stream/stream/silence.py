@@ -36,7 +36,10 @@ def check_silence(state: StreamState, now: float) -> None:
     assert seconds is not None
     what = "first_event_timeout" if first else "idle_timeout"
     if state.headers_out or state.channel.queued_events:  # else the log has the answer's status
-        log.warning("a stream's producer sent nothing for %s=%g s: it is ended", what, seconds)
+        log.warning(
+            "a stream's producer sent nothing for %(option)s=%(seconds)g s: it is ended",
+            {"option": what, "seconds": seconds, **state.facts()},
+        )
     fail(state, ProducerSilent(what, seconds), Outcome.LATE if first else Outcome.IDLE)
 
 

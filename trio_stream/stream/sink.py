@@ -60,6 +60,9 @@ class StreamSink:
     def principal(self) -> str | None:
         return self.express.principal
 
+    def facts(self) -> dict[str, Any]:
+        return self.express.facts()
+
     def ready(self, content_type: str | None = None) -> None:
         self.express.content_type = content_type
         self.express.release_headers()
@@ -71,7 +74,7 @@ class StreamSink:
         state = self.express
         state.dropped = dropped
         if dropped:
-            state.options.telling.tell("on_drop", state.handle)
+            state.options.telling.tell("on_drop", state.handle, state.facts)
 
     def found(self, source: Source) -> None:
         hold_headers(self.express, source.headers_wait_for)

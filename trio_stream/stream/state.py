@@ -24,6 +24,7 @@ from .ends import StreamBroken, StreamClosed, failure_in
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, FAILURES, LOST, Outcome
+from .requested import request_facts
 from .source import Source, is_callback, open_source
 from .tap import Tap
 from .tasks import StreamTasks, Task
@@ -186,7 +187,9 @@ class StreamState(Clocked):
         if farewell_event is not None and self.outcome in CUT_OFF:
             # Behind the `retry`: some clients obey that at the end of a block with data alone.
             try:
-                event = encode_farewell(farewell_event, self.handle(), self.format, self.event)
+                event = encode_farewell(
+                    farewell_event, self.handle(), self.format, self.event, self.facts
+                )
             except (KeyboardInterrupt, SystemExit) as error:
                 self.failure = error  # raised by its call, not by who ends it: the registry
                 return
@@ -294,6 +297,10 @@ class StreamState(Clocked):
         begun = self.written > 0
         untold = self.tap is None and self.options.timing.flush_every is None
         self.express = begun and self.outcome is None and untold
+
+    def facts(self) -> dict[str, Any]:
+        """Which stream it is, as fields of a line in the log."""
+        return request_facts(self.scope, self.options.telling.label)
 
     def listen(self) -> Tap:
         """Have what is written kept for somebody to see: all goes by the writer meanwhile."""

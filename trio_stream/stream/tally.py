@@ -90,10 +90,10 @@ class StreamTally:
             if len(self._labels) >= _MOST_LABELS:
                 if _OTHER not in self._labels:
                     log.warning(
-                        "streams have more than %d labels: all others are counted as %r. A label "
-                        "is one for many streams, and has no user's name or id in it",
-                        _MOST_LABELS,
-                        _OTHER,
+                        "streams have more than %(limit)d labels: all others are counted as "
+                        "%(other)r. A label is one for many streams, and has no user's name or id "
+                        "in it",
+                        {"limit": _MOST_LABELS, "other": _OTHER},
                     )
                     self._labels.add(_OTHER)
                 return _OTHER

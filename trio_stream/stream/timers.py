@@ -112,7 +112,7 @@ def _ping_bytes(state: StreamState) -> bytes | None:
     timing = state.options.timing
     if timing.ping_event is not None:
         try:
-            event = ask_ping_event(timing.ping_event, state.handle(), state.format)
+            event = ask_ping_event(timing.ping_event, state.handle(), state.format, state.facts)
         except (KeyboardInterrupt, SystemExit) as error:  # raised by the stream's call: not here
             state.fail(error)
             return None
@@ -160,9 +160,12 @@ def _warn_of_shield(state: StreamState, now: float) -> None:
         return  # all its tasks have ended; it is the client who takes his time
     names = [task.name for task in nursery.child_tasks] + [nursery.parent_task.name]
     log.warning(
-        "a stream that ended (%s) %g s ago is still held open by a task that does not let itself "
-        "be cancelled: %s",
-        state.outcome,
-        SHIELDED,
-        ", ".join(names),
+        "a stream that ended (%(outcome)s) %(seconds)g s ago is still held open by a task that "
+        "does not let itself be cancelled: %(tasks)s",
+        {
+            "outcome": str(state.outcome),
+            "seconds": SHIELDED,
+            "tasks": ", ".join(names),
+            **state.facts(),
+        },
     )

@@ -47,7 +47,7 @@ class StreamValue:
         is_first = not state.written
         state.written += len(data)
         if is_first:
-            state.options.telling.tell("on_first_byte", state.handle)
+            state.options.telling.tell("on_first_byte", state.handle, state.facts)
         return data
 
     async def _receive(self) -> list[bytes | str] | None:
@@ -89,7 +89,7 @@ class Entered:
         self._helpers = await self._nursery_manager.__aenter__()
         state.open()
         current_principals().join(state)
-        state.options.telling.tell("on_open", state.handle)
+        state.options.telling.tell("on_open", state.handle, state.facts)
         self._helpers.start_soon(produce, state)
         if timers.ends_by_itself(state):
             self._helpers.start_soon(timers.expire, state)
@@ -114,4 +114,4 @@ class Entered:
         if exc is None:
             state.raise_failure()
         elif state.failure is not exc:
-            log_failure(state.failure, "its block was left by an exception")
+            log_failure(state.failure, "its block was left by an exception", state.facts)

@@ -9,7 +9,6 @@ import outcome
 import trio
 
 from ..codec import Uncompressed, encode, encode_retry, join_events
-from ..privacy import shown_text
 from ..transport.base import LARGE, ClientGone
 from .apart import own_retry
 from .error_answer import ErrorAnswer, answer_with, response_to
@@ -41,7 +40,11 @@ async def write_response(state: StreamState, transport: Transport) -> bool:
             state.fail(result.error)
         else:  # that is what is raised
             state.answered = False
-            log.error("the client of a failed stream could not be told", exc_info=result.error)
+            log.error(
+                "the client of a failed stream could not be told",
+                {"error": result.error, **state.facts()},
+                exc_info=result.error,
+            )
         return True
     return result.unwrap()
 
@@ -131,7 +134,7 @@ def _note(state: StreamState, data: bytes) -> None:
     if state.tap is not None:
         state.tap.note(data)
     if is_first:
-        state.options.telling.tell("on_first_byte", state.handle)
+        state.options.telling.tell("on_first_byte", state.handle, state.facts)
 
 
 def _headers(state: StreamState) -> Headers:
@@ -152,15 +155,19 @@ async def _write_failure(state: StreamState, transport: Transport, failure: Base
         answer = answer_with(state.options.ends.error_answer, failure)
     except Exception as error:  # the user's function may raise anything
         status = known.status
-        log.error("error_answer= failed: the client is answered %d", status, exc_info=error)
+        log.error(
+            "error_answer= failed: the client is answered %(status)d",
+            {"status": status, "error": error, **state.facts()},
+            exc_info=error,
+        )
         answer = None
     status, headers, body = response_to(known, answer or ErrorAnswer(known.status))
     if known.status != 500:
-        shown = shown_text(repr(failure))
+        facts = {"status": status, "error": repr(failure), **state.facts()}
         if known.status == 409:  # what the client has asked for, and nobody's failure
-            log.info("answered %d: %s", status, shown)
+            log.info("answered %(status)d: %(error)s", facts)
         else:
-            log.error("answered %d, because the stream's upstream failed: %s", status, shown)
+            log.error("answered %(status)d, because the stream's upstream failed: %(error)s", facts)
         state.answered = True
     await transport.start(status, headers)
     await transport.write(body)

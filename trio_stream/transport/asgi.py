@@ -249,7 +249,8 @@ class AsgiTransport(Progress):
             return
         await trio.sleep(_WORD_SECONDS)
         if self._server_raises and _may_say_gone(error):
-            log.warning("%s of send() taken for the client's leaving", type(error).__name__)
+            facts = {"error": type(error).__name__}
+            log.warning("%(error)s of send() taken for the client's leaving", facts)
             raise ClientGone("the client is gone") from error
 
     async def _pass_on(self, message: Message) -> None:
@@ -266,10 +267,10 @@ def _warn_of_whole(version: str) -> None:
         _warned.set(warned | {version})
         hint = " (nginx: proxy_http_version 1.1)" if version == "1.0" else ""
         log.warning(
-            "HTTP/%s: a stream that broke off looks as if it were complete. Let the proxy in front "
-            "speak HTTP/1.1%s, or put StreamMiddleware around the application on Hypercorn",
-            version,
-            hint,
+            "HTTP/%(version)s: a stream that broke off looks as if it were complete. Let the proxy "
+            "in front speak HTTP/1.1%(hint)s, or put StreamMiddleware around the application on "
+            "Hypercorn",
+            {"version": version, "hint": hint},
         )
 
 

@@ -85,7 +85,8 @@ class Caretaker:
                     if number % _TIDY == 1:
                         await self.tidy()
                 except BrokerUnavailableError as exc:
-                    log.debug("could not delete what is too old: %s", exc)
+                    facts = {"engine": "postgresql", "error": exc}
+                    log.debug("could not delete what is too old: %(error)s", facts)
             if len(self._grown) > 2 * self._max_topics:
                 self._grown.clear()
 

@@ -72,7 +72,8 @@ class Link:
                     raise
                 tried_again = self.connects == before
                 level = logging.DEBUG if tried_again else logging.INFO
-                log.log(level, "no connection to PostgreSQL: %s", exc)
+                facts = {"engine": "postgresql", "error": exc}
+                log.log(level, "no connection to PostgreSQL: %(error)s", facts)
                 self._troubles.begin(self._what, exc)
             if self.connects > before:
                 wait = _FIRST_WAIT

@@ -102,7 +102,10 @@ class Entrance:
                 if self._refused.is_set():
                     await self.enter(link)
             except BrokerUnavailableError as exc:
-                log.debug("a restart of Redis cannot be written down yet: %s", exc)
+                log.debug(
+                    "a restart of Redis cannot be written down yet: %(error)s",
+                    {"engine": "redis", "error": exc},
+                )
 
     def _come_in(self, last: int, base: int) -> None:
         self._opened = True
@@ -128,7 +131,7 @@ class Entrance:
             if ours.get(name) != theirs.get(name)
         ]
         log.warning(
-            "the broker that was opened on this prefix last has other options: %s; all of them "
-            "need the same, or what one keeps the other deletes",
-            ", ".join(differing),
+            "the broker that was opened on this prefix last has other options: %(options)s; all "
+            "of them need the same, or what one keeps the other deletes",
+            {"engine": "redis", "options": ", ".join(differing)},
         )

@@ -73,7 +73,8 @@ class Link:
                 wait = _FIRST_WAIT
             tried_again = self.connects == before
             level = logging.DEBUG if tried_again else logging.INFO
-            log.log(level, "no connection to Redis: %s", failure or "it was closed")
+            facts = {"engine": "redis", "error": failure or "it was closed"}
+            log.log(level, "no connection to Redis: %(error)s", facts)
             if failure is not None:  # else it is mostly there again at once
                 self._troubles.begin(self._what, failure)
             await trio.sleep(random.uniform(wait / 2, wait))

@@ -135,7 +135,8 @@ class ResumableRun:
 
     async def _mark_end(self, result: outcome.Maybe[None]) -> None:
         if isinstance(result, outcome.Error) and isinstance(result.error, Exception):
-            log.error("a resumable producer failed: %s", self.key, exc_info=result.error)
+            facts = {"key": self.key, "error": result.error}
+            log.error("a resumable producer failed: %(key)s", facts, exc_info=result.error)
             self._reason = "failed"
         try:
             if not self._buried:
@@ -143,7 +144,10 @@ class ResumableRun:
                 await self._while_alive(partial(mark_end, self._publisher, self.topic, reason))
             await self._engine.release(self.topic, self.owner)
         except (BrokerError, trio.ClosedResourceError) as exc:
-            log.warning("the end of %s could not be told, its lease will lapse: %s", self.key, exc)
+            log.warning(
+                "the end of %(key)s could not be told, its lease will lapse: %(error)s",
+                {"key": self.key, "error": exc},
+            )
 
     async def _keep_lease(self) -> None:
         usual = lease_of(self._engine) / 3
@@ -154,7 +158,10 @@ class ResumableRun:
                 alive = await self._is_alive()
             except BrokerError as exc:
                 if pause == usual:
-                    log.warning("the lease of %s could not be prolonged: %s", self.key, exc)
+                    log.warning(
+                        "the lease of %(key)s could not be prolonged: %(error)s",
+                        {"key": self.key, "error": exc},
+                    )
                 pause = usual / 10  # at once when it can be, before others look
             else:
                 pause = usual

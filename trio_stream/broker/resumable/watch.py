@@ -273,7 +273,10 @@ class Resumable:
         try:
             await self._bury()
         except BrokerError as exc:
-            log.warning("whether %s is still run could not be asked: %s", self._key, exc)
+            log.warning(
+                "whether %(key)s is still run could not be asked: %(error)s",
+                {"key": self._key, "error": exc},
+            )
 
     # As an async iterator.
 

@@ -157,7 +157,10 @@ class Keeper:
                 return False
         except BrokerError as exc:
             # That the engine is away is told by itself, and who watches asks every few seconds.
-            log.debug("who runs the source of %s could not be asked: %s", self._topic, exc)
+            log.debug(
+                "who runs the source of %(topic)s could not be asked: %(error)s",
+                {"topic": self._topic, "error": exc},
+            )
             return False
         self._owner = owner
         return True
@@ -181,7 +184,10 @@ class Keeper:
             if self.engine.shared:
                 await self.engine.pass_on([Entry(NEWS, b":\n\n")])
         except (BrokerError, trio.ClosedResourceError) as exc:
-            log.warning("the lease of the source of %s will lapse: %s", self._topic, exc)
+            log.warning(
+                "the lease of the source of %(topic)s will lapse: %(error)s",
+                {"topic": self._topic, "error": exc},
+            )
 
     async def _keep_lease(self) -> None:
         usual = lease_of(self.engine) / 3
@@ -192,7 +198,10 @@ class Keeper:
                 alive = await self._is_alive()
             except BrokerError as exc:
                 if pause == usual:
-                    log.warning("the lease of the source of %s is in danger: %s", self._topic, exc)
+                    log.warning(
+                        "the lease of the source of %(topic)s is in danger: %(error)s",
+                        {"topic": self._topic, "error": exc},
+                    )
                 pause = usual / 10  # at once when it can be, before others look
             else:
                 pause = usual
@@ -244,10 +253,13 @@ class Keeper:
         run = SourceRun(self, self._topic)
         try:
             await produce(self._source.fn, run, run.send, f"the source of {self._topic}")
-        except Exception:  # whatever a user's function raises is told, and tried again
-            log.exception("the source of %s failed", self._topic)
+        except Exception as exc:  # whatever a user's function raises is told, and tried again
+            log.exception("the source of %(topic)s failed", {"topic": self._topic, "error": exc})
             return "failed"
-        log.warning("the source of %s has ended, and is run again while it is watched", self._topic)
+        log.warning(
+            "the source of %(topic)s has ended, and is run again while it is watched",
+            {"topic": self._topic},
+        )
         return "ended"
 
     async def _tell(self, reason: str, again: float) -> None:
@@ -262,5 +274,8 @@ class Keeper:
                 entries = [Entry(name, event.data, UNMAPPED) for name in watched]
                 if entries:
                     await self.engine.pass_on(entries)
-        except Exception:  # the user's function may raise anything; the source goes on
-            log.exception("the watchers of the source of %s could not be told", self._topic)
+        except Exception as exc:  # the user's function may raise anything; the source goes on
+            log.exception(
+                "the watchers of the source of %(topic)s could not be told",
+                {"topic": self._topic, "error": exc},
+            )

@@ -125,8 +125,7 @@ def tell_of_dismissed(path: str, count: int, *, stored: bool) -> None:
     """What has become of events that nobody waited for any longer."""
     became = "stored" if stored else "not stored"
     log.warning(
-        "%s: %d events whose publishers were cancelled while the disk was at it are %s",
-        path,
-        count,
-        became,
+        "%(file)s: %(events)d events whose publishers were cancelled while the disk was at it are "
+        "%(state)s",
+        {"engine": "sqlite", "file": path, "events": count, "state": became},
     )

@@ -145,7 +145,10 @@ class Desk:
         except OSError as exc:
             sock.close()
             why = too_long(self._path) or exc
-            log.warning("%s: nobody outside can publish while it is open: %s", self._path, why)
+            log.warning(
+                "%(file)s: nobody outside can publish while it is open: %(error)s",
+                {"engine": "sqlite", "file": self._path, "error": why},
+            )
         else:
             self._socket, self._identity = sock, _identity(self._address)
 

@@ -160,12 +160,11 @@ class SqliteEngine(LocalLeases):
 
     def _leave(self) -> None:
         """The disk does not answer, and the broker ends nevertheless."""
+        events = sum(len(publisher.entries) for publisher in self._under_way)
         log.error(
-            "%s: the disk has not answered for %g s, and is not waited for: whether the last %d "
-            "events are stored is not known",
-            self.path,
-            CLOSE_TIMEOUT,
-            sum(len(publisher.entries) for publisher in self._under_way),
+            "%(file)s: the disk has not answered for %(timeout)g s, and is not waited for: whether "
+            "the last %(events)d events are stored is not known",
+            {"engine": "sqlite", "file": self.path, "timeout": CLOSE_TIMEOUT, "events": events},
         )
         for publisher in self._under_way:
             error = BrokerError(f"{self.path}: the disk does not answer: it may be stored, or not")

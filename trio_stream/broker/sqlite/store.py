@@ -111,10 +111,10 @@ class SqliteStore:
             self._db.execute("UPDATE log SET clean = 1")
         except (sqlite3.Error, BrokerStorageError) as exc:
             log.warning(
-                "%s: %s, so the file cannot say that nothing is lost: at the next start ids jump "
-                "ahead, and clients that come back with one in between are told of a gap",
-                self._path,
-                exc,
+                "%(file)s: %(error)s, so the file cannot say that nothing is lost: at the next "
+                "start ids jump ahead, and clients that come back with one in between are told of "
+                "a gap",
+                {"engine": "sqlite", "file": self._path, "error": exc},
             )
         finally:
             with named_errors(self._path):

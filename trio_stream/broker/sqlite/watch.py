@@ -77,7 +77,9 @@ class Watch:
     def _tell(self, fault: str, *, over: str) -> None:
         told = self._told.get(over, "")
         if fault and fault != told:
-            log.error("%s: %s", self._path, fault)
+            facts = {"engine": "sqlite", "file": self._path, "error": fault}
+            log.error("%(file)s: %(error)s", facts)
         elif told and not fault:
-            log.warning("%s: %s", self._path, over)
+            facts = {"engine": "sqlite", "file": self._path, "state": over}
+            log.warning("%(file)s: %(state)s", facts)
         self._told[over] = fault

@@ -160,7 +160,7 @@ class BlockingSource:
         hung_up = False
         with ExitStack() as waiting:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._run_thread, handover, thread)
+                nursery.start_soon(self._run_thread, handover, thread, sink)
                 # Captured, so that the nursery does not wrap it in a group of our making.
                 result = await outcome.acapture(_forward, handover, sink)
                 handover.stop()
@@ -180,7 +180,7 @@ class BlockingSource:
             ended.unwrap()
         result.unwrap()
 
-    async def _run_thread(self, handover: _Handover, scope: trio.CancelScope) -> None:
+    async def _run_thread(self, handover: _Handover, scope: trio.CancelScope, sink: Sink) -> None:
         with scope:
             await trio.to_thread.run_sync(
                 self._work,
@@ -190,10 +190,9 @@ class BlockingSource:
             )
         if scope.cancelled_caught and scope.deadline < inf:
             log.warning(
-                "the blocking iterable %r did not return within %g s of its stream's end; "
-                "its thread was abandoned",
-                self._iterable,
-                CLOSE_TIMEOUT,
+                "the blocking iterable %(source)r did not return within %(timeout)g s of its "
+                "stream's end; its thread was abandoned",
+                {"source": self._iterable, "timeout": CLOSE_TIMEOUT, **sink.facts()},
             )
 
     def _work(self, handover: _Handover) -> None:
@@ -201,7 +200,11 @@ class BlockingSource:
             return
         result = handover.finish(outcome.capture(self._iterate, handover))
         if isinstance(result, outcome.Error):
-            log.error("the abandoned thread of %r failed", self._iterable, exc_info=result.error)
+            log.error(
+                "the abandoned thread of %(source)r failed",
+                {"source": self._iterable, "error": result.error},
+                exc_info=result.error,
+            )
 
     def _iterate(self, handover: _Handover) -> None:
         # A generator, file, cursor or SDK's stream object that was handed over is closed in the

@@ -102,6 +102,9 @@ class Sink(Protocol):
     def principal(self) -> str | None:
         """Whose the stream is, if that is known."""
 
+    def facts(self) -> dict[str, Any]:
+        """Which stream it is, as fields of a line in the log."""
+
     def put(self, value: Any, /) -> Awaitable[None] | None:
         """Take a value; a result other than None must be awaited before the next `put`."""
 
@@ -187,4 +190,7 @@ async def close_within(resource: object, what: str) -> None:
         if inspect.isawaitable(closing):
             await closing
     if scope.cancelled_caught:
-        log.warning("closing %s took more than %g s and was cancelled", what, CLOSE_TIMEOUT)
+        log.warning(
+            "closing %(source)s took more than %(timeout)g s and was cancelled",
+            {"source": what, "timeout": CLOSE_TIMEOUT},
+        )

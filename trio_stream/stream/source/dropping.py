@@ -33,18 +33,20 @@ class DropReport:
         drops = self._drops
         if drops.unknown_fields and not self._told_unknown:
             self._told_unknown = True
-            log.warning("%s sends fields that no event has; they are dropped", self._url)
+            facts = {"url": self._url}
+            log.warning("%(url)s sends fields that no event has; they are dropped", facts)
         if drops.stray_lines and not self._told_stray:
             self._told_stray = True
-            like = _looks_like(drops.first_stray)
-            log.warning("%s sends %s between its events; it is dropped", self._url, like)
+            facts = {"url": self._url, "what": _looks_like(drops.first_stray)}
+            log.warning("%(url)s sends %(what)s between its events; it is dropped", facts)
             log_excerpt(f"{self._url} sent between its events", drops.first_stray)
 
     def ended(self) -> DroppedInput:
         """The connection has ended properly: what it has dropped."""
         dropped = self._decoder.dropped
         if dropped.unfinished:
-            log.warning("%s ended in the middle of an event; it is dropped", self._url)
+            facts = {"url": self._url}
+            log.warning("%(url)s ended in the middle of an event; it is dropped", facts)
         return dropped
 
 

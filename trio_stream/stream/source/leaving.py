@@ -67,7 +67,7 @@ async def _cancel_reading(generator: AsyncGenerator[Any, Any]) -> None:
             except StopAsyncIteration:
                 return
             except Exception as error:  # an SDK's, about an answer that nobody wants any more
-                log.debug("an answer failed as it was left", exc_info=error)
+                log.debug("an answer failed as it was left", {"error": error}, exc_info=error)
                 return
         if reading.cancelled_caught:
             return

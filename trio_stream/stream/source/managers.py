@@ -47,9 +47,9 @@ class ManagerSource:
                     leaving.deadline = trio.current_time() + CLOSE_TIMEOUT
         if leaving.cancelled_caught:
             log.warning(
-                "leaving the context manager %r took more than %g s and was cancelled",
-                self._manager,
-                CLOSE_TIMEOUT,
+                "leaving the context manager %(source)r took more than %(timeout)g s and was "
+                "cancelled",
+                {"source": self._manager, "timeout": CLOSE_TIMEOUT, **sink.facts()},
             )
             if failure is not None:
                 raise failure

@@ -147,11 +147,14 @@ class UpstreamSource:
 
     def _tell(self, kind: Kind) -> None:
         log.warning(
-            "%s sends what looks like %s as %r, and it is read as that; read_as=%r says that it is",
-            self._url,
-            _NAMES[kind],
-            self._content_type[:80],
-            kind,
+            "%(url)s sends what looks like %(what)s as %(content_type)r, and it is read as that; "
+            "read_as=%(kind)r says that it is",
+            {
+                "url": self._url,
+                "what": _NAMES[kind],
+                "content_type": self._content_type[:80],
+                "kind": kind,
+            },
         )
 
     def _open_reading(self, kind: Kind, sink: Sink) -> Reading:

@@ -95,12 +95,14 @@ def warn_of_http3(*, is_known: bool) -> None:
     if is_known:
         log.warning(
             "HTTP/3: a defect of Hypercorn's can end this worker, and with it all its clients. "
-            "End HTTP/3 at a proxy in front, which speaks HTTP/1.1 to Hypercorn"
+            "End HTTP/3 at a proxy in front, which speaks HTTP/1.1 to Hypercorn",
+            {"version": "3"},
         )
     else:
         log.warning(
             "HTTP/3: the connection behind this server's send() is not known. What a client does "
             "not take is not bounded, that it leaves may go unnoticed, and a stream that breaks "
             "off looks complete. End HTTP/3 at a proxy in front; on Hypercorn, put "
-            "StreamMiddleware around the application"
+            "StreamMiddleware around the application",
+            {"version": "3"},
         )

@@ -130,5 +130,9 @@ async def _handle_or_close(protocol: Any, event: object) -> None:
     try:
         await type(protocol).handle(protocol, event)
     except Exception as error:  # Hypercorn's own, whatever it is: the worker would end of it
-        log.error("an HTTP/3 connection was closed, as Hypercorn failed in it", exc_info=error)
+        log.error(
+            "an HTTP/3 connection was closed, as Hypercorn failed in it",
+            {"version": "3", "error": error},
+            exc_info=error,
+        )
         protocol.connection._quic.close(error_code=INTERNAL_ERROR)
