@@ -149,6 +149,42 @@ async def test_16_mib_pass(url: str) -> None:
         assert [event.data for event in (await broker.read("t")).events] == [large, large]
 
 
+RAW = "INSERT INTO trio_stream.outbox (topic, key, but, body, once) VALUES (%b, %b, %b, %b, %b)"
+
+
+async def test_nobody_can_put_in_what_would_hold_up_all_others(
+    server: PostgresServer, url: str
+) -> None:
+    """Neither by the function nor by the table that a role may insert into."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE mischief LOGIN")
+        connection.execute("SELECT trio_stream.let_publish('mischief', 'a/**')")
+        connection.execute("CREATE SCHEMA own AUTHORIZATION mischief")
+        connection.execute(
+            "CREATE FUNCTION own.octet_length(bytea) RETURNS integer LANGUAGE sql AS 'SELECT 9'"
+        )
+    whole = {"topic": b"a/b", "key": b"k", "but": b"s", "body": b"data: x\n\n", "once": b"o"}
+    refused: list[tuple[Any, ...]] = [
+        ("SELECT trio_stream.publish('a/b', 'x', once => 'o', once_for => %s)", seconds)
+        for seconds in (float("inf"), float("nan"), 1e300, 1e9 + 1, 0, -1)
+    ]
+    refused += [
+        (RAW, *{**whole, name: b"\xff"}.values()) for name in ("topic", "key", "but", "once")
+    ]
+    refused += [(RAW, *{**whole, "key": b"\xc3", "but": b"\xa9"}.values())]
+    refused += [(RAW, *{**whole, "key": b"k" * 1025}.values())]
+    refused += [("SELECT trio_stream.publish('a/b', repeat('x', 67108864))",)]
+    async with open_broker(url) as broker, broker.subscribe("**") as events:
+        with psycopg.connect(url.replace("postgres@", "mischief@"), autocommit=True) as mischief:
+            mischief.execute("SET search_path = own, pg_catalog")
+            for statement, *values in refused:
+                with pytest.raises((psycopg.errors.CheckViolation, psycopg.DataError)):
+                    mischief.execute(statement, values)
+            mischief.execute(RAW, [*{**whole, "key": "\0é\0".encode()}.values()])
+            mischief.execute("SELECT trio_stream.publish('a/b', 'y', key => NULL, keep => NULL)")
+        assert await texts(events, 2) == ["x", "y"]
+
+
 def publish_by_url(url: str, **options: Any) -> list[str]:
     with trio_stream.publisher(url, **options) as topics:
         ids = [topics.publish("t", {"n": 1}, event="e", key="k", but="a stream", once="x")]
@@ -181,7 +217,7 @@ async def test_a_publisher_that_may_nothing_else_has_no_ids(
         assert await texts(events, 3) == ['{"n":1}', "2", "3"]
     with (
         trio_stream.publisher(theirs) as topics,
-        pytest.raises(BrokerUnavailableError, match="row-level security"),
+        pytest.raises(BrokerUnavailableError, match=r"row-level security.*let_publish\(role"),
     ):
         await trio.to_thread.run_sync(topics.publish, "u", 1)
 

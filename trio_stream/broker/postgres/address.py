@@ -24,6 +24,8 @@ def parse_address(url: str) -> dict[str, str]:
         raise ValueError(
             f"a PostgreSQL URL is postgresql://user@host/database, not {shown_url(url)!r}"
         )
+    if "\0" in url:  # where libpq would take the URL to end
+        raise ValueError(f"the URL {shown_url(url)!r} holds a zero character")
     try:
         # Its own message may hold what is in the URL, a password too.
         found = conninfo_to_dict(url)

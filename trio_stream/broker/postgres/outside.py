@@ -9,7 +9,6 @@ from typing import Any, final
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ...errors import BrokerUnavailableError
 from ..contract import Entry, Retention
 from ..thread_way import ThreadWay
 from ..transaction import INSERT, insert_values
@@ -66,7 +65,13 @@ class OutboxWay:
                 first = next(iter(str(exc).splitlines()), "")
                 raise UnreachableError(f"PostgreSQL: {first}") from None
             except psycopg.Error as exc:
-                raise BrokerUnavailableError(f"PostgreSQL: {exc.diag.message_primary}") from None
+                message, state = f"PostgreSQL: {exc.diag.message_primary}", exc.sqlstate or ""
+                if state == _MAY_NOT:
+                    message += (
+                        ": the owner of its topics lets a role publish to some of them by "
+                        "SELECT trio_stream.let_publish(role, pattern)"
+                    )
+                raise RefusedError(message, state) from None
 
     def close(self) -> None:
         with self._lock:

@@ -129,7 +129,13 @@ CREATE TABLE trio_stream.described (
 -- Publishers.
 
 -- What anybody may put into the outbox. Constraints would be planned anew for each statement.
-CREATE FUNCTION trio_stream.check_event() RETURNS trigger LANGUAGE plpgsql AS $$
+-- What could not be numbered, or read, would hold up all that comes after it.
+CREATE FUNCTION trio_stream.check_event() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    names bytea := NEW.topic || ' '::bytea || NEW.key || ' '::bytea || NEW.but
+                   || coalesce(' '::bytea || NEW.once, '');
+    characters integer;
 BEGIN
     IF NEW.topic = '' OR octet_length(NEW.topic) > 1024 OR get_byte(NEW.topic, 0) = 36
        OR position('\x2a'::bytea IN NEW.topic) > 0 AND (
@@ -143,6 +149,9 @@ BEGIN
         RAISE check_violation USING MESSAGE =
             'a key does not begin with $, and has at most 1024 bytes, as a stream''s id has';
     END IF;
+    IF octet_length(NEW.body) > 67108864 THEN
+        RAISE check_violation USING MESSAGE = 'an event has at most 64 MiB';
+    END IF;
     IF position('\x0a0a'::bytea IN NEW.body) <> octet_length(NEW.body) - 1
        OR octet_length(NEW.body) < 3 OR position('\x0d'::bytea IN NEW.body) > 0
        OR position('\x0a6964'::bytea IN NEW.body) > 0
@@ -150,10 +159,14 @@ BEGIN
         RAISE check_violation USING MESSAGE = 'a body is one event, without an id';
     END IF;
     IF NOT NEW.keep AND NEW.once IS NOT NULL OR NEW.once = '' OR octet_length(NEW.once) > 1024
-       OR NEW.once_for <= 0 THEN
+       OR NOT (NEW.once_for > 0 AND NEW.once_for <= 1000000000) THEN    -- NaN is more than all
         RAISE check_violation USING MESSAGE =
-            'once is for what is kept, for some seconds, and has 1 to 1024 bytes';
+            'once is for what is kept, for 1000000000 seconds at most, and has 1 to 1024 bytes';
     END IF;
+    WHILE position('\x00'::bytea IN names) > 0 LOOP    -- which length() would refuse
+        names := set_byte(names, position('\x00'::bytea IN names) - 1, 32);
+    END LOOP;
+    characters := length(names, 'UTF8');    -- an error, if they are no UTF-8
     RETURN NEW;
 END $$;
 
@@ -192,11 +205,12 @@ BEGIN
         data := regexp_replace(data, E'\r\n|\r|\n', E'\ndata: ', 'g');
     END IF;
     INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) VALUES (
-        convert_to(publish.topic, 'UTF8'), convert_to(publish.key, 'UTF8'),
-        convert_to(publish.but, 'UTF8'),
+        convert_to(publish.topic, 'UTF8'), convert_to(coalesce(publish.key, ''), 'UTF8'),
+        convert_to(coalesce(publish.but, ''), 'UTF8'),
         convert_to(CASE WHEN event <> '' THEN 'event: ' || event || E'\ndata: ' ELSE 'data: ' END
                    || data || E'\n\n', 'UTF8'),
-        publish.keep, convert_to(publish.once, 'UTF8'), publish.once_for, publish.ring);
+        coalesce(publish.keep, true), convert_to(publish.once, 'UTF8'),
+        coalesce(publish.once_for, 300), coalesce(publish.ring, true));
 END $$;
 
 CREATE FUNCTION trio_stream.publish(
