@@ -5,7 +5,7 @@ fails these tests.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, is_dataclass
 from datetime import timedelta
@@ -83,6 +83,25 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("never called")
 
 
+async def awaited(*_: object) -> None:
+    raise AssertionError("never called")
+
+
+def generated(*_: object) -> Iterator[None]:
+    yield None
+
+
+async def generated_async(*_: object) -> AsyncIterator[None]:
+    yield None
+
+
+class Awaited:
+    """What is called as an async function is."""
+
+    async def __call__(self, *_: object) -> None:
+        raise AssertionError("never called")
+
+
 HUGE = 10**5000  # more digits than Python turns into text
 NUMBERS = [nan, inf, -inf, 1e300, -1, -0.5, HUGE, -HUGE]
 OBJECTS = [None, True, False, "5", b"5", [5], {"a": 5}, 5j, Odd()]
@@ -96,6 +115,11 @@ MILLISECONDS = Kind([0, 5, 2**63 - 1], [1.5, 5.0, 2**63, *NUMBERS, *OBJECTS])
 ERROR_STATUS = Kind([400, 404, 599], [0, 99, 200, 204, 304, 399, 600, 429.0, *NUMBERS, *OBJECTS])
 FLAG = Kind([True, False], [None, 0, 1, "yes", "", [], Odd(), *NUMBERS])
 FUNCTION = Kind([print], [None, True, 0, 5, "print", b"x", [print], Odd(), *NUMBERS])
+GENERATORS = (generated, generated_async, partial(generated, 5))
+NOT_SYNC = (awaited, Awaited(), partial(awaited, 5), *GENERATORS)
+SYNC = FUNCTION.but(*NOT_SYNC)
+SYNC_OR_ASYNC = FUNCTION.though(awaited, Awaited()).but(*GENERATORS)
+PRODUCER = FUNCTION.though(awaited, generated_async).but(generated, partial(generated, 5))
 TEXT = Kind(["x", "ä"], [None, True, 0, 5, b"x", ["x"], Odd(), "\ud800"])
 LINE = Kind(["x"], [*TEXT.bad, "a\nb", "a\rb", "a\0b"])
 ID = LINE.though(0, 5)
@@ -108,12 +132,16 @@ BAD_EVENTS = [
     ServerSentEvent("\ud800"),
     ServerSentEvent(Odd()),
 ]
-NOTICE = Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS, ServerSentEvent("x", id="1")])
+STREAMS_NOTICE = Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS, *NOT_SYNC])
+NOTICE = STREAMS_NOTICE.but(ServerSentEvent("x", id="1"))
 HEADERS = Kind(
     [{"x-a": "b"}, [("x-a", "b")]],
     [True, 5, "x-a: b", b"x", [5], ["xy"], [("a",)], [("a", 5)], {"a": None}, {5: "a"}, Odd()],
 )
-REQUEST_HEADERS = Kind([{"x-a": "b"}, print, None], [True, 5, "x: y", [5], {"a": 5}, {5: "a"}])
+REQUEST_HEADERS = Kind(
+    [{"x-a": "b"}, print, awaited, None],
+    [True, 5, "x: y", [5], {"a": 5}, {5: "a"}, *GENERATORS],
+)
 BYTES = Kind([b"x", bytearray(b"x")], [None, True, 5, "x", ["x"], Odd()])
 CURSOR = Kind(["5", 5, "earliest", "no id", None], [True, 5.5, b"5", ["5"], Odd()])
 
@@ -169,21 +197,21 @@ STREAM: dict[str, Kind | None] = {
     "buffer_bytes": COUNT,
     "max_duration": SECONDS.or_none(),
     "expires_at": UNIX_TIME.or_none(),
-    "ids": FUNCTION.or_none(),
-    "error_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
-    "error_answer": of_type(ErrorAnswer(), print).or_none(),
+    "ids": SYNC.or_none(),
+    "error_event": STREAMS_NOTICE,
+    "error_answer": of_type(ErrorAnswer(), print).but(*NOT_SYNC).or_none(),
     "error_end": choice("broken"),  # "proper" needs an `error_event`
     "drain_timeout": SECONDS_OR_ZERO,
     "drain_over": SECONDS_OR_ZERO,
     "retry_jitter": Kind([0, 0.5, 1], [101, *NUMBERS, *OBJECTS]),
     "farewell": choice("auto", "proper", "broken"),
-    "farewell_event": Kind([*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS]),
+    "farewell_event": STREAMS_NOTICE,
     "principal": PRINCIPAL.or_none(),
-    "authorize": FUNCTION.or_none(),
+    "authorize": SYNC_OR_ASYNC.or_none(),
     "recheck": Kind([None], SECONDS.or_none().bad),  # a number needs an `authorize`
     "limits": of_type(StreamLimits()).or_none(),
     "hooks": of_type(StreamHooks()).or_none(),
-    "on_end": FUNCTION.or_none(),
+    "on_end": SYNC.or_none(),
     "label": LABEL.or_none(),
     "hold_headers": FLAG.or_none(),
     "status": Kind([200, 404], [0, 99, 100, 199, 204, 205, 304, 600, 200.0, *NUMBERS, *OBJECTS]),
@@ -196,7 +224,7 @@ STREAM: dict[str, Kind | None] = {
     "read_as": choice("auto", "strict", "sse", "json", "lines", "text").or_none(),
     "max_event_bytes": COUNT,
     "relay_retry": FLAG,
-    "event": LINE.or_none().though(print),
+    "event": LINE.or_none().though(print).but(*NOT_SYNC),
     "retry": MILLISECONDS.or_none().though(False),
 }
 FIELDS: dict[str, Kind | None] = {
@@ -228,7 +256,7 @@ ADDRESS = Kind(["127.0.0.1:0", ["127.0.0.1:0"], None], [True, 5, b"x", [5], {"a"
 #: Every option of everything public, and what it may be.
 TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream": {"source": DATA, **STREAM},
-    "Stream.event": {"value": LINE.or_none().though(print)},
+    "Stream.event": {"value": LINE.or_none().though(print).but(*NOT_SYNC)},
     "Stream.retry": {"value": MILLISECONDS.or_none().though(False)},
     "Stream.send": FIELDS,
     "Stream.send_nowait": FIELDS,
@@ -266,7 +294,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "total": COUNT.or_none(),
         "per_key": COUNT.or_none(),
         "per_principal": COUNT.or_none(),
-        "key": FUNCTION,
+        "key": SYNC,
         "refuse": choice("status", "retry"),
         "retry_after": SECONDS,
     },
@@ -315,11 +343,11 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "headers": REQUEST_HEADERS,
         "last_event_id": LINE.or_none(),
         "reconnect": FLAG.or_none(),
-        "next_request": FUNCTION.or_none(),
+        "next_request": SYNC_OR_ASYNC.or_none(),
         "read_as": choice("auto", "strict", "sse", "json", "lines", "text"),
         "policy": of_type(ReconnectPolicy()).or_none(),
         "idle_timeout": SECONDS.or_none(),
-        "observer": FUNCTION.or_none(),
+        "observer": SYNC.or_none(),
     },
     "EventSource.run": {"sink": DATA},
     "ReconnectPolicy": {
@@ -412,12 +440,12 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     },
     "publish_app": {
         "broker": Kind([], [None, True, 5, "x", Odd()]),
-        "authorize": FUNCTION,
+        "authorize": SYNC_OR_ASYNC,
         "max_bytes": COUNT,
     },
     "ready_app": {"broker": Kind([], [None, True, 5, "x", Odd()])},
     "inspector_app": {
-        "authorize": FUNCTION,
+        "authorize": SYNC_OR_ASYNC,
         "broker": Kind([None], [True, 5, "x", Odd()]),
         "payloads": FLAG,
     },
@@ -433,15 +461,15 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "patterns": FLAG,
         "gap": NOTICE,
         "stale_after": SECONDS.or_none(),
-        "map": Kind([*FUNCTION.good, None], [*[v for v in FUNCTION.bad if v is not None], app]),
+        "map": SYNC.or_none().but(app),
         "place": NOTICE,
-        "snapshot": FUNCTION.or_none(),
+        "snapshot": SYNC_OR_ASYNC.or_none(),
         "statistics": NOTICE,
         "hooks": of_type(SubscriptionHooks()).or_none(),
     },
     "Broker.resumable": {
         "key": NAME,
-        "producer": FUNCTION.or_none(),
+        "producer": PRODUCER.or_none(),
         "after": CURSOR,
         "linger": SECONDS_OR_ZERO,
         "gap": NOTICE,
@@ -456,7 +484,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Broker.stop_resumable": {"key": NAME},
     "Broker.source": {
         "pattern": NAME.but("$mine"),
-        "fn": FUNCTION,
+        "fn": PRODUCER,
         "linger": SECONDS_OR_ZERO,
         "each": FLAG,
         "failed": NOTICE,

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 
 import trio
 
 __all__ = [
     "MAX_COUNT",
     "MAX_SECONDS",
+    "check_answers",
     "check_callable",
     "check_choice",
     "check_count",
@@ -120,6 +123,36 @@ def check_callable(name: str, value: object, what: str, *, or_none: bool = False
     """A function; ``what`` says what it takes or returns."""
     if not (callable(value) or (value is None and or_none)):
         raise TypeError(f"{name} must be a callable that {what}, not {shown(value)}")
+
+
+def check_answers(
+    name: str, function: object, *, awaited: bool = False, iterated: bool = False
+) -> None:
+    """A function whose answer is there when it returns, as far as that can be seen uncalled.
+
+    What another one returns is nobody's answer, but something true and equal to nothing else, of
+    which a limit or a permission would never take notice.
+
+    Args:
+      awaited: whether it may be async.
+      iterated: whether it may be an async generator function.
+    """
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is None and callable(function):
+        code = getattr(type(function).__call__, "__code__", None)
+    flags = 0 if code is None else code.co_flags
+    if flags & CO_GENERATOR:
+        kind = "a generator function"
+    elif flags & CO_ASYNC_GENERATOR and not iterated:
+        kind = "an async generator function"
+    elif flags & CO_COROUTINE and not awaited:
+        kind = "an async function, which nobody would await"
+    else:
+        return
+    words = "an async function or generator function" if iterated else "a sync or an async function"
+    raise TypeError(f"{name} must be {words if awaited else 'a sync function'}, not {kind}")
 
 
 def check_kind(

@@ -218,7 +218,11 @@ async def test_a_generator_that_would_block_is_no_producer(
 
     async with open_broker() as broker:
         with caplog.at_level(logging.ERROR, "trio_stream"):
-            async with connect(Stream(broker.resumable("a", blocking))) as client:
+            with pytest.raises(TypeError, match="a producer must be an async function"):
+                broker.resumable("a", blocking)
+            # What only the call shows.
+            source = broker.resumable("a", lambda run: blocking(run))
+            async with connect(Stream(source)) as client:
                 assert await words(client) == ["failed"]
         [record] = caplog.records
         assert record.exc_info

@@ -131,7 +131,7 @@ async def test_places_that_a_snapshot_has_no_use_for_are_refused() -> None:
     async with open_broker() as broker:
         with pytest.raises(ValueError, match="an id or None"):
             broker.subscribe("t", after="earliest", snapshot=dict)
-        with pytest.raises(TypeError, match="in a list"):
+        with pytest.raises(TypeError, match="snapshot must be a sync or an async function"):
             broker.subscribe("t", snapshot=lambda: (yield))
         with pytest.raises(ValueError, match='overflow="latest"'):
             broker.subscribe("t", statistics=lambda s: None)

@@ -180,7 +180,11 @@ def seldom(event: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("fn", "reason", "text"),
-    [(refusing, "failed", []), (ending, "ended", ["one", "two"]), (none_at_all, "failed", [])],
+    [
+        (refusing, "failed", []),
+        (ending, "ended", ["one", "two"]),
+        (lambda run: none_at_all(run), "failed", []),
+    ],
 )
 async def test_who_watches_is_told_of_its_end_and_when_it_is_tried_again(
     fn: Any, reason: str, text: list[str], autojump_clock: MockClock, caplog: Any

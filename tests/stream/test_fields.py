@@ -350,5 +350,5 @@ async def test_a_function_that_must_be_awaited_is_refused() -> None:
     async def name(item: Any) -> str:
         raise AssertionError("never called")
 
-    with pytest.raises(TypeError, match="or a sync callable that makes it of an item"):
+    with pytest.raises(TypeError, match="function must be a sync function"):
         Stream(event=name)  # type: ignore[arg-type]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from ..checks import check_callable
+from ..checks import check_answers, check_callable
 from ..codec import ServerSentEvent
 from ..errors import MapError
 from .contract import Record
@@ -110,8 +109,7 @@ class EventMap:
 def check_map(fn: object) -> None:
     """`TypeError` for what cannot be run for many at once."""
     check_callable("map", fn, "takes an event and returns one, or None", or_none=True)
-    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError("map must be a plain function: it is run for many clients and cannot wait")
+    check_answers("map", fn)
     try:
         hash(fn)
     except TypeError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..checks import naming
+from ..checks import check_answers, naming
 from ..codec import EncodedEvent, ServerSentEvent, encode
 from ..errors import GapError
 
@@ -42,7 +42,9 @@ def check_notice(name: str, notice: Any) -> None:
     if isinstance(notice, ServerSentEvent):
         with naming(name):
             _encoded(name, notice, None)
-    elif notice is not None and not callable(notice):
+    elif callable(notice):
+        check_answers(name, notice)
+    elif notice is not None:
         raise TypeError(
             f"{name} must be a ServerSentEvent, a function that returns one, or None, "
             f"not a {type(notice).__name__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import check_callable, check_choice, check_flag, check_seconds
+from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
 from ..stream.principals import check_principal
 from .contract import Engine
 from .feed import LocalFeed
@@ -72,6 +72,7 @@ class Running(Publishing):
         if pattern.startswith("$"):
             raise ValueError(f"pattern begins with '$', as the library's own: {pattern!r}")
         check_callable("fn", fn, "takes a SourceRun and sends its events into that")
+        check_answers("fn", fn, awaited=True, iterated=True)
         check_seconds("linger", linger, zero=True)
         check_flag("each", each)
         check_notice("failed", failed)
@@ -135,6 +136,7 @@ class Running(Publishing):
         """
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
+        check_answers("a producer", producer, awaited=True, iterated=True)
         check_seconds("linger", linger, "less than 1 is 1", zero=True)
         check_cursor(after)
         check_notice("gap", gap)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..checks import check_callable, check_flag, check_kind, check_seconds, check_text
+from ..checks import (
+    check_answers,
+    check_callable,
+    check_flag,
+    check_kind,
+    check_seconds,
+    check_text,
+)
 from ..codec.readings import check_read_as
 from ..stream.foreign import http_modules
 from .last_event_id import check_last_event_id
@@ -34,6 +41,7 @@ def check_request(url: object, method: object, content: object, headers: object)
     else:
         what = "returns a mapping of str, or such a mapping"
         check_callable("headers", headers, what, or_none=True)
+        check_answers("headers", headers, awaited=True)
 
 
 def check_place(last_event_id: str | None, read_as: str) -> None:
@@ -51,4 +59,6 @@ def check_manner(
     check_callable("next_request", next_request, what, or_none=True)
     check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
     check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
+    check_answers("next_request", next_request, awaited=True)
     check_callable("observer", observer, "takes what has happened", or_none=True)
+    check_answers("observer", observer)

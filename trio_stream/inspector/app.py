@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..broker import Broker
 from ..broker.json_answer import answer_json
 from ..broker.refused import RefusedError, read_body
-from ..checks import check_callable, check_flag, check_kind
+from ..checks import check_answers, check_callable, check_flag, check_kind
 from ..stream import Refusal
 from ..stream.clients import list_header
 from .actions import Action, End, act, end_here, read_action
@@ -62,6 +62,7 @@ def inspector_app(
     the one that was reached, 405, 413, 415, and 503 when the broker could not do it.
     """
     check_callable("authorize", authorize, "takes a scope, and returns True or False")
+    check_answers("authorize", authorize, awaited=True)
     check_kind("broker", broker, Broker, "an open broker or None", or_none=True)
     check_flag("payloads", payloads)
     return InspectorApp(authorize, broker, payloads)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from ..checks import check_callable, check_choice, check_count, check_seconds
+from ..checks import check_answers, check_callable, check_choice, check_count, check_seconds
 from ..codec import encode_retry
 from .clients import is_event_source
 
@@ -86,6 +86,7 @@ class StreamLimits:
         retry_after: float = 5.0,
     ) -> None:
         check_callable("key", key, "takes the scope and returns whose stream it is")
+        check_answers("key", key)
         check_seconds("retry_after", retry_after, "a client waits up to twice as long")
         self.total = total
         self.per_key = per_key

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from inspect import iscoroutinefunction
 from typing import Any
 
-from ..checks import check_several, shown
+from ..checks import check_answers, check_several, shown
 from ..codec import (
     EncodedEvent,
     Uncompressed,
@@ -80,7 +79,9 @@ def check_event(state: StreamState, event: object) -> None:
         refuse_without_fields("event", state.format)
         if isinstance(event, str):
             check_event_name(event)
-        elif not callable(event) or iscoroutinefunction(event):
+        elif callable(event):
+            check_answers("an event name's function", event)
+        else:
             what = "a str, or a sync callable that makes it of an item"
             raise TypeError(f"an event name is {what}, not {shown(event)}")
 
