@@ -7,13 +7,25 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
 
 from tests.client.scripted import Exchange, ScriptedServer, over_tcp, redirect, status
 from tests.client.test_tail import PROJECT, WITHOUT_RICH, Done, _start
-from tests.doctor.servers import ONE, TWO, by_target, chunk, ending, ends, head, healthy, silent
+from tests.doctor.servers import (
+    ONE,
+    TWO,
+    by_target,
+    chunk,
+    ending,
+    ends,
+    head,
+    healthy,
+    no_content,
+    silent,
+)
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import hypercorn
 from trio_stream.__main__ import main
@@ -254,3 +266,30 @@ async def test_what_is_beside_is_compared(doctor: Doctor) -> None:
     async with over_tcp(ScriptedServer(by_target({"/no": status("404 No")}, ending(TWO)))) as url:
         done = await doctor(url, "--beside", f"{url}/no")
     assert f"○ beside        {url}/no: status 404\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "codes"),
+    [
+        (no_content, ["no-more"]),
+        (
+            status("200 OK", b'{"error": "s3cret"}', content_type="application/json"),
+            ["not-an-event-stream"],
+        ),
+        (
+            status("200 OK", b"<!doctype html>\n\n", content_type="text/html"),
+            ["not-an-event-stream"],
+        ),
+        (status("200 OK", b"", content_type="text/html"), ["not-an-event-stream"]),
+    ],
+    ids=["204", "JSON", "page", "empty page"],
+)
+async def test_of_what_is_no_stream_nothing_else_is_said(
+    answer: Any, codes: list[str], doctor: Doctor
+) -> None:
+    async with over_tcp(ScriptedServer(answer)) as url:
+        done = await doctor("--json", url)
+    told = [f["code"] for f in json.loads(done.stdout)["findings"]]
+    assert [code for code in told if code not in (None, "six-connections")] == codes
+    assert "s3cret" not in done.stdout
+    assert done.returncode == 1

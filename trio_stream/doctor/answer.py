@@ -8,7 +8,15 @@ from ..codec.media_type import declared_kind
 from .complaints import Finding, complain, fine
 from .observation import Examination, Observation
 
-__all__ = ["charset", "content_type", "first_byte", "reached", "redirects", "version"]
+__all__ = [
+    "charset",
+    "content_type",
+    "first_byte",
+    "looks_like_events",
+    "reached",
+    "redirects",
+    "version",
+]
 
 #: Seconds after which an answer's head, or its first byte, is late.
 LATE = 2.0
@@ -53,6 +61,16 @@ def redirects(seen: Examination) -> Finding | None:
     return None
 
 
+def looks_like_events(seen: Examination) -> bool:
+    """Whether it says that it is an event stream, or has anything that only those have."""
+    reading = seen.sent.reading
+    return (
+        seen.sent.status != 200
+        or declared_kind(seen.sent.header("content-type")) == "sse"
+        or bool(reading.events or reading.comments or reading.retries)
+    )
+
+
 def content_type(seen: Examination) -> Finding | None:
     """Whether a browser takes it for an event stream."""
     if seen.sent.status != 200:
@@ -70,9 +88,7 @@ def charset(seen: Examination) -> Finding | None:
     """Whether it is UTF-8, and says nothing else."""
     if seen.sent.status != 200:
         return None
-    said = re.search(
-        r"charset\s*=\s*\"?([^\s\";,]+)", seen.sent.header("content-type"), re.IGNORECASE
-    )
+    said = _CHARSET.search(seen.sent.header("content-type"))
     if said is not None and said[1].lower() != "utf-8":
         return complain("charset", "charset", f"the content type says {said[1][:40]}")
     if not seen.sent.reading.utf8:

@@ -21,7 +21,7 @@ __all__ = ["run"]
 
 
 def run(options: Options) -> int:
-    """Examine a stream and tell what is wrong; the exit code: 0, or 1 if something is.
+    """Examine a stream and tell what is wrong; the exit code: 0, or 1 if something is or none is.
 
     Raises:
       KeyboardInterrupt: Ctrl-C, once all is closed, and told what was seen until then.
@@ -60,4 +60,5 @@ def _tell(seen: Examination, options: Options) -> int:
         sys.stdout.write(as_json(seen, findings) + "\n")
     else:
         write(findings, open_paper(sys.stdout))
-    return int(any(finding.level == "wrong" for finding in findings))
+    wrong = any(finding.level == "wrong" for finding in findings)
+    return int(wrong or seen.main.status == 204)

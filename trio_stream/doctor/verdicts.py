@@ -34,8 +34,15 @@ VERDICTS: tuple[Callable[[Examination], Finding | None], ...] = (
     ends.end,
 )
 
+#: Those on the answer, whatever it is.
+_OF_ANYTHING = (answer.reached, answer.redirects, answer.content_type, answer.version)
+
 
 def judge(seen: Examination) -> list[Finding]:
-    """What each verdict says, but for those that have nothing to say of this stream."""
-    found = (verdict(seen) for verdict in VERDICTS)
+    """What each verdict says, but for those that have nothing to say of this stream.
+
+    Of what is another thing altogether, a page or JSON, nothing but that.
+    """
+    verdicts = VERDICTS if answer.looks_like_events(seen) else _OF_ANYTHING
+    found = (verdict(seen) for verdict in verdicts)
     return [finding for finding in found if finding is not None]
