@@ -35,8 +35,8 @@ def parse_address(url: str) -> dict[str, str]:
             "any URL, and its query has parameters of libpq, such as sslmode=verify-full"
         ) from None
     parameters = {**_DEFAULTS, **{name: str(value) for name, value in found.items()}}
-    if not all(port.isdecimal() or not port for port in parameters.get("port", "").split(",")):
-        raise ValueError(f"the URL {shown_url(url)!r} has a port that is no number")
+    if not all(_is_port(port) for port in parameters.get("port", "").split(",")):
+        raise ValueError(f"the URL {shown_url(url)!r} has a port that is no number up to 65535")
     return parameters
 
 
@@ -69,6 +69,10 @@ async def attempts(parameters: Mapping[str, str]) -> list[str]:
     if not found:
         raise UnreachableError(f"PostgreSQL: no address is known of {', '.join(hosts)}")
     return found
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isdecimal() and len(text) < 6 and 0 < int(text) < 2**16)
 
 
 def _is_address(host: str) -> bool:
