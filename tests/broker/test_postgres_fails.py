@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +124,79 @@ async def test_connections_that_are_cut_lose_and_double_nothing(
             for _ in range(15):
                 connection.execute(cut)
                 await work.until(len(work.published) + 3)
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """They hang without a word."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_server_that_hangs_is_given_up_and_waited_for(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.database()
+    async with (
+        open_broker(url, outage="raise") as strict,
+        open_broker(url) as broker,
+        broker.subscribe("t") as events,
+        trio.open_nursery() as nursery,
+    ):
+        await strict.publish("t", "before")
+        assert (await anext(events)).data == "before"
+        with stopped(server.pids()), monkeypatch.context() as impatient:
+            impatient.setattr(wire, "PATIENCE", 0.2)
+            nursery.start_soon(broker.publish, "t", "waited")
+            with pytest.raises(BrokerUnavailableError, match="not answered within"):
+                await strict.publish("u", "raised")
+            with trio.move_on_after(0.1) as limit:
+                await broker.read("t")
+            assert limit.cancelled_caught
+            while broker.health().reachable:
+                await trio.sleep(0.01)
+        with trio.fail_after(60):
+            assert (await anext(events)).data == "waited"
+            await broker.publish("t", "after")
+            assert (await anext(events)).data == "after"
+
+
+async def test_what_hung_on_its_way_is_not_stored_once_more(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.database()
+    async with open_broker(url) as broker, trio.open_nursery() as nursery:
+        await broker.publish("t", "before")
+        with psycopg.connect(url, autocommit=True) as connection:
+
+            def asking(*what: str) -> list[int]:
+                """Which processes of PostgreSQL do this, or have done it last."""
+                found = connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                    "AND EXISTS (SELECT FROM unnest(%s::text[]) AS what "
+                    "WHERE strpos(query, what) > 0)",
+                    (list(what),),
+                )
+                return [pid for [pid] in found]
+
+            [pid] = asking("trio_stream.append(")
+            with stopped([pid]), monkeypatch.context() as impatient:
+                impatient.setattr(wire, "PATIENCE", 1.0)
+                nursery.start_soon(broker.publish, "t", "once")
+                # Until it is tried again, on another connection.
+                while asking("trio_stream.append(", "SELECT pg_advisory_lock(") == [pid]:
+                    await trio.sleep(0.01)
+            while pid in asking("SELECT"):
+                await trio.sleep(0.01)
+        with trio.fail_after(60):
+            await broker.publish("t", "after")
+        page = await broker.read("t")
+        assert [event.data for event in page.events] == ["before", "once", "after"]
 
 
 async def test_a_table_that_somebody_has_locked_is_waited_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar, final
@@ -30,6 +31,7 @@ from .statements import (
     HOLDER,
     JOIN,
     LAPSED,
+    LOCK_OUT,
     MEMBERS,
     PASS_ON,
     PROLONG,
@@ -97,7 +99,8 @@ class PostgresEngine:
         self._troubles = Troubles("PostgreSQL")
         self._live = Live(lambda: self._publishing.known, self._is_told, self._leave_others)
         self._events = Link("events", parameters, self._feed_live, self._troubles)
-        self._appending = Commands("appending", parameters, self._enter, self._troubles)
+        self._appending = Commands("appending", parameters, self._enter_alone, self._troubles)
+        self._appender = secrets.randbits(63)
         self._asking = Commands("commands", parameters, self._enter, self._troubles)
         self._publishing = Publishing(
             self._appending, self._live.appended, self._troubles, waits=outage == "wait"
@@ -136,6 +139,15 @@ class PostgresEngine:
     async def _enter(self, wire: Wire) -> None:
         await check_schema(wire)
         await self._live.enter(wire)
+
+    async def _enter_alone(self, wire: Wire) -> None:
+        """Wait until the connection before this is over, at PostgreSQL's end, too.
+
+        What was asked by one that has hung may be done when nobody waits for it any more: it must
+        not be after that was tried again.
+        """
+        await self._enter(wire)
+        await wire.ask(LOCK_OUT, self._appender)
 
     async def _feed_live(self, wire: Wire) -> None:
         await check_schema(wire)

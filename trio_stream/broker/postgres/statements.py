@@ -56,3 +56,6 @@ LAPSED = Statement.of("lapsed")
 TRY_LOCK = Statement("try_lock", "SELECT pg_try_advisory_lock(1953655151, $1)", (INT,))
 UNLOCK = Statement("unlock", "SELECT pg_advisory_unlock(1953655151, $1)", (INT,))
 ASLEEP, ON_DUTY = 2, 3
+
+#: Of a process that appends, by a number of its own.
+LOCK_OUT = Statement("lock_out", "SELECT pg_advisory_lock($1)", (LONG,))

@@ -122,7 +122,7 @@ class Wire:
             return
         raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
 
-    async def ask(self, statement: Statement, *values: Any, timeout: float = PATIENCE) -> list[Row]:
+    async def ask(self, statement: Statement, *values: Any) -> list[Row]:
         """What a statement answers; values are None for NULL.
 
         Raises:
@@ -130,7 +130,7 @@ class Wire:
           RefusedError: it is an error.
         """
         self._check()
-        with trio.move_on_after(timeout) as limit:
+        with trio.move_on_after(PATIENCE) as limit:
             if statement.name not in self._prepared:
                 with _named_errors():
                     self._connection.send_prepare(
@@ -150,7 +150,7 @@ class Wire:
                 )
             return await self._answer()
         assert limit.cancelled_caught
-        raise UnreachableError(f"PostgreSQL has not answered within {timeout:g} s")
+        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
 
     async def one(self, statement: Statement, *values: Any) -> Row:
         """The one row that a statement answers."""
