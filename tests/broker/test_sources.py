@@ -393,3 +393,27 @@ async def test_who_stood_still_for_too_long_runs_it_no_longer() -> None:
                 await one.engine.claim(name, "another", 1.0)
                 await until(lambda: lost)  # nothing of it is stored
                 await until(lambda: first.running or second.running)
+
+
+async def test_who_is_behind_when_it_ends_is_told_once_when_he_is_not(
+    autojump_clock: MockClock, caplog: Any
+) -> None:
+    async def fast(run: SourceRun) -> None:
+        for number in range(3):
+            await run.send(f"{number}" * 50)
+        if run.topic == "fails":
+            raise ValueError("upstream")
+
+    caplog.set_level("CRITICAL")
+    async with open_broker() as broker:
+        broker.source("fails", fast)
+        stream = Stream(broker.subscribe("fails"), buffer=1, ping=None)
+        async with connect(stream, socket_buffer=1) as client:
+            await settled()  # it has ended, and the client has taken nothing yet
+            assert [(await client.receive_event()).data[:1] for _ in range(3)] == ["0", "1", "2"]
+            assert (await client.receive_event()).json() == {"reason": "failed", "again": 1.0}
+            await broker.publish("fails", "x" * 50)
+            await broker.publish("fails", "y" * 50)
+            await broker.publish("fails", "z" * 50)
+            await settled()  # behind once more, and nothing was told meanwhile
+            assert [(await client.receive_event()).data[:1] for _ in range(4)] == [*"xyz", "0"]

@@ -325,7 +325,7 @@ class Visit:
             self.begun = False
             self._presence.leave(self._selection, self.name)
 
-    def missed(self) -> tuple[()]:
+    def missed(self, had: int) -> tuple[()]:
         return ()
 
     def end_soon(self) -> None:

@@ -24,6 +24,11 @@ class Publisher:
         self.counting: Counting = Counting(engine, feed)
         self.published: int = 0
 
+    @property
+    def newest(self) -> int:
+        """The newest id of which is known here that it is stored."""
+        return max(self._feed.head, self._feed.acknowledged)
+
     async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
         ids = await self._append(entries, lease)

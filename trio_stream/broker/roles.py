@@ -30,8 +30,8 @@ class Visit(Protocol):
     def end_soon(self) -> None:
         """It was dropped, by the garbage collector perhaps: in whatever thread."""
 
-    def missed(self) -> Sequence[EncodedEvent]:
-        """What was told since it began, which a stream does not get that is not at the head yet."""
+    def missed(self, had: int) -> Sequence[EncodedEvent]:
+        """What was told while its stream was not at the head, having had what is up to this id."""
 
 
 class Ending(Protocol):

@@ -161,10 +161,13 @@ class Subscription(Position):
             with self._feed.outage.telling(sink, self._stale_after):
                 await self._appear()
                 self._cursor = max(self._cursor, await self._reader.find_place())
+                had = -1  # of nothing
                 while await self._catch_up(sink):
-                    for event in () if self._visit is None else self._visit.missed():
-                        sink.put_nowait(event)
+                    for event in () if self._visit is None else self._visit.missed(had):
+                        if (wait := sink.put(event)) is not None:
+                            await wait
                     await self._follow()
+                    had = self._cursor
         finally:
             self._feed.fanout.discard(self)
             self._disappear()

@@ -73,6 +73,8 @@ class Keeper:
         self._scope = trio.CancelScope()
         #: Of its last end, and None while it runs.
         self.told: EncodedEvent | None = None
+        #: The newest id then: who is not at the head, and has less, does not hear it.
+        self.told_at = 0
 
     # What it is told.
 
@@ -267,7 +269,7 @@ class Keeper:
         try:
             event = shaped("failed", self._source.failed, None, reason, again)
             if event is not None:
-                self.told = event
+                self.told, self.told_at = event, self._publisher.newest
                 watched: Sequence[str] = [
                     member.name for member in await self.engine.members(self.name)
                 ]

@@ -98,10 +98,10 @@ class Sources:
         if keeper is not None:
             keeper.leave(name)
 
-    def told(self, source: Source, topic: str) -> EncodedEvent | None:
-        """What those who watch were told that came before, if it is so still, and run here."""
+    def told(self, source: Source, topic: str, had: int) -> EncodedEvent | None:
+        """What those at the head were told after this id, if it is so still, and run here."""
         keeper = self._keepers.get(source.name_of(topic))
-        return None if keeper is None else keeper.told
+        return keeper.told if keeper is not None and keeper.told_at > had else None
 
     def leave_soon(self, source: Source, topic: str, name: str) -> None:
         """`leave`, from whatever thread."""
@@ -125,7 +125,7 @@ class Sources:
 class Watch:
     """One subscription's watch of sources, while it is used."""
 
-    __slots__ = ("_is_new", "_sources", "_visit", "_watched", "begun", "name")
+    __slots__ = ("_sources", "_visit", "_watched", "begun", "name")
 
     def __init__(
         self, sources: Sources, watched: Sequence[tuple[Source, str, str]], visit: Visit | None
@@ -135,7 +135,6 @@ class Watch:
         self._visit = visit
         self.name: str | None = None if visit is None else visit.name
         self.begun: bool = False
-        self._is_new = True
 
     async def begin(self) -> None:
         self.begun = True
@@ -152,12 +151,9 @@ class Watch:
         if self._visit is not None:
             self._visit.end()
 
-    def missed(self) -> Sequence[EncodedEvent]:
-        if self._is_new and self.begun:
-            self._is_new = False
-            told = [self._sources.told(source, topic) for source, topic, _ in self._watched]
-            return [event for event in told if event is not None]
-        return ()
+    def missed(self, had: int) -> Sequence[EncodedEvent]:
+        told = [self._sources.told(source, topic, had) for source, topic, _ in self._watched]
+        return [event for event in told if event is not None]
 
     def end_soon(self) -> None:
         for source, topic, name in self._watched:
