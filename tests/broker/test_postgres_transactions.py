@@ -149,6 +149,38 @@ async def test_16_mib_pass(url: str) -> None:
         assert [event.data for event in (await broker.read("t")).events] == [large, large]
 
 
+async def test_any_cursors_and_settings_of_a_connection_will_do(url: str) -> None:
+    async def by_asyncio() -> None:
+        async with await psycopg.AsyncConnection.connect(
+            url, cursor_factory=psycopg.AsyncRawCursor
+        ) as connection:
+            await publish(connection, "a/é", "asyncio")
+
+    async with open_broker(url) as broker, broker.subscribe("**") as events:
+        for kind in (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor):
+            with psycopg.connect(url, cursor_factory=kind) as connection:
+                publish(connection, "a/é", "\0é'\\", once=kind.__name__)
+            assert await texts(events, 1) == ["\0é'\\"]
+        asyncio.run(by_asyncio())
+        with psycopg.connect(url, client_encoding="LATIN1") as connection:
+            connection.execute("SET standard_conforming_strings = off; SET search_path = own")
+            publish(connection, "a/é", "\0é'\\")
+        assert await texts(events, 2) == ["asyncio", "\0é'\\"]
+
+
+async def test_what_names_a_topic_is_known_by_a_role_with_settings_of_its_own(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE settled LOGIN")
+        connection.execute("SELECT trio_stream.let_publish('settled', 'a.b/**')")
+    with psycopg.connect(url.replace("postgres@", "settled@"), autocommit=True) as connection:
+        connection.execute("SET standard_conforming_strings = off")
+        publish(connection, "a.b/c", "x")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            publish(connection, "aXb/c", "x")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("SELECT trio_stream.publish('a.b/*', 'x')")
+
+
 RAW = "INSERT INTO trio_stream.outbox (topic, key, but, body, once) VALUES (%b, %b, %b, %b, %b)"
 
 

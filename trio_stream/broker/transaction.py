@@ -20,6 +20,14 @@ INSERT: Literal[
     "VALUES (%b, %b, %b, %b, %b, %b, %b, %b)"
 )
 
+_RAW_INSERT: Literal[
+    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+] = (
+    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+)
+
 
 class Connection(Protocol):
     """A `psycopg.Connection`."""
@@ -128,8 +136,17 @@ def publish(
             "SQLAlchemy's is session.connection().connection.driver_connection, Django's "
             "connection.connection; whatever else speaks SQL can SELECT trio_stream.publish(...)"
         )
-    asked = connection.execute(INSERT, insert_values(entry, keep=keep, ring=ring))
+    statement = _RAW_INSERT if _is_raw(connection) else INSERT
+    asked = connection.execute(statement, insert_values(entry, keep=keep, ring=ring))
     return _done(asked) if isinstance(asked, Coroutine) else None
+
+
+def _is_raw(connection: object) -> bool:
+    """Whether its own cursors take PostgreSQL's placeholders, and not psycopg's."""
+    from psycopg import AsyncRawCursor, RawCursor  # which is there, as its connection is
+
+    kind = getattr(connection, "cursor_factory", None)
+    return isinstance(kind, type) and issubclass(kind, RawCursor | AsyncRawCursor)
 
 
 async def _done(asked: Coroutine[Any, Any, Any]) -> None:

@@ -1,6 +1,7 @@
 -- Topics of trio_stream in PostgreSQL 13 or newer, version 1 of their schema.
 --
 -- Texts are bytea, in UTF-8: a topic may hold what no text of PostgreSQL does, a zero character.
+-- A backslash is in E'' alone, which means the same with standard_conforming_strings off.
 -- Nothing is counted in rows that are updated with each event, and the outbox is never searched from
 -- its beginning: while somebody keeps a transaction open, old versions of rows cannot be removed, and
 -- who had to pass over them would be slower with every event.
@@ -138,9 +139,9 @@ DECLARE
     characters integer;
 BEGIN
     IF NEW.topic = '' OR octet_length(NEW.topic) > 1024 OR get_byte(NEW.topic, 0) = 36
-       OR position('\x2a'::bytea IN NEW.topic) > 0 AND (
-          position('\x2f2a2f'::bytea IN '\x2f'::bytea || NEW.topic || '\x2f'::bytea) > 0
-          OR position('\x2f2a2a2f'::bytea IN '\x2f'::bytea || NEW.topic || '\x2f'::bytea) > 0) THEN
+       OR position(E'\\x2a'::bytea IN NEW.topic) > 0 AND (
+          position(E'\\x2f2a2f'::bytea IN E'\\x2f'::bytea || NEW.topic || E'\\x2f'::bytea) > 0
+          OR position(E'\\x2f2a2a2f'::bytea IN E'\\x2f'::bytea || NEW.topic || E'\\x2f'::bytea) > 0) THEN
         RAISE check_violation USING MESSAGE =
             'a topic is no pattern, does not begin with $, and has 1 to 1024 bytes';
     END IF;
@@ -152,10 +153,10 @@ BEGIN
     IF octet_length(NEW.body) > 67108864 THEN
         RAISE check_violation USING MESSAGE = 'an event has at most 64 MiB';
     END IF;
-    IF position('\x0a0a'::bytea IN NEW.body) <> octet_length(NEW.body) - 1
-       OR octet_length(NEW.body) < 3 OR position('\x0d'::bytea IN NEW.body) > 0
-       OR position('\x0a6964'::bytea IN NEW.body) > 0
-       OR substring(NEW.body FOR 2) = '\x6964'::bytea THEN
+    IF position(E'\\x0a0a'::bytea IN NEW.body) <> octet_length(NEW.body) - 1
+       OR octet_length(NEW.body) < 3 OR position(E'\\x0d'::bytea IN NEW.body) > 0
+       OR position(E'\\x0a6964'::bytea IN NEW.body) > 0
+       OR substring(NEW.body FOR 2) = E'\\x6964'::bytea THEN
         RAISE check_violation USING MESSAGE = 'a body is one event, without an id';
     END IF;
     IF NOT NEW.keep AND NEW.once IS NOT NULL OR NEW.once = '' OR octet_length(NEW.once) > 1024
@@ -163,8 +164,8 @@ BEGIN
         RAISE check_violation USING MESSAGE =
             'once is for what is kept, for 1000000000 seconds at most, and has 1 to 1024 bytes';
     END IF;
-    WHILE position('\x00'::bytea IN names) > 0 LOOP    -- which length() would refuse
-        names := set_byte(names, position('\x00'::bytea IN names) - 1, 32);
+    WHILE position(E'\\x00'::bytea IN names) > 0 LOOP    -- which length() would refuse
+        names := set_byte(names, position(E'\\x00'::bytea IN names) - 1, 32);
     END LOOP;
     characters := length(names, 'UTF8');    -- an error, if they are no UTF-8
     RETURN NEW;
@@ -225,10 +226,10 @@ $$;
 -- more.
 CREATE FUNCTION trio_stream.matches(topic bytea, pattern text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN position('\x00'::bytea IN topic) > 0 THEN false ELSE
+    SELECT CASE WHEN position(E'\\x00'::bytea IN topic) > 0 THEN false ELSE
         convert_from(topic, 'UTF8') ~ ('^(?:' || string_agg(
             CASE segment WHEN '*' THEN '[^/]+' WHEN '**' THEN '.+'
-            ELSE regexp_replace(segment, '([^[:alnum:]_])', '\\\1', 'g') END, '/' ORDER BY place
+            ELSE regexp_replace(segment, '([^[:alnum:]_])', E'\\\\\\1', 'g') END, '/' ORDER BY place
         ) || ')$') END
     FROM unnest(string_to_array(pattern, '/')) WITH ORDINALITY AS part (segment, place)
 $$;
