@@ -165,7 +165,7 @@ async def test_a_topics_events_are_shown_as_they_come_and_stay_text() -> None:
         await browser.wait_until(f"{event}?.cells[0].textContent == '<b>bold</b>'")
         assert await browser.run(f"return {event}.lastChild.textContent") == HOSTILE
         assert await browser.run("return document.images.length") == 0
-        assert await browser.run("return document.title") == "Streams"
+        assert await browser.run("return document.title") == "Topics"
         assert await browser.console() == []
         received = b""
         while HOSTILE.encode() not in received:

@@ -512,7 +512,8 @@ function part() {
     if (button.dataset.part === view.show) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
-  write(document.querySelector("h1"), view.show === "streams" ? "Streams" : "Topics");
+  document.title = view.show === "streams" ? "Streams" : "Topics";
+  write(document.querySelector("h1"), document.title);
   for (const form of [id("choose"), id("choose-topic")]) {
     if (document.activeElement !== form.find) form.find.value = view.find;
   }
