@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
-from tests.client.scripted import Exchange, ScriptedServer, broken, events, over_tcp
+from tests.client.scripted import (
+    Exchange,
+    ScriptedServer,
+    broken,
+    events,
+    no_content,
+    over_tcp,
+)
 from trio_stream import InspectorApp, Stream, inspector_app, serve
 from trio_stream.__main__ import main
 from trio_stream.top.table import table_of
@@ -139,6 +146,13 @@ async def test_another_event_stream_is_no_inspector(top: Top, body: bytes) -> No
         done = await top(url, "-n", "1")
     assert done.returncode == 1
     assert "not an inspector's" in done.stderr
+
+
+async def test_who_says_that_there_is_no_more_is_no_inspector(top: Top) -> None:
+    async with over_tcp(ScriptedServer(no_content)) as url:
+        done = await top(url, "-n", "1")
+    assert done.returncode == 1
+    assert "(204)" in done.stderr
 
 
 @pytest.mark.parametrize(

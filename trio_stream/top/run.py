@@ -33,6 +33,8 @@ _Picture: TypeAlias = dict[str, Any]
 #: Lines of the screen besides the rows: totals, an empty line, the heads, a status.
 _OTHER_LINES = 4
 
+_NO_INSPECTOR = "the server says that there is no more (204), as an inspector never does"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -49,7 +51,7 @@ class Options:
 
 
 class _NoInspectorError(TrioStreamError):
-    """What is at the address is an event stream, and not an inspector's."""
+    """What is at the address is not an inspector's."""
 
 
 def run(options: Options) -> int:
@@ -85,8 +87,8 @@ async def _top(options: Options, display: Display) -> None:
             while options.count is None or top.shown < options.count:
                 try:
                     event = await source.receive()
-                except trio.EndOfChannel:
-                    return
+                except trio.EndOfChannel:  # a 204: an inspector has always more
+                    raise _NoInspectorError(_NO_INSPECTOR) from None
                 top.hear(event)
 
 
