@@ -117,3 +117,21 @@ async def test_resumable_runs(autojump_clock: Clock) -> None:
         await broker.stop_resumable("run")
         await trio.sleep(1)
         assert await of("resumable_runs") == 0
+
+
+async def test_who_iterates_does_not_fall_behind_by_waiting_for_each_event() -> None:
+    before = await of("fallen_behind_total")
+    async with open_broker() as broker:
+        subscription = broker.subscribe("t")
+        async with trio.open_nursery() as nursery:
+
+            async def read() -> None:
+                for n in range(3):
+                    assert (await anext(subscription)).json() == n
+
+            nursery.start_soon(read)
+            for n in range(3):
+                await trio.testing.wait_all_tasks_blocked()
+                await broker.publish("t", n)
+        assert subscription.statistics().fell_behind == 0
+    assert await of("fallen_behind_total") == before

@@ -116,8 +116,9 @@ class Position(Follower):
         """Called by the fan-out: its client had no room for what comes after ``cursor``."""
         self._cursor = max(self._cursor, cursor)
         self.seen = inf
-        self._fell_behind += 1
-        self._feed.fell_behind += 1
+        if self.sink is not NOWHERE:  # else it is iterated, and comes for each by itself
+            self._fell_behind += 1
+            self._feed.fell_behind += 1
         self._feed.fanout.discard(self)
         self.wake()
 

@@ -50,7 +50,8 @@ class SubscriptionStatistics:
     cursor: int
     #: Whether it follows: False while it has still to catch up.
     at_head: bool
-    #: How many times its client had no room and it fell behind, for an iterator: had to wait.
+    #: How many times its client had no room and it fell behind; 0 of what is iterated, which comes
+    #: for each event by itself.
     fell_behind: int
     #: Events that were left out because a newer one had the same key.
     conflated: int
