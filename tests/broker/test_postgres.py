@@ -104,6 +104,19 @@ async def test_a_role_that_may_not_is_told_what_is_missing(
     assert "trio-stream migrate --sql" in said
 
 
+async def test_migrate_says_what_to_do_about_a_schema_of_that_name(server: PostgresServer) -> None:
+    url = server.empty_database()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SCHEMA trio_stream")
+    assert "run trio-stream migrate with its URL" in await refusal(url)
+    code, said = run("migrate", url)
+    assert code == 1
+    assert "DROP SCHEMA trio_stream" in said
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP SCHEMA trio_stream")
+    assert run("migrate", url) == (0, "made version 1\n")
+
+
 @pytest.mark.parametrize("words", [["migrate"], ["migrate", "redis://x"], ["migrate", "x"]])
 def test_migrate_says_what_a_url_is(words: list[str]) -> None:
     code, said = run(*words)

@@ -42,6 +42,11 @@ def migrate(url: str) -> str:
             "owner, or as one whom he grants CREATE ON DATABASE; trio-stream migrate --sql prints "
             "what there is to do"
         ) from None
+    except psycopg.errors.DuplicateSchema:
+        raise BrokerUnavailableError(
+            "PostgreSQL: the database has a schema trio_stream already, without topics; "
+            "if nothing else needs it, DROP SCHEMA trio_stream"
+        ) from None
     except psycopg.Error as exc:
         message = exc.diag.message_primary or " ".join(str(exc).split())
         raise BrokerUnavailableError(f"PostgreSQL: {message}") from None
