@@ -252,6 +252,13 @@ async def test_a_page_sees_streams_open_flow_and_end(autojump_clock: Clock) -> N
         assert page.picture["outcomes"] == {"disconnected": 1}
 
 
+async def test_proxies_are_told_not_to_hold_its_feed_back(autojump_clock: Clock) -> None:
+    async with connect(inspector_app(authorize=anybody), headers=FEED) as client:
+        assert client.headers["cache-control"] == "no-store, no-transform"
+        assert client.headers["x-accel-buffering"] == "no"
+        assert client.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_only_what_has_changed_is_sent_and_once_a_second(autojump_clock: Clock) -> None:
     """The feed's own row changes with what it sends, so that one is not looked for here."""
     stream = Stream(forever, hold_headers=False, ping=None)

@@ -47,4 +47,8 @@ def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
                 await stream.draining.wait()
         stream.close()
 
-    return Stream(send, buffer=1, authorize=authorize, recheck=_MAY_WATCH, retry=2000, headers=SAFE)
+    # But for `cache-control`: a stream's own keeps proxies from compressing it, too.
+    headers = {name: value for name, value in SAFE.items() if name != "cache-control"}
+    return Stream(
+        send, buffer=1, authorize=authorize, recheck=_MAY_WATCH, retry=2000, headers=headers
+    )
