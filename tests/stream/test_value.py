@@ -216,6 +216,13 @@ async def test_an_entered_stream_cannot_be_served() -> None:
                 pytest.fail("served")
 
 
+async def test_nobody_could_be_asked_for_one() -> None:
+    stream = Stream(["x"], authorize=lambda scope: 403)
+    with pytest.raises(TypeError, match="ask before you enter it"):
+        async with stream:
+            raise AssertionError("never entered")
+
+
 async def test_nor_entered_again() -> None:
     stream = Stream(["a"])
     async with stream:

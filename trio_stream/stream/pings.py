@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ..checks import check_answers, check_callable, check_seconds, naming
 from ..codec import Format, ServerSentEvent
 from .farewell import refuse_without_fields
+from .registry import current_registry
 from .requested import Facts
 
 __all__ = ["DEFAULT_PING", "PingEvent", "PingFunction", "ask_ping_event", "checked_pings"]
@@ -20,6 +21,9 @@ log: logging.Logger = logging.getLogger("trio_stream")
 
 #: Seconds. Of 25 proxies that were tried, none calls it silence.
 DEFAULT_PING = 8.0
+
+#: Seconds in which one error is enough, of however many pings.
+_QUIET = 60.0
 
 PingFunction = Callable[[Any], ServerSentEvent | None]
 PingEvent = ServerSentEvent | PingFunction
@@ -52,7 +56,10 @@ def ask_ping_event(
         event = ping_event(stream)
         return None if event is None else _encode(event, wire)
     except Exception as error:
-        log.error(
+        # It fails for all streams, mostly, and at each ping.
+        is_news = current_registry().is_news("ping_event", _QUIET)
+        log.log(
+            logging.ERROR if is_news else logging.DEBUG,
             "ping_event= failed, so the ping is a comment",
             {"error": error, **facts()},
             exc_info=error,

@@ -85,7 +85,8 @@ class Stream(Sender, NoSource, Returned):
       farewell_event: an event, or ``(stream) -> event or None``, sent before that end.
       principal: whose it is, any text or number: for `Broker.disconnect`, `open_streams`, limits.
       authorize: ``(scope) -> verdict``, sync or async, before it opens. Text is its principal, True
-        is yes; a status (401, 403), a `Refusal` or None, a 403, is answered instead.
+        is yes; a status (401, 403), a `Refusal` or None, a 403, is answered instead. A stream that
+        is entered has no request, and is refused with it.
       recheck: seconds, plus or minus 10 %, after which `authorize` is asked again: a refusal ends
         the stream; while it raises, or takes as long, that goes on.
       limits: how many streams may be open at once; shared between streams.
@@ -285,6 +286,11 @@ class Stream(Sender, NoSource, Returned):
 
     async def __aenter__(self) -> Self:
         state = self._state
+        if state.options.access.authorize is not None:
+            raise TypeError(
+                "authorize= asks about a request, which an entered stream has none of: ask before "
+                "you enter it, and leave authorize= out"
+            )
         state.use_once("use")
         state.entered = Entered(state)
         await state.entered.__aenter__()
