@@ -267,3 +267,21 @@ def test_a_topic_is_found_without_passing_over_those_of_others(url: str, call: s
         connection.execute(f"SELECT * FROM trio_stream.{call}".encode())
         [fetched] = connection.execute(passed.encode()).fetchone() or [0]
         assert 1 <= fetched < 100
+
+
+@pytest.mark.parametrize("topics", [["a"], ["a", "b"], ["a", "**"]], ids="+".join)
+async def test_a_page_ends_where_there_is_more_also_among_holes(
+    url: str, topics: list[str]
+) -> None:
+    async with open_broker(url) as broker:
+        ids = await broker.publish_many("a", ["x" * 1000] * 300, key="k")
+        for n in range(100):
+            ids.append(await broker.publish("ab"[n % 2], "y" * 1000))
+        for id in ids[20:100]:
+            await broker.forget("a", id)
+    wanted = ids[:20] + ids[100:]
+    if topics == ["a"]:
+        wanted = [id for id in wanted if id not in ids[301::2]]
+    async with open_broker(url) as broker:  # which has nothing in memory
+        page = await broker.read(*topics, limit=1000)
+        assert [event.id for event in page.events] == wanted
