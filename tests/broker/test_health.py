@@ -53,7 +53,8 @@ async def test_a_redis_that_is_lost_is_told_once_and_its_return_too(
         await server.start()
         await warnings.until("works again")
         assert broker.health() == WELL
-        assert len(warnings.texts) == 2
+        # That it has forgotten all is another matter.
+        assert len([text for text in warnings.texts if text.startswith("Redis")]) == 2
 
 
 async def test_a_redis_that_refuses_is_there_and_in_trouble() -> None:

@@ -88,7 +88,9 @@ def stream_for(scope: Message) -> Stream:
         case "/short-proper":
             return Stream(ticks, max_duration=0.5, retry=200, farewell="proper")
         case "/one-at-a-time":
-            return Stream(ticks, max_duration=1, retry=200, limits=LIMITS)
+            return Stream(ticks, retry=200, limits=LIMITS)
+        case "/refused":
+            return Stream([LIMITS.statistics().refused], format="text")
         case "/half":
             return Stream(half_an_answer, max_duration=0.5)
         case "/half-proper":
