@@ -15,6 +15,7 @@ from ...codec import encode
 from ...errors import BrokerError, GapError, LeaseLostError
 from ..contract import LEASE, Engine, Entry, Lease, lease_of
 from ..feed import LocalFeed
+from ..keep_lease import keep_lease
 from ..publisher import Publisher
 from ..subscription import Subscription
 from ..topics import Selection
@@ -150,24 +151,12 @@ class ResumableRun:
             )
 
     async def _keep_lease(self) -> None:
-        usual = lease_of(self._engine) / 3
-        pause = usual
-        while True:
-            await trio.sleep(pause)
-            try:
-                alive = await self._is_alive()
-            except BrokerError as exc:
-                if pause == usual:
-                    log.warning(
-                        "the lease of %(key)s could not be prolonged: %(error)s",
-                        {"key": self.key, "error": exc},
-                    )
-                pause = usual / 10  # at once when it can be, before others look
-            else:
-                pause = usual
-                if not alive:
-                    self._give_way()
-                    return
+        await keep_lease(lease_of(self._engine), self._is_alive, self._tell_danger)
+        self._give_way()
+
+    def _tell_danger(self, error: BrokerError) -> None:
+        facts = {"key": self.key, "error": error}
+        log.warning("the lease of %(key)s could not be prolonged: %(error)s", facts)
 
     async def _is_alive(self) -> bool:
         """Prolong its lease, or take it again; whether nobody has declared it dead meanwhile."""

@@ -13,6 +13,7 @@ import trio
 from ...codec import EncodedEvent
 from ...errors import BrokerError, LeaseLostError
 from ..contract import Entry, FullEngine, Lease, lease_of
+from ..keep_lease import keep_lease
 from ..mapping import UNMAPPED
 from ..notices import shaped
 from ..presence import Presence, Visit
@@ -192,24 +193,12 @@ class Keeper:
             )
 
     async def _keep_lease(self) -> None:
-        usual = lease_of(self.engine) / 3
-        pause = usual
-        while True:
-            await trio.sleep(pause)
-            try:
-                alive = await self._is_alive()
-            except BrokerError as exc:
-                if pause == usual:
-                    log.warning(
-                        "the lease of the source of %(topic)s is in danger: %(error)s",
-                        {"topic": self._topic, "error": exc},
-                    )
-                pause = usual / 10  # at once when it can be, before others look
-            else:
-                pause = usual
-                if not alive:
-                    self._scope.cancel()
-                    return
+        await keep_lease(lease_of(self.engine), self._is_alive, self._tell_danger)
+        self._scope.cancel()
+
+    def _tell_danger(self, error: BrokerError) -> None:
+        facts = {"topic": self._topic, "error": error}
+        log.warning("the lease of the source of %(topic)s is in danger: %(error)s", facts)
 
     async def _is_alive(self) -> bool:
         """Prolong its lease, or take it again; whether no other process has it."""
