@@ -161,7 +161,7 @@ async def test_any_cursors_and_settings_of_a_connection_will_do(url: str) -> Non
             with psycopg.connect(url, cursor_factory=kind) as connection:
                 publish(connection, "a/é", "\0é'\\", once=kind.__name__)
             assert await texts(events, 1) == ["\0é'\\"]
-        asyncio.run(by_asyncio())
+        await trio.to_thread.run_sync(lambda: asyncio.run(by_asyncio()))
         with psycopg.connect(url, client_encoding="LATIN1") as connection:
             connection.execute("SET standard_conforming_strings = off; SET search_path = own")
             publish(connection, "a/é", "\0é'\\")

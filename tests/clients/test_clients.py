@@ -200,17 +200,23 @@ async def full(server: Server) -> AsyncIterator[str]:
         yield server.url + path
 
 
+async def refused(server: Server) -> None:
+    """Wait until somebody was one too many."""
+    async with server.client() as client:
+        with trio.fail_after(60):
+            while (await client.get("/refused")).text == "0":
+                await trio.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     "name", ["eventsource-client", "launchdarkly-eventsource", "undici", "fetch-event-source"]
 )
 @every_transport
 async def test_the_refused_come_back_until_there_is_room(transport: str, name: str) -> None:
-    async with serve(transport) as server, AsyncExitStack() as there, server.client() as looking:
+    async with serve(transport) as server, AsyncExitStack() as there:
         url = await there.enter_async_context(full(server))
         async with driven(name, url) as client:
-            with trio.fail_after(60):
-                while (await looking.get("/refused")).text == "0":
-                    await trio.sleep(0.05)
+            await refused(server)
             assert client.data == []
             await there.aclose()
             await client.until("event", 3)
@@ -305,7 +311,8 @@ async def test_chromiums_event_source_comes_back_and_its_fetch_is_told() -> None
         assert await browser.run(FETCH, f"{server.url}/half-proper") == "whole"
         async with full(server) as url:
             await browser.run(LISTEN, url)  # refused, in its own way: it is not closed for good
-            await browser.wait_until("data.length > 3")
+            await refused(server)
+        await browser.wait_until("data.length > 3")
         assert await browser.run("source.close(); return data.slice(0, 3)") == [1, 2, 3]
 
 

@@ -141,12 +141,12 @@ async def test_the_demo_shows_the_servers_side_and_leads_to_the_code() -> None:
         await browser.wait_until(f"{rows}.length >= 5 && {count} >= 3")
         assert {"/value", "/proxied", "/server"} <= set(await browser.run(f"return {rows}"))
         await browser.wait_until("document.querySelector('#automatic .state.done')")
+        await browser.wait_until(f"{ended}.some(row => /^.automatic\\s+completed/.test(row))")
         await picture(browser, "demo")
         await browser.run("document.querySelector('#proxied button').click()")
         await browser.wait_until(f"!{rows}.includes('/proxied') && !{rows}.includes('/upstream')")
         await browser.run("document.querySelector('#value button').click()")
         await browser.wait_until(f"{ended}.some(row => /^.value\\s+disconnected/.test(row))")
-        await browser.wait_until(f"{ended}.some(row => /^.automatic\\s+completed/.test(row))")
         assert "trio_stream" in await browser.run("return document.querySelector('h1').textContent")
         links = await browser.run("return [...document.links].map(link => link.href)")
         assert len(links) > 3

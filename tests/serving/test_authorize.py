@@ -307,12 +307,10 @@ async def test_a_stream_that_ends_while_it_is_asked_again_waits_for_nothing(
     assert stream.outcome == "closed"
 
 
-async def test_an_entered_stream_asks_nobody(autojump_clock: trio.testing.MockClock) -> None:
-    login = Login()
-    async with Stream(["x"], authorize=login.authorize, recheck=1) as stream:
-        async for _ in stream.value:
-            pass
-    assert login.asked == []
+async def test_an_entered_stream_has_no_request_to_ask_about() -> None:
+    stream = Stream(["x"], authorize=Login().authorize)
+    with pytest.raises(TypeError, match="authorize= asks about a request"):
+        await stream.__aenter__()
 
 
 def test_a_recheck_needs_somebody_to_ask() -> None:

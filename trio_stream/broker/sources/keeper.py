@@ -75,7 +75,7 @@ class Keeper:
         #: Of its last end, and None while it runs.
         self.told: EncodedEvent | None = None
         #: The newest id then: who is not at the head, and has less, does not hear it.
-        self.told_at = 0
+        self.told_at: int = 0
 
     # What it is told.
 
