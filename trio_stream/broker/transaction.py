@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, Literal, LiteralString, Protocol, overload
+from typing import Any, LiteralString, Protocol, overload
 
 from ..checks import check_flag, check_seconds
 from .entries import body_of, check_published, special_entry
@@ -11,22 +11,14 @@ from .records import Entry
 
 __all__ = ["INSERT", "AsyncConnection", "Connection", "insert_values", "publish"]
 
-#: Binary values: psycopg would write bytes as text, in twice as many of them.
-INSERT: Literal[
-    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
-    "VALUES (%b, %b, %b, %b, %b, %b, %b, %b)"
-] = (
-    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
-    "VALUES (%b, %b, %b, %b, %b, %b, %b, %b)"
+_INTO: LiteralString = (
+    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) VALUES "
 )
 
-_RAW_INSERT: Literal[
-    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-] = (
-    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-)
+#: Binary values: psycopg would write bytes as text, in twice as many of them.
+INSERT: LiteralString = _INTO + "(%b, %b, %b, %b, %b, %b, %b, %b)"
+
+_RAW_INSERT: LiteralString = _INTO + "($1, $2, $3, $4, $5, $6, $7, $8)"
 
 
 class Connection(Protocol):
