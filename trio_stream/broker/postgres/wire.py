@@ -50,6 +50,15 @@ def _named_errors() -> Iterator[None]:
         raise UnreachableError(f"PostgreSQL: {first}") from None
 
 
+@contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        with trio.fail_after(PATIENCE):
+            yield
+    except trio.TooSlowError:
+        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s") from None
+
+
 @final
 class Wire:
     """A connection, from its making to its end. One task at a time asks.
@@ -77,10 +86,8 @@ class Wire:
         failure = UnreachableError("PostgreSQL cannot be reached")
         for text in await attempts(parameters):
             try:
-                with trio.fail_after(PATIENCE):
+                with _in_time():
                     return await cls._open(text)
-            except trio.TooSlowError:
-                failure = UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
             except UnreachableError as exc:
                 failure = exc
         raise failure
@@ -115,12 +122,10 @@ class Wire:
 
     async def run(self, text: bytes) -> None:
         """Statements without values or answers."""
-        with trio.move_on_after(PATIENCE):
+        with _in_time():
             with _named_errors():
                 self._connection.send_query(text)
             await self._answer()
-            return
-        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
 
     async def ask(self, statement: Statement, *values: Any) -> list[Row]:
         """What a statement answers; values are None for NULL.
@@ -130,7 +135,7 @@ class Wire:
           RefusedError: it is an error.
         """
         self._check()
-        with trio.move_on_after(PATIENCE) as limit:
+        with _in_time():
             if statement.name not in self._prepared:
                 with _named_errors():
                     self._connection.send_prepare(
@@ -149,8 +154,6 @@ class Wire:
                     statement.name.encode(), written, [1] * len(written), 1
                 )
             return await self._answer()
-        assert limit.cancelled_caught
-        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s")
 
     async def one(self, statement: Statement, *values: Any) -> Row:
         """The one row that a statement answers."""
