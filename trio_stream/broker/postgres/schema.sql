@@ -125,7 +125,9 @@ CREATE TABLE trio_stream.described (
 --   visible in their order;
 -- 2 is held, for itself alone, by the server that sleeps until somebody rings;
 -- 3 by the server that sees after the outbox;
--- 4 while old events are deleted.
+-- 4 while old events are deleted;
+-- 5 while trio-stream migrate looks what is there, and makes it.
+-- Those of class 1953655152 are of who is present: one for each topic and name.
 
 -- Publishers.
 
@@ -567,13 +569,12 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 DECLARE
     upto bigint;
-    rows bigint;
 BEGIN
     IF EXISTS (SELECT FROM trio_stream.topics WHERE trimmed > seen) THEN
         RETURN QUERY SELECT 'i'::"char", trio_stream.head(), 0::bigint, ''::bytea, ''::bytea,
                             ''::bytea, ''::bytea;
     ELSE
-        SELECT max(e.id), count(*) INTO upto, rows FROM (
+        SELECT max(e.id) INTO upto FROM (
             SELECT e.id, sum(octet_length(e.data)) OVER (ORDER BY e.id ROWS UNBOUNDED PRECEDING)
                    - octet_length(e.data) AS size
             FROM (SELECT f.id, f.data FROM trio_stream.events AS f WHERE f.id > seen
@@ -837,7 +838,6 @@ CREATE FUNCTION trio_stream.trim(
 DECLARE
     f record;
     last record;
-    rows bigint;
     more boolean := false;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
