@@ -53,7 +53,6 @@ class Caretaker:
         #: Events and bytes of each topic since it was due; not here: it never was.
         self._grown: dict[str, list[int]] = {}
         self._due: dict[str, None] = {}
-        self._upto = 0
         #: Up to where all that is older than this is deleted, by age.
         self._done = dict.fromkeys(retention.ages, 0)
 
@@ -90,9 +89,9 @@ class Caretaker:
             if len(self._grown) > 2 * self._max_topics:
                 self._grown.clear()
 
-    async def _trim(self, due: Sequence[str], upto: int) -> None:
-        for start in range(0, len(due), _TOPICS):
-            await self.trim(due[start : start + _TOPICS], upto)
+    async def _trim(self, names: Sequence[str], upto: int) -> None:
+        for start in range(0, len(names), _TOPICS):
+            await self.trim(names[start : start + _TOPICS], upto)
 
     async def trim(self, names: Sequence[str], upto: int) -> None:
         """Delete what these topics do not keep any more."""
@@ -112,8 +111,7 @@ class Caretaker:
                 done = self._done[age] = read_int(last)
                 names = [name.decode() for name in read_bytes_array(old or b"")]
                 names = [name for name in names if self._retention.of(name).age == age]
-                for start in range(0, len(names), _TOPICS):
-                    await self.trim(names[start : start + _TOPICS], upto)
+                await self._trim(names, upto)
 
     async def tidy(self) -> None:
         """Delete what is over, and the topics that are too many."""

@@ -102,6 +102,7 @@ class PostgresEngine:
         self._appending = Commands("appending", parameters, self._enter_alone, self._troubles)
         self._appender = secrets.randbits(63)
         self._asking = Commands("commands", parameters, self._enter, self._troubles)
+        self._links = (self._events, self._appending.link, self._asking.link)
         self._publishing = Publishing(
             self._appending, self._live.appended, self._troubles, waits=outage == "wait"
         )
@@ -155,7 +156,7 @@ class PostgresEngine:
 
     def _leave_others(self, wire: Wire) -> None:
         """Leave a server that was replaced, and may not know: all connections are to the same."""
-        for link in (self._events, self._appending.link, self._asking.link):
+        for link in self._links:
             other = link.wire
             if other is not None and other is not wire and other.server != wire.server:
                 other.drop("another PostgreSQL is in use than the one that this is connected to")
@@ -252,28 +253,25 @@ class PostgresEngine:
 
     async def members(self, topic: str) -> Sequence[Member]:
         rows = await self._asking.ask(MEMBERS, topic.encode())
-        found = [
+        return [  # in their order, which is UTF-8's as well
             Member((name or b"").decode(), read_int(count or b""), (data or b"").decode())
             for name, count, data in rows
         ]
-        return sorted(found, key=lambda member: member.name)
 
     async def lapsed(self) -> Sequence[tuple[str, str]]:
         rows = await self._asking.ask(LAPSED)
         return [((topic or b"").decode(), (name or b"").decode()) for topic, name in rows]
 
     def health(self) -> BrokerHealth:
-        links = (self._events, self._appending.link, self._asking.link)
-        return health_of(self._troubles, *links)
+        return health_of(self._troubles, *self._links)
 
     def statistics(self) -> dict[str, Any]:
-        links = (self._events, self._appending.link, self._asking.link)
         return {
             "batches": self._publishing.batches,
             "waiting": self._publishing.waiting,
             "numbered": self._live.numbered,
             "looks": self._live.looks,
             "on_duty": self._live.on_duty,
-            "connected": all(link.is_up for link in links),
-            "connections": sum(link.connects for link in links),
+            "connected": all(link.is_up for link in self._links),
+            "connections": sum(link.connects for link in self._links),
         }

@@ -22,8 +22,6 @@ _LOOKED_AT = 2000
 
 _MOST = 2**63 - 1
 
-Ask = Callable[..., Any]
-
 
 def kept_of(retention: Retention, names: Sequence[str]) -> list[Any]:
     """Topics and how much is kept of them, as the functions take it."""

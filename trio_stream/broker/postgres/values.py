@@ -91,7 +91,8 @@ def read_int(data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def _items(data: bytes) -> list[bytes]:
+def read_bytes_array(data: bytes) -> list[bytes]:
+    """An array of bytes, none of which is NULL."""
     if len(data) < _head.size:
         return []
     count, place = _int.unpack_from(data, 12)[0], _head.size
@@ -101,11 +102,6 @@ def _items(data: bytes) -> list[bytes]:
         found.append(data[place + 4 : place + 4 + size])
         place += 4 + size
     return found
-
-
-def read_bytes_array(data: bytes) -> list[bytes]:
-    """An array of bytes, none of which is NULL."""
-    return _items(data)
 
 
 def read_int_array(data: bytes) -> list[int]:
