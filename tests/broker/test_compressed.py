@@ -213,6 +213,28 @@ async def test_those_with_the_same_map_are_sent_the_same_bytes(autojump_clock: C
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_map_runs_once_whatever_the_codings(autojump_clock: Clock, keep: bool) -> None:
+    calls: list[str] = []
+
+    def count(event: TopicEvent) -> TopicEvent:
+        calls.append(event.data)
+        return event
+
+    async with open_broker() as broker, trio.open_nursery() as nursery:
+        clients = [Client(broker, coding, "t", map=count) for coding in (*CODINGS, None)]
+        for client in clients:
+            nursery.start_soon(client.run)
+        await settled()
+        for data in ("first", "second"):
+            await broker.publish("t", data, keep=keep)
+            await settled()
+        assert calls == ["first", "second"]
+        for client in clients:
+            assert re.findall(r"data: (.*)", client.read().decode()) == calls
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 async def test_what_is_large_compressed_goes_out_in_its_place(
     autojump_clock: Clock, coding: str

@@ -145,11 +145,11 @@ class FanOut:
                     run = self._next_run(oldest, route, waiting)
                     for group in route:
                         await self._hand_out(group, run)
-                    self._mapper.forget()
                 elif isinstance(oldest, int):
                     self._all_behind(oldest)
                 else:
                     await self._hand_over(oldest[0])
+                self._mapper.forget()
             if self._pending:
                 now = perf_counter()
                 await self._gather(now + (now - begun))
@@ -242,15 +242,15 @@ class FanOut:
 
     async def _hand_over(self, record: Record) -> None:
         """Give it to whoever takes it now: who does not, has nothing to come back to."""
-        route = self._audience.route(record.topic)
-        await self._hand_over_to(chain.from_iterable(route), record)
+        route, run = self._audience.route(record.topic), [record]  # one run: it is mapped once
+        await self._hand_over_to(chain.from_iterable(route), run)
         for crowd in dict.fromkeys(crowd for group in route for crowd in group.crowds.values()):
-            await self._hand_over_to(crowd.followers, record, crowd)
+            await self._hand_over_to(crowd.followers, run, crowd)
 
     async def _hand_over_to(
-        self, followers: Iterable[Follower], record: Record, crowd: Crowd | None = None
+        self, followers: Iterable[Follower], run: list[Record], crowd: Crowd | None = None
     ) -> None:
-        run, but, unmapped = [record], record.but, record.event
+        but, unmapped = run[0].but, run[0].event
         shared: SharedEvent | None = None
         for follower in dict.fromkeys(followers):
             if follower.seen is not inf and not (but and follower.stream == but):
