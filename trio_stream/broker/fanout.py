@@ -200,12 +200,12 @@ class FanOut:
         if group.mapping is None:
             await self._hand_run_out(group, run)
             return
-        followers = tuple(group.everybody())
         mapped = self._mapper.prepared(group, group.mapping, run)
+        failing = () if mapped.error is None else tuple(group.everybody())  # not who comes later
         if mapped.records:
             await self._hand_run_out(group, mapped.records)
         if mapped.error is not None:
-            _fail(followers, mapped.error)
+            _fail(failing, mapped.error)
 
     async def _hand_run_out(self, group: Group, run: list[Record]) -> None:
         whole = joined(run)
