@@ -97,16 +97,14 @@ class Audience:
         self._routes: dict[str, list[Group]] = {}
         self._all: set[Follower] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._groups)
-
     def __len__(self) -> int:
         return len(self._all)
 
     def followers(self, topic: str | None = None) -> set[Follower]:
         """Those of one topic, or all."""
-        groups = self._groups.values() if topic is None else self.route(topic)
-        return {follower for group in groups for follower in group.everybody()}
+        if topic is None:
+            return set(self._all)
+        return {follower for group in self.route(topic) for follower in group.everybody()}
 
     def filters(self) -> set[str]:
         """The names and patterns that they have asked for."""
