@@ -27,7 +27,7 @@ class Publisher:
     @property
     def newest(self) -> int:
         """The newest id of which is known here that it is stored."""
-        return max(self._feed.head, self._feed.acknowledged)
+        return self._feed.head
 
     async def append(self, entries: Sequence[Entry], lease: Lease | None = None) -> Sequence[int]:
         """Store; for the library's own events, which wait for nobody."""
