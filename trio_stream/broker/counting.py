@@ -20,9 +20,11 @@ from ..errors import BrokerError
 from .contract import Engine, Entry, Record, full_engine
 from .event import TopicEvent
 from .feed import LocalFeed
-from .retention import AUDIENCE
 
 __all__ = ["Counting", "Published"]
+
+#: Where processes ask each other how many subscribers they have. Nothing of it is kept.
+_AUDIENCE = "$audience"
 
 #: Seconds for the others to answer.
 _PATIENCE = 0.25
@@ -89,7 +91,7 @@ class Counting:
         self._known_until = -inf
         self._questions: dict[str, _Question] = {}
         self._send, self._receive = trio.open_memory_channel[tuple[str, int]](_MOST)
-        feed.hear_of(AUDIENCE, self._hear)
+        feed.hear_of(_AUDIENCE, self._hear)
 
     def here(self, topic: str) -> int:
         """Those of this process that are handed what is published to a topic."""
@@ -138,7 +140,7 @@ class Counting:
                 await self._say(answer=name, count=count)
 
     async def _say(self, **said: Any) -> None:
-        entry = Entry(AUDIENCE, encode({"by": self._name, **said}).data)
+        entry = Entry(_AUDIENCE, encode({"by": self._name, **said}).data)
         await full_engine(self._engine, "an audience").pass_on([entry])
 
     def _hear(self, record: Record) -> None:

@@ -10,13 +10,10 @@ from urllib.parse import quote
 from ..checks import check_count, check_kind, check_seconds, naming
 from .topics import check_name, compile_patterns, is_pattern
 
-__all__ = ["AUDIENCE", "DISCONNECTS", "Retention", "RetentionTable", "retention_of"]
+__all__ = ["DISCONNECTS", "Retention", "RetentionTable", "retention_of"]
 
 #: The topic on which it is said who was disconnected.
 DISCONNECTS = "$disconnects"
-
-#: Where processes ask each other how many subscribers they have. Nothing of it is kept.
-AUDIENCE = "$audience"
 
 #: Topics of which it is remembered what is kept of them.
 _KNOWN = 10_000
