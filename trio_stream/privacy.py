@@ -21,6 +21,9 @@ excerpts.setLevel(logging.CRITICAL)
 #: The longest URL that is shown in full.
 _LENGTH = 200
 
+#: Where a query begins, or a fragment.
+_QUERY = re.compile(r"[?#]")
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 
@@ -44,11 +47,13 @@ def shown_path(path: str) -> str:
 
     Servers take the percent-encoding off, so that a query whose "?" was encoded is in the path.
     """
-    return _printable(re.split(r"[?#]", path, maxsplit=1)[0])
+    return _printable(_QUERY.split(path, maxsplit=1)[0])
 
 
 def _printable(text: str) -> str:
-    shown = "".join(char for char in text if char.isprintable())
+    shown = text
+    if not text.isprintable():  # seldom, and each stream's path is asked about at its end
+        shown = "".join(char for char in text if char.isprintable())
     return shown if len(shown) <= _LENGTH else f"{shown[:_LENGTH]}..."
 
 
