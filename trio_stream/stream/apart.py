@@ -6,7 +6,7 @@ import random
 
 from ..codec import MAX_RETRY
 
-__all__ = ["chance", "farewell_retry", "own_retry", "ping_after"]
+__all__ = ["about", "chance", "farewell_retry", "own_retry", "ping_after"]
 
 #: What a browser waits before it reconnects is set by the last `retry` it was sent, and a stream
 #: that is shut down says a long one: so every stream says its own first. 3000 ms is what Firefox
@@ -39,6 +39,11 @@ def farewell_retry(retry: int | None) -> int:
 def ping_after(ping: float | None) -> float | None:
     """After how much silence one stream pings: never more than was asked for."""
     return None if ping is None else ping * (1 - _SOONER * chance())
+
+
+def about(seconds: float) -> float:
+    """Plus or minus 10 %: clients that came together must not all be due together."""
+    return seconds * random.uniform(0.9, 1.1)
 
 
 def chance() -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from math import inf
 
 import trio
 
 from ..transport.base import LOOKS
-from .apart import ping_after
+from .apart import about, ping_after
 from .channel import EventChannel
 from .express import Express
 from .options import StreamOptions
@@ -76,8 +75,7 @@ class Clocked(Express):
         self.opened_at = self.quiet_since = trio.current_time()
         max_duration = self.options.timing.max_duration
         if max_duration is not None:
-            # Plus or minus 10 %: clients that came together must not all come back together.
-            self.deadline = self.opened_at + max_duration * random.uniform(0.9, 1.1)
+            self.deadline = self.opened_at + about(max_duration)
 
     def note_end(self) -> None:
         """It ends now, if it has begun."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 from typing import TYPE_CHECKING
 
 import trio
 
+from .apart import about
 from .outcome import Outcome
 from .refusal import Refusal
 from .registry import current_registry
@@ -24,13 +24,10 @@ _QUIET = 60.0
 
 
 def plan_recheck(state: StreamState) -> None:
-    """Have `authorize` asked again in ``recheck`` seconds, plus or minus 10 %.
-
-    Clients that came together, after a restart mostly, must not all be asked after together.
-    """
+    """Have `authorize` asked again in about ``recheck`` seconds."""
     seconds = state.options.access.recheck
     if seconds is not None:
-        state.recheck_at = trio.current_time() + seconds * random.uniform(0.9, 1.1)
+        state.recheck_at = trio.current_time() + about(seconds)
         state.look_again(state.recheck_at)
 
 
