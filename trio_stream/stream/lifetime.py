@@ -86,13 +86,9 @@ class Lifetime:
         self._tell("on_open")
 
     def _tell(self, hook: str) -> None:
-        """Call the hooks of this name, in the request's context."""
-        state, helpers = self.state, self._helpers
-        if helpers is None or trio.lowlevel.current_task() is helpers.parent_task:
-            state.options.telling.tell(hook, state.handle, state.facts)
-        else:
-            tell = state.options.telling.tell
-            helpers.parent_task.context.run(tell, hook, state.handle, state.facts)
+        """Call the hooks of this name."""
+        state = self.state
+        self._in_context(state.options.telling.tell, hook, state.handle, state.facts)
 
     def _finish(self, connection: ServerConnection | None) -> None:
         current_principals().leave(self.state)
@@ -139,15 +135,19 @@ class Lifetime:
             self._start_helper(self._write, self.state.begin_writing())
 
     def _start_helper(self, async_fn: Callable[..., Awaitable[None]], *args: object) -> None:
+        assert self._helpers is not None
+        self._in_context(self._helpers.start_soon, async_fn, *args)
+
+    def _in_context(self, function: Callable[..., object], *args: object) -> None:
+        """Call it in the request's context, whoever has sent something or ended the stream.
+
+        A hook, or the `send` of a middleware, may look for its own.
+        """
         helpers = self._helpers
-        assert helpers is not None
-        parent = helpers.parent_task
-        if trio.lowlevel.current_task() is parent:
-            helpers.start_soon(async_fn, *args)
+        if helpers is None or trio.lowlevel.current_task() is helpers.parent_task:
+            function(*args)
         else:
-            # In the request's context, whoever has sent something or ended the stream: the `send`
-            # of a middleware may look for its own.
-            parent.context.run(helpers.start_soon, async_fn, *args)
+            helpers.parent_task.context.run(function, *args)
 
     async def _write(self, scope: trio.CancelScope) -> None:
         state = self.state
