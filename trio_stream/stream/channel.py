@@ -84,11 +84,6 @@ class EventChannel:
         return 0 if self._senders is None else len(self._senders)
 
     @property
-    def holds_senders(self) -> bool:
-        """Whether somebody waits for room."""
-        return bool(self._senders)
-
-    @property
     def total_events(self) -> int:
         """How many events have been let in."""
         return self._taken + len(self._chunks)
