@@ -22,9 +22,6 @@ log: logging.Logger = logging.getLogger("trio_stream")
 #: Seconds. Of 25 proxies that were tried, none calls it silence.
 DEFAULT_PING = 8.0
 
-#: Seconds in which one error is enough, of however many pings.
-_QUIET = 60.0
-
 PingFunction = Callable[[Any], ServerSentEvent | None]
 PingEvent = ServerSentEvent | PingFunction
 
@@ -57,9 +54,8 @@ def ask_ping_event(
         return None if event is None else _encode(event, wire)
     except Exception as error:
         # It fails for all streams, mostly, and at each ping.
-        is_news = current_registry().is_news("ping_event", _QUIET)
         log.log(
-            logging.ERROR if is_news else logging.DEBUG,
+            current_registry().news_level("ping_event", logging.ERROR),
             "ping_event= failed, so the ping is a comment",
             {"error": error, **facts()},
             exc_info=error,

@@ -19,9 +19,6 @@ __all__ = ["plan_recheck", "recheck"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
-#: Seconds in which one warning is enough, of however many streams that could not ask.
-_QUIET = 60.0
-
 
 def plan_recheck(state: StreamState) -> None:
     """Have `authorize` asked again in about ``recheck`` seconds."""
@@ -53,9 +50,8 @@ async def recheck(state: StreamState) -> None:
 
 
 def _warn(state: StreamState, error: Exception) -> None:
-    level = logging.WARNING if current_registry().is_news("recheck", _QUIET) else logging.DEBUG
     log.log(
-        level,
+        current_registry().news_level("recheck", logging.WARNING),
         "authorize= could not be asked again, so its streams go on, and it is asked later: "
         "%(error)s",
         {"error": type(error).__name__, **state.facts()},

@@ -27,6 +27,9 @@ log: logging.Logger = logging.getLogger("trio_stream")
 #: Streams that have ended of which it is kept what they were, half a kilobyte each.
 _KEPT = 100
 
+#: Seconds in which it is enough to log once what goes wrong in many streams.
+_QUIET = 60.0
+
 
 class Watched(Protocol):
     """A stream, as its registry sees it."""
@@ -133,13 +136,13 @@ class Registry:
             self._warned.add(message)
             log.warning(message, facts)
 
-    def is_news(self, what: str, seconds: float) -> bool:
-        """Whether this has not been said for so many seconds: who asks says it now."""
+    def news_level(self, what: str, level: int) -> int:
+        """At which level to log what goes wrong in many streams: this one once in a minute."""
         now = trio.current_time()
-        if now < self._said.get(what, -inf) + seconds:
-            return False
+        if now < self._said.get(what, -inf) + _QUIET:
+            return logging.DEBUG
         self._said[what] = now
-        return True
+        return level
 
     def discard(self, stream: Watched) -> None:
         """Watch ``stream`` no longer."""
