@@ -47,20 +47,8 @@ TIMES: dict[str, dict[str, Any]] = {
     },
 }
 USES = ["served", "refused", "HEAD", "entered", *CONNECTIONS]
-BEFORE = [
-    "hold",
-    "task",
-    "many",
-    "polite",
-    "fail",
-    "close",
-    "leave",
-    "stall",
-    "resume",
-    "wait",
-    "turn",
-]
-BEFORE += ["log out", "no database"]
+BEFORE = ["hold", "task", "many", "polite", "fail", "close", "leave", "stall", "resume", "wait"]
+BEFORE += ["turn", "log out", "no database"]
 AFTER = [*BEFORE, "cancel", "cancel call", "drain", "disconnect"]
 
 
@@ -79,6 +67,8 @@ WORDS: dict[str, Any] = {
     "nothing to say": nothing,
     "words that fail": fails,
 }
+#: A course without either, as the examples are.
+PLAIN: dict[str, Any] = {"words": "no words", "times": "no times"}
 
 
 class Course:
@@ -303,57 +293,15 @@ async def follow(use: str, words: str, times: str, before: list[str], after: lis
 
 
 # Started in the turn in which the last task has ended, and nobody has said so yet.
-@example(
-    use="served",
-    words="no words",
-    times="no times",
-    before=[],
-    after=["wait", "fail", "turn", "task"],
-)
+@example(use="served", **PLAIN, before=[], after=["wait", "fail", "turn", "task"])
 # Nothing is left to write, and the kernel does not take what was: nobody may ask it over and over.
-@example(
-    use="HTTP/2",
-    words="no words",
-    times="no times",
-    before=["stall", "task", "turn"],
-    after=["wait"],
-)
-@example(
-    use="copied, HTTP/2",
-    words="no words",
-    times="no times",
-    before=["stall", "hold"],
-    after=["wait", "wait"],
-)
+@example(use="HTTP/2", **PLAIN, before=["stall", "task", "turn"], after=["wait"])
+@example(use="copied, HTTP/2", **PLAIN, before=["stall", "hold"], after=["wait", "wait"])
 # Its producer obeys the shutdown, and its client is spread all the same.
-@example(
-    use="HTTP/1.1",
-    words="no words",
-    times="no times",
-    before=["polite"],
-    after=["wait", "drain", "wait"],
-)
-@example(
-    use="HTTP/2",
-    words="no words",
-    times="no times",
-    before=["polite"],
-    after=["wait", "drain", "wait"],
-)
-@example(
-    use="HTTP/2, TLS",
-    words="no words",
-    times="no times",
-    before=["polite"],
-    after=["wait", "drain", "wait"],
-)
-@example(
-    use="copied",
-    words="no words",
-    times="no times",
-    before=["polite"],
-    after=["wait", "drain", "wait"],
-)
+@example(use="HTTP/1.1", **PLAIN, before=["polite"], after=["wait", "drain", "wait"])
+@example(use="HTTP/2", **PLAIN, before=["polite"], after=["wait", "drain", "wait"])
+@example(use="HTTP/2, TLS", **PLAIN, before=["polite"], after=["wait", "drain", "wait"])
+@example(use="copied", **PLAIN, before=["polite"], after=["wait", "drain", "wait"])
 @settings(max_examples=400)
 @given(
     use=st.sampled_from(USES),
