@@ -169,13 +169,15 @@ async def test_who_may_not_be_many_does_not_ask_for_many(
 
 async def test_cancelled_while_it_is_asked_nothing_is_held() -> None:
     limits = StreamLimits(total=1)
+    call = trio.CancelScope()
 
     async def authorize(scope: Any) -> str:
+        call.cancel()
         await trio.sleep_forever()
         return "ann"
 
     stream = Stream(forever, authorize=authorize, limits=limits)
-    with trio.move_on_after(0.01):
+    with call:
         async with connect(stream):
             pass
     assert stream.outcome == "shutdown"
