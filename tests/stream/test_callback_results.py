@@ -10,7 +10,14 @@ import pytest
 import trio
 import trio.testing
 
-from tests.stream.helpers import PRIMER, blocking_numbers, data_of, numbers, read_failure
+from tests.stream.helpers import (
+    PRIMER,
+    blocking_numbers,
+    channel,
+    data_of,
+    numbers,
+    read_failure,
+)
 from tests.stream.upstream_server import answer, chunk, head, upstream
 from tests.support.tasks import NothingLeft
 from trio_stream import ServerSentEvent, Stream
@@ -65,14 +72,6 @@ async def manager() -> AsyncIterator[Answer]:
 async def awaitable() -> Answer:
     await trio.lowlevel.checkpoint()
     return Answer()
-
-
-def channel() -> trio.MemoryReceiveChannel[int]:
-    send, receive = trio.open_memory_channel[int](2)
-    send.send_nowait(1)
-    send.send_nowait(2)
-    send.close()
-    return receive
 
 
 def response() -> httpx.Response:
