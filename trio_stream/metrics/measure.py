@@ -50,7 +50,7 @@ class _OfRoute:
     def add(self, served: Lifetime) -> None:
         state = served.state
         channel, transport, clock = state.channel, state.transport, state.clock
-        self.events += channel.total_events + state.expressed
+        self.events += state.events
         self.bytes += state.written
         if queued := channel.queued_events:
             self.queued += queued

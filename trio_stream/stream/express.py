@@ -41,6 +41,11 @@ class Express:
         self.written: int = 0
         self.compressed = None  # type: ignore[misc]  # as said above
 
+    @property
+    def events(self) -> int:
+        """How many the producer has sent so far, whichever way they went."""
+        return self.channel.total_events + self.expressed
+
     def sender(self) -> Callable[[bytes], int] | None:
         """See `source.contract.Offered`."""
         transport = self.transport

@@ -55,7 +55,7 @@ def silent_at(state: StreamState) -> float:
 
 def _listen(state: StreamState, now: float) -> None:
     transport, channel = state.transport, state.channel
-    heard = channel.total_events + state.expressed
+    heard = state.events
     waits = channel.queued_events or channel.waiting_senders
     if waits or (transport is not None and transport.stuck_since is not None):
         state.quiet_since = now  # it is the client who takes his time

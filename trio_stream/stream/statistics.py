@@ -39,7 +39,7 @@ def statistics_of(state: StreamState) -> StreamStatistics:
     """What a stream has done so far; a snapshot."""
     channel = state.channel
     return StreamStatistics(
-        events=channel.total_events + state.expressed,
+        events=state.events,
         bytes=state.written,
         queued=channel.queued_events,
         queued_bytes=channel.queued_bytes,
