@@ -169,20 +169,24 @@ function newOpenRow(number) {
 
 const openRows = new Map(), endedRows = new Map();
 
-function drawRows(body, rows, order, table, newOne, fill) {
+function drawRows(body, rows, order, table, newOne, fillOne) {
   const wanted = new Set(order);
   for (const [number, row] of rows) if (!wanted.has(number)) { row.remove(); rows.delete(number); }
   order.forEach((number, place) => {
     let row = rows.get(number);
     if (!row) rows.set(number, row = newOne(number));
     if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
-    fill(row, table[number], number);
+    fillOne(row, table[number], number);
   });
 }
 
+function fill(row, first, columns, one) {
+  write(row.cells[0].querySelector("button") ?? row.cells[0], first);
+  columns.forEach(([, text], place) => write(row.cells[place + 1], text(one)));
+}
+
 function fillOpen(row, stream, number) {
-  write(row.cells[0].firstChild, stream.request);
-  OPEN.forEach(([, text], place) => write(row.cells[place + 1], text(stream)));
+  fill(row, stream.request, OPEN, stream);
   const [className, text] = state(stream), cell = row.cells[OPEN.length + 1];
   write(cell, text);
   cell.className = className;
@@ -190,8 +194,7 @@ function fillOpen(row, stream, number) {
 }
 
 function fillEnded(row, stream) {
-  write(row.cells[0], stream.request);
-  ENDED.forEach(([, text], place) => write(row.cells[place + 1], text(stream)));
+  fill(row, stream.request, ENDED, stream);
   write(row.lastChild, stream.outcome);
   row.lastChild.className = stream.outcome;
 }
@@ -223,7 +226,7 @@ function drawProcesses() {
   const names = Object.keys(picture.processes), chosen = view.process ?? process;
   id("others").hidden = names.length < 2 && chosen === process;
   drawRows(id("processes"), processRows, names, picture.processes, newProcessRow, (row, one, name) => {
-    fillWith(PROCESS, () => name)(row, one, name);
+    fill(row, name, PROCESS, one);
     row.className = name === chosen ? "chosen" : "";
   });
   id("silent").hidden = Boolean(picture.order);
@@ -257,7 +260,6 @@ const FACTS = [["client", one => one.client || "none"], ["whose", one => one.pri
 
 function choose(number) {
   look({ stream: number });
-  id("details").hidden = false;
   id("details").focus();
 }
 
@@ -369,7 +371,6 @@ id("details-close").addEventListener("click", () => {
   const row = openRows.get(String(view.stream));
   look({ stream: null });
   write(id("details-title"), "");
-  id("details").hidden = true;
   (row?.querySelector("button") ?? id("choose").find).focus();
 });
 id("details").addEventListener("keydown", event => {
@@ -413,25 +414,18 @@ function newRunRow(key) {
   return row;
 }
 
-function fillWith(columns, first) {
-  return (row, one, name) => {
-    write(row.cells[0].querySelector("button") ?? row.cells[0], first(one, name));
-    columns.forEach(([, text], place) => write(row.cells[place + 1], text(one)));
-  };
-}
-
 function drawTopics() {
   const { broker, order, topics, runs } = picture;
   for (const total of document.querySelectorAll("[data-count]")) write(total, count(broker[total.dataset.count]));
   drawRows(id("topics"), topicRows, order, topics, newTopicRow, (row, one, name) => {
-    fillWith(TOPIC, () => name)(row, one, name);
+    fill(row, name, TOPIC, one);
     row.className = name === view.topic ? "chosen" : "";
   });
   write(id("topics-count"), count(order.length));
   id("no-topics").hidden = order.length > 0;
   id("more-topics").hidden = order.length < view.rows || view.rows >= MOST;
   const keys = Object.keys(runs).sort((one, other) => runs[one].age - runs[other].age);
-  drawRows(id("runs"), runRows, keys, runs, newRunRow, fillWith(RUN, (run, key) => key));
+  drawRows(id("runs"), runRows, keys, runs, newRunRow, (row, run, key) => fill(row, key, RUN, run));
   id("no-runs").hidden = keys.length > 0;
   if (view.topic !== null && picture.topic) drawTopic(picture.topic, picture.events);
 }
@@ -453,7 +447,8 @@ function drawTopic(topic, events) {
   drawFacts(id("topic-facts"), TOPIC_FACTS, topic);
   drawSubscribers(id("subscribers"), topic.subscribers);
   const newest = Object.keys(events).reverse();
-  drawRows(id("events"), eventRows, newest, events, () => newRow(labels("event", EVENT)), fillWith(EVENT, event => event.event));
+  drawRows(id("events"), eventRows, newest, events, () => newRow(labels("event", EVENT)),
+    (row, event) => fill(row, event.event, EVENT, event));
   id("no-events").hidden = newest.length > 0;
 }
 
