@@ -14,8 +14,8 @@ import trio
 from ..checks import check_answers, check_callable, check_count, check_kind
 from ..errors import BrokerError
 from .broker import Broker
-from .json_answer import answer_json
 from .refused import RefusedError, read_body
+from .whole_answer import answer_json
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send

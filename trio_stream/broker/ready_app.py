@@ -9,7 +9,7 @@ import trio
 from ..checks import check_kind
 from .broker import Broker
 from .health import BrokerHealth
-from .json_answer import answer_json
+from .whole_answer import answer_json
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send

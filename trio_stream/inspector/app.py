@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 from ..broker import Broker
-from ..broker.json_answer import answer_json
 from ..broker.refused import RefusedError, read_body
+from ..broker.whole_answer import answer, answer_json
 from ..checks import check_answers, check_callable, check_flag, check_kind
 from ..stream import Refusal
 from ..stream.clients import list_header
@@ -145,14 +145,10 @@ class InspectorApp:
 
 async def _answer_page(send: Send, *, head: bool) -> None:
     nonce = new_nonce()
-    body = page_with(nonce)
     headers = {
         **SAFE,
         "content-type": "text/html; charset=utf-8",
-        "content-length": str(len(body)),
         "content-security-policy": page_policy(nonce),
         "vary": "accept",
     }
-    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": pairs})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await answer(send, 200, page_with(nonce), headers, head=head)

@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ..broker.whole_answer import answer
 from ..checks import check_kind, shown
 from ..metrics.readings import readings
 from .collector import StreamCollector
@@ -82,12 +83,14 @@ class MetricsApp:
         if scope["type"] != "http":
             raise RuntimeError("metrics_app answers HTTP requests: mount it in an application")
         if scope["method"] not in ("GET", "HEAD"):
-            await _answer(send, 405, b"ask by GET\n", "text/plain; charset=utf-8", head=False)
+            headers = {"content-type": "text/plain; charset=utf-8", "allow": "GET, HEAD"}
+            await answer(send, 405, b"ask by GET\n", headers)
             return
         accept = b",".join(v for k, v in scope["headers"] if k.lower() == b"accept")
         encode, content_type = choose_encoder(accept.decode("latin-1"))
         text = await self._text(encode, content_type)
-        await _answer(send, 200, text, content_type, head=scope["method"] == "HEAD")
+        headers = {"content-type": content_type}
+        await answer(send, 200, text, headers, head=scope["method"] == "HEAD")
 
     async def _text(self, encode: Callable[[Collector], bytes], kind: str) -> bytes:
         """Made one after another: who has waited for his turn is given what was begun meanwhile."""
@@ -105,15 +108,3 @@ class MetricsApp:
             return encode(self._registry)
         texts = await self._workers.ask_all()
         return await trio.to_thread.run_sync(lambda: encode(_Merged(told_apart(texts))))
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: str, *, head: bool) -> None:
-    headers = [
-        (b"content-type", kind.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    if status == 405:
-        headers.append((b"allow", b"GET, HEAD"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
