@@ -9,12 +9,16 @@ import trio
 
 from ..errors import BrokerUnavailableError
 
-__all__ = ["WRITING", "ServerRefusedError", "Troubles"]
+__all__ = ["WRITING", "ServerRefusedError", "Troubles", "UnreachableError"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 #: What does not work when the server answers, and takes nothing.
 WRITING = "writing"
+
+
+class UnreachableError(BrokerUnavailableError):
+    """There is no connection, or nothing came over it: what was asked may have been done."""
 
 
 class ServerRefusedError(BrokerUnavailableError):
@@ -30,10 +34,13 @@ class Troubles:
 
     Args:
       server: its name, for the log.
+
+    Attributes:
+      server: likewise.
     """
 
     def __init__(self, server: str) -> None:
-        self._server = server
+        self.server: str = server
         self._now: dict[str, str] = {}
         self._told: set[str] = set()
         self._lost = False
@@ -47,7 +54,7 @@ class Troubles:
         if reason in self._told:
             return
         self._told.add(reason)
-        facts = {"engine": self._server.lower(), "error": reason}
+        facts = {"engine": self.server.lower(), "error": reason}
         if isinstance(why, ServerRefusedError):
             log.warning("%(error)s", facts)
         else:
@@ -60,8 +67,8 @@ class Troubles:
             self._told.clear()
             self._lost = False
             seconds = trio.current_time() - self._since
-            facts = {"engine": self._server.lower(), "seconds": seconds}
-            log.warning(f"{self._server} works again, after %(seconds).1f s", facts)
+            facts = {"engine": self.server.lower(), "seconds": seconds}
+            log.warning(f"{self.server} works again, after %(seconds).1f s", facts)
 
     def reason(self, what: str) -> str:
         """Why this does not work, or, as far as that is not known, anything; ``""`` without any."""

@@ -9,8 +9,8 @@ import psycopg
 import trio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ..troubles import UnreachableError
 from ..urls import shown_url
-from .faults import UnreachableError
 
 __all__ = ["attempts", "parse_address"]
 

@@ -12,15 +12,16 @@ import trio
 from ...checks import check_choice, check_count
 from ..contract import Entry, Feed, Lease, Member, Page, Retention
 from ..health import BrokerHealth
+from ..link import health_of
 from ..topics import Selection
-from ..troubles import Troubles
+from ..troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .caretaker import Caretaker
 from .entrance import check_schema
-from .faults import RefusedError, UnreachableError
+from .faults import RefusedError
 from .history import History
-from .link import Commands, Link, health_of
+from .link import Commands, Link
 from .live import Live
 from .publishing import Publishing, closed, columns_of
 from .statements import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...errors import BrokerUnavailableError
-from .faults import RefusedError, UnreachableError
+from ..troubles import UnreachableError
+from .faults import RefusedError
 from .statements import VERSION, VERSION_OF
 from .values import read_int
 from .wire import Wire

@@ -5,9 +5,9 @@ from __future__ import annotations
 from psycopg import pq
 
 from ...errors import BrokerUnavailableError
-from ..troubles import ServerRefusedError
+from ..troubles import ServerRefusedError, UnreachableError
 
-__all__ = ["RefusedError", "UnreachableError", "error_of"]
+__all__ = ["RefusedError", "error_of"]
 
 #: States of a server that is not the one to talk to now: it starts, ends, or is a standby.
 _ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P05", "53300"})
@@ -20,10 +20,6 @@ _POOLED = frozenset({"26000", "42P05"})
 
 #: What says that the schema is not there, or not this version's.
 _UNKNOWN = frozenset({"3F000", "42P01", "42703", "42883"})
-
-
-class UnreachableError(BrokerUnavailableError):
-    """There is no connection, or nothing came over it: what was asked may have been done."""
 
 
 class RefusedError(ServerRefusedError):

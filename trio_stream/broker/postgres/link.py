@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,34 +11,21 @@ import outcome
 import trio
 
 from ...errors import BrokerUnavailableError
-from ..health import BrokerHealth
-from ..troubles import Troubles
-from .faults import UnreachableError
+from ..link import ServerLink
+from ..troubles import Troubles, UnreachableError
 from .values import Statement
 from .wire import Row, Wire
 
-__all__ = ["Commands", "Link", "health_of"]
-
-log: logging.Logger = logging.getLogger("trio_stream")
-
-#: Seconds before the second attempt to connect, doubled up to the second number.
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
+__all__ = ["Commands", "Link"]
 
 
 @final
-class Link:
+class Link(ServerLink[Wire]):
     """One connection, made again whenever it is lost.
 
     Args:
-      what: it is for, when troubles are told.
       parameters: where to.
       session: what is done with each connection, to its end; calls `opened` once it is of use.
-      troubles: is told when there is no connection, and when there is one again.
-
-    Attributes:
-      wire: the connection, while it is of use.
-      connects: how many connections there were.
-      down_since: when the last one was lost, on Trio's clock; None while there is one.
     """
 
     def __init__(
@@ -50,79 +35,26 @@ class Link:
         session: Callable[[Wire], Awaitable[None]],
         troubles: Troubles,
     ) -> None:
-        self._what = what
+        super().__init__(what, troubles)
         self._parameters = parameters
-        self._session = session
-        self._troubles = troubles
-        self._up = trio.Event()
-        self.wire: Wire | None = None
-        self.connects: int = 0
-        self.down_since: float | None = None
+        self._use = session
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Keep it up, until cancelled. Raises what the first attempt fails with."""
-        wait = _FIRST_WAIT
-        started = task_status.started
-        while True:
-            before = self.connects
-            try:
-                await self._once(started)
-            except BrokerUnavailableError as exc:
-                if not self.connects:
-                    raise
-                tried_again = self.connects == before
-                level = logging.DEBUG if tried_again else logging.INFO
-                facts = {"engine": "postgresql", "error": exc}
-                log.log(level, "no connection to PostgreSQL: %(error)s", facts)
-                self._troubles.begin(self._what, exc)
-            if self.connects > before:
-                wait = _FIRST_WAIT
-            await trio.sleep(random.uniform(wait / 2, wait))
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-    async def _once(self, started: Callable[[], None]) -> None:
-        """One connection, from its making to its loss."""
-        wire = await Wire.open(self._parameters)
+    async def _session(self) -> BrokerUnavailableError | None:
         try:
-            self._opening = wire, started
-            await self._session(wire)
-        finally:
-            self.wire = None
-            if self.down_since is None:
-                self.down_since = trio.current_time()
-            if self._up.is_set():
-                self._up = trio.Event()
-            wire.close()
-
-    def opened(self) -> None:
-        """The new connection is of use."""
-        self.wire, started = self._opening
-        self.connects += 1
-        self.down_since = None
-        self._up.set()
-        self._troubles.end(self._what)
-        if self.connects == 1:
-            started()
-
-    @property
-    def is_up(self) -> bool:
-        """Whether there is a connection now, as far as is known."""
-        return self._up.is_set()
-
-    async def wait_up(self) -> None:
-        """Wait until there is a connection."""
-        while not self._up.is_set():
-            await self._up.wait()
+            wire = await Wire.open(self._parameters)
+            try:
+                await self._use(wire)
+            finally:
+                self._lost()
+                wire.close()
+        except BrokerUnavailableError as exc:
+            return exc
+        return None
 
     def poke(self) -> None:
         """As `Wire.poke`, if there is a connection."""
         if self.wire is not None:
             self.wire.poke()
-
-    def missing(self) -> UnreachableError:
-        """For who would need a connection, and there is none."""
-        reason = self._troubles.reason(self._what)
-        return UnreachableError(reason or "there is no connection to PostgreSQL")
 
 
 class _Job:
@@ -188,7 +120,7 @@ class Commands:
 
     async def _session(self, wire: Wire) -> None:
         await self._enter(wire)
-        self.link.opened()
+        self.link.opened(wire)
         job: _Job | None = None
         try:
             while True:
@@ -212,13 +144,3 @@ class Commands:
             job.resolve(outcome.Error(exc))
         else:
             job.resolve(outcome.Value(rows))
-
-
-def health_of(troubles: Troubles, *links: Link) -> BrokerHealth:
-    """Of PostgreSQL: it is there while all connections to it are."""
-    down = [link.down_since for link in links if link.down_since is not None]
-    trouble = troubles.reason("")
-    if not down:
-        return BrokerHealth(reachable=True, trouble=trouble)
-    seconds = trio.current_time() - min(down)
-    return BrokerHealth(False, seconds, trouble or "the connection to PostgreSQL was closed")

@@ -137,7 +137,7 @@ class Live:
             self._feed.interrupted(self.read_to)
             self._heard = read_int(signal)
         self._run = started
-        self._link.opened()
+        self._link.opened(wire)
         if first:
             self._started(self.read_to)  # nothing may be fed before
         await self._take_duty(wire)

@@ -12,9 +12,10 @@ from psycopg.conninfo import make_conninfo
 from ..contract import Entry, Retention
 from ..thread_way import ThreadWay
 from ..transaction import INSERT, insert_values
+from ..troubles import UnreachableError
 from .address import parse_address
 from .engine import PostgresEngine
-from .faults import RefusedError, UnreachableError
+from .faults import RefusedError
 
 __all__ = ["OutboxWay", "open_way"]
 

@@ -18,8 +18,8 @@ import trio
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease
 from ..stored import STORED
-from ..troubles import WRITING, Troubles
-from .faults import RefusedError, UnreachableError
+from ..troubles import WRITING, Troubles, UnreachableError
+from .faults import RefusedError
 from .link import Commands
 from .statements import APPEND
 from .values import read_int, read_int_array

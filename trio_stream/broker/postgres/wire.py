@@ -15,8 +15,9 @@ import trio
 from psycopg import pq
 from psycopg.pq.abc import PGconn
 
+from ..troubles import UnreachableError
 from .address import attempts
-from .faults import UnreachableError, error_of
+from .faults import error_of
 from .values import NO_XIDS, ZERO_XID, Statement
 
 __all__ = ["PATIENCE", "SETTINGS", "Row", "Wire"]

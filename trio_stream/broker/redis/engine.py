@@ -14,18 +14,19 @@ from ...checks import check_choice, check_count, check_text
 from ...errors import BrokerUnavailableError
 from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
 from ..health import BrokerHealth
+from ..link import health_of
 from ..topics import Selection
-from ..troubles import Troubles
+from ..troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .entrance import Entrance
 from .history import History
 from .keys import Keys
 from .leases import RedisLeases
-from .link import Link, health_of
+from .link import Link
 from .places import find_places
 from .publishing import Publishing, age_in_ms, closed
-from .wire import RefusedError, UnreachableError, Wire
+from .wire import RefusedError, Wire
 
 __all__ = ["RedisEngine"]
 

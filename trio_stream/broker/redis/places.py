@@ -18,9 +18,10 @@ from coredis.connection import (
 )
 
 from ...errors import BrokerUnavailableError
+from ..troubles import UnreachableError
 from ..unwrapped import unwrapped
 from .address import Address
-from .wire import PATIENCE, MovedError, UnreachableError, Wire
+from .wire import PATIENCE, MovedError, Wire
 
 __all__ = ["NewWire", "Places", "find_places"]
 

@@ -15,13 +15,13 @@ import trio
 from ...errors import BrokerUnavailableError, LeaseLostError
 from ..contract import Entry, Lease, Retention
 from ..stored import STORED
-from ..troubles import WRITING, Troubles
+from ..troubles import WRITING, Troubles, UnreachableError
 from . import other_scripts, scripts
 from .entrance import Entrance
 from .keys import Keys
 from .link import Link
 from .script import Script
-from .wire import RefusedError, UnreachableError
+from .wire import RefusedError
 
 __all__ = ["Publishing", "age_in_ms", "closed"]
 

@@ -10,10 +10,10 @@ import trio
 from coredis.connection import BaseConnection, Location
 
 from ...errors import BrokerUnavailableError
-from ..troubles import ServerRefusedError
+from ..troubles import ServerRefusedError, UnreachableError
 from .script import Script
 
-__all__ = ["PATIENCE", "MovedError", "RefusedError", "UnreachableError", "Wire", "translated"]
+__all__ = ["PATIENCE", "MovedError", "RefusedError", "Wire", "translated"]
 
 #: Seconds for a connection to be made, and for an answer to anything that does not block.
 PATIENCE = 5.0
@@ -50,10 +50,6 @@ _ELSEWHERE = frozenset({"CLUSTERDOWN", "LOADING", "MASTERDOWN", "TRYAGAIN", "UNB
 
 #: Answers of one that will do it after a while, or another one in its place.
 _PASSING = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "READONLY"})
-
-
-class UnreachableError(BrokerUnavailableError):
-    """There is no connection, or nothing came over it: what was asked may have been done."""
 
 
 class MovedError(UnreachableError):
