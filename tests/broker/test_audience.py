@@ -13,6 +13,7 @@ import trio.testing
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Broker, Published, Stream, open_broker
+from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -107,6 +108,7 @@ async def test_on_redis_of_all(server: RedisServer) -> None:
         assert (await three.publish("t", 3, audience=True)).everywhere == 0
         # Nothing of the asking is in the log.
         assert {event.topic for event in (await one.read("**")).events} == {"t"}
+        assert not (await one.engine.read(Selection(["$audience"]), 0, 10)).records
 
 
 async def test_who_is_gone_is_asked_no_more(server: RedisServer) -> None:
