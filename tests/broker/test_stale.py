@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.broker.test_map import connected
 from tests.support.redis_server import redis_server
 from trio_stream import (
     Broker,
@@ -129,27 +130,14 @@ async def test_of_many_each_is_told_once(
 ) -> None:
     streams = [Stream(broker.subscribe("t", stale_after=5)) for _ in range(200)]
     async with trio.open_nursery() as nursery:
-        clients = [await stack_of(nursery, stream) for stream in streams]
+        for stream in streams:
+            await nursery.start(connected, stream)
         engine.leave()
         await trio.sleep(10)
         engine.come_back()
         await trio.sleep(1)
         assert [stream.statistics().events for stream in streams] == [2] * 200
-        for client in clients:
-            client.disconnect()
-
-
-async def stack_of(nursery: trio.Nursery, stream: Stream) -> Client:
-    """A client of this stream, until it is disconnected."""
-
-    async def hold(*, task_status: trio.TaskStatus[Client]) -> None:
-        async with connect(stream) as client:
-            task_status.started(client)
-            async for _ in client.events():
-                pass
-
-    client: Client = await nursery.start(hold)
-    return client
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_resumable_run_tells_it_too(
