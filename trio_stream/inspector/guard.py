@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..broker.refused import RefusedError
+from ..stream.clients import read_headers
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
@@ -47,7 +48,7 @@ def check_site(scope: Scope) -> None:
     neither, and have no cookies that others could use. What acts has to be JSON, too, which a form
     cannot send.
     """
-    headers = _headers(scope)
+    headers = read_headers(scope)
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         # "none": somebody has typed the address, or opened a bookmark.
@@ -64,9 +65,3 @@ def check_site(scope: Scope) -> None:
 def _is_visit(scope: Scope, headers: dict[str, str]) -> bool:
     """Whether a link on another page leads here: the page itself may be opened by one."""
     return scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-    }

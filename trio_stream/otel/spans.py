@@ -11,6 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..checks import check_kind, check_text
 from ..stream import Stream, StreamHooks
+from ..stream.clients import read_headers
 from ..stream.hooks import hook_all, unhook_all
 from ..stream.outcome import FAILURES
 from .undoing import Instrumentation
@@ -118,8 +119,7 @@ def _request(scope: Any) -> tuple[Context | None, SpanContext]:
     current = trace.get_current_span().get_span_context()
     if current.is_valid or scope is None:
         return None, current
-    carrier = {key.decode("latin-1").lower(): v.decode("latin-1") for key, v in scope["headers"]}
-    context = propagate.extract(carrier)
+    context = propagate.extract(read_headers(scope))
     return context, trace.get_current_span(context).get_span_context()
 
 

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from ..broker.whole_answer import answer
 from ..checks import check_kind, shown
 from ..metrics.readings import readings
+from ..stream.clients import list_header
 from .collector import StreamCollector
 from .workers import Workers, told_apart
 
@@ -86,8 +87,8 @@ class MetricsApp:
             headers = {"content-type": "text/plain; charset=utf-8", "allow": "GET, HEAD"}
             await answer(send, 405, b"ask by GET\n", headers)
             return
-        accept = b",".join(v for k, v in scope["headers"] if k.lower() == b"accept")
-        encode, content_type = choose_encoder(accept.decode("latin-1"))
+        accept = list_header(scope, b"accept").decode("latin-1")
+        encode, content_type = choose_encoder(accept)
         text = await self._text(encode, content_type)
         headers = {"content-type": content_type}
         await answer(send, 200, text, headers, head=scope["method"] == "HEAD")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..transport.asgi import Scope
 
-__all__ = ["is_event_source", "list_header", "names_what_it_accepts"]
+__all__ = ["is_event_source", "list_header", "names_what_it_accepts", "read_headers"]
 
 
 def is_event_source(scope: Scope) -> bool:
@@ -43,3 +43,10 @@ def _values(scope: Scope, name: bytes) -> set[bytes]:
 def list_header(scope: Scope, name: bytes) -> bytes:
     """All lines of a header that holds a list, as one (RFC 9110, 5.3)."""
     return b",".join(value for key, value in scope["headers"] if key.lower() == name)
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """A request's headers as text, by their names in lower case; of a name's lines the last."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
