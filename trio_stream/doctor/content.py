@@ -7,7 +7,7 @@ from statistics import median
 
 from ..client.last_event_id import can_be_sent
 from .complaints import Finding, complain, fine, unknown
-from .observation import Examination, Observation
+from .observation import Examination
 
 __all__ = ["data", "ids", "lines", "pings", "resume", "retry"]
 
@@ -88,8 +88,7 @@ def resume(seen: Examination) -> Finding | None:
     if after.status == 204:
         return fine("resuming", "204: there is no more")
     if after.status != 200:
-        told = after.failure or (f"status {after.status}" if after.status else "no answer")
-        return complain("resuming", "resume-refused", f"with Last-Event-ID: {told}")
+        return complain("resuming", "resume-refused", f"with Last-Event-ID: {after.refusal}")
     first = next((timed.event.id for timed in after.reading.events if timed.event.id), None)
     if first is None:
         told = f"no event with an id in {after.ended:.1f} s after Last-Event-ID"
@@ -131,13 +130,9 @@ def data(seen: Examination) -> Finding | None:
         return complain("events", "without-data", told)
     if seen.sent.status == 200 and not reading.events:
         return unknown("events", f"none in {seen.sent.ended:.1f} s")
-    return _events(seen.sent)
-
-
-def _events(main: Observation) -> Finding | None:
-    if not main.reading.events:
+    if not reading.events:
         return None
-    return fine("events", _count(len(main.reading.events), "event"))
+    return fine("events", _count(len(reading.events), "event"))
 
 
 def _count(number: int, what: str) -> str:

@@ -79,8 +79,7 @@ def beside(seen: Examination) -> Finding | None:
     if other is None:
         return None
     if other.status != 200:
-        told = other.failure or (f"status {other.status}" if other.status else "no answer")
-        return unknown("beside", f"{other.url}: {told}")
+        return unknown("beside", f"{other.url}: {other.refusal}")
     late = behind(seen.main, other)
     if late is None:
         if _is_empty(seen.main) and not _is_empty(other):

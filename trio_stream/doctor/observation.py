@@ -50,6 +50,11 @@ class Observation:
         return ", ".join(value for found, value in self.headers if found == name)
 
     @property
+    def refusal(self) -> str:
+        """What came instead of a 200, in words."""
+        return self.failure or (f"status {self.status}" if self.status else "no answer")
+
+    @property
     def coding(self) -> str:
         """What the body is compressed by; ``""`` for nothing."""
         codings = [name.strip().lower() for name in self.header("content-encoding").split(",")]
