@@ -163,7 +163,7 @@ async def test_a_wrong_command_line_is_refused(top: Top, arguments: list[str]) -
     assert done.returncode == 2
 
 
-ABOUT = {"process": "host:1", "broker": False, "payloads": False, "now": 1000.0, "every": 1.0}
+ABOUT = {"process": "host:1", "broker": False, "payloads": False, "now": 1000.0}
 ROW = {
     "request": "GET /a",
     "client": "10.0.0.1:5",

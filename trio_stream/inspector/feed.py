@@ -9,7 +9,7 @@ import trio
 from ..stream import Stream
 from ..stream.access import Authorize
 from .guard import SAFE
-from .pace import PERIOD, Pace
+from .pace import Pace
 from .patch import merge_patch
 from .scene import Picture, Scene
 
@@ -32,7 +32,7 @@ def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
             scene.close()
 
     async def show(stream: Stream) -> None:
-        await stream.send({**about, "now": time.time(), "every": PERIOD}, event="about")
+        await stream.send({**about, "now": time.time()}, event="about")
         if scene.ear is not None:
             stream.start_soon(scene.ear)
         shown, pace = Picture(), Pace()
