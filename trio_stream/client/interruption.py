@@ -1,18 +1,26 @@
-"""What a command does until Ctrl-C."""
+"""How the commands run what they do: until Ctrl-C, and without a log."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable
 
 import trio
 
-__all__ = ["until_interrupted"]
+__all__ = ["run_until_interrupted"]
 
 
-async def until_interrupted(act: Callable[[], Awaitable[object]]) -> bool:
-    """Do this; whether Ctrl-C has ended it: cancelled it, as a `KeyboardInterrupt` hits anywhere.
+def run_until_interrupted(act: Callable[[], Awaitable[object]]) -> bool:
+    """Run this in Trio; whether Ctrl-C has ended it, once all is closed."""
+    # The screen says what the log would say.
+    logging.getLogger("trio_stream").addHandler(logging.NullHandler())
+    return trio.run(_until_interrupted, act)
+
+
+async def _until_interrupted(act: Callable[[], Awaitable[object]]) -> bool:
+    """Have Ctrl-C cancel it, as a `KeyboardInterrupt` hits anywhere.
 
     That may be within httpcore's generators, which it leaves unclosed.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +15,7 @@ from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, Upst
 from .attempts import AttemptEnded, AttemptOpened, describe
 from .event_source import EventSource
 from .http_client import make_client
-from .interruption import until_interrupted
+from .interruption import run_until_interrupted
 from .paper import open_paper
 from .views import Lines, Screen, Values, View
 from .wiretap import Wiretap
@@ -51,11 +50,9 @@ def run(options: Options) -> int:
     Raises:
       KeyboardInterrupt: Ctrl-C, once all is closed.
     """
-    # The screen says what the log would say.
-    logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = Notes()
     try:
-        interrupted = trio.run(until_interrupted, partial(_tail, options, _view(options), notes))
+        interrupted = run_until_interrupted(partial(_tail, options, _view(options), notes))
     except (TrioStreamError, ValueError) as exc:
         notes.failure(exc)
         return 1

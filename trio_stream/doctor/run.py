@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
-import trio
-
 from ..client.http_client import make_client
-from ..client.interruption import until_interrupted
+from ..client.interruption import run_until_interrupted
 from ..client.paper import open_paper
 from ..client.wiretap import Wiretap
 from ..errors import TrioStreamError
@@ -26,8 +23,6 @@ def run(options: Options) -> int:
     Raises:
       KeyboardInterrupt: Ctrl-C, once all is closed, and told what was seen until then.
     """
-    # The screen says what the log would say.
-    logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = open_paper(sys.stderr)
     examiners: list[Examiner] = []
 
@@ -42,7 +37,7 @@ def run(options: Options) -> int:
             await examiners[0].run()
 
     try:
-        interrupted = trio.run(until_interrupted, act)
+        interrupted = run_until_interrupted(act)
     except (TrioStreamError, ValueError) as exc:
         notes.write((f"✗ {exc}", "bold red"))
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import trio
 from ..client.attempts import AttemptEnded, AttemptOpened, describe
 from ..client.event_source import EventSource
 from ..client.http_client import make_client
-from ..client.interruption import until_interrupted
+from ..client.interruption import run_until_interrupted
 from ..client.paper import open_paper
 from ..client.wiretap import Wiretap
 from ..codec import ServerSentEvent
@@ -60,12 +59,10 @@ def run(options: Options) -> int:
     Raises:
       KeyboardInterrupt: Ctrl-C, once all is closed.
     """
-    # The screen says what the log would say.
-    logging.getLogger("trio_stream").addHandler(logging.NullHandler())
     notes = open_paper(sys.stderr)
     try:
         with open_display(sys.stdout, plain=options.view == "json") as display:
-            interrupted = trio.run(until_interrupted, partial(_top, options, display))
+            interrupted = run_until_interrupted(partial(_top, options, display))
     except (TrioStreamError, ValueError) as exc:
         notes.write((f"✗ {exc}", "bold red"))
         return 1
