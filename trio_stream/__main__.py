@@ -10,7 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .broker import publisher
-from .client.arguments import add_request, read_count, read_request, read_seconds, read_size
+from .client.arguments import (
+    add_request,
+    add_verbose,
+    read_count,
+    read_request,
+    read_seconds,
+    read_size,
+)
 from .client.tail import Options, run
 from .doctor import add_doctor
 from .errors import TrioStreamError
@@ -210,12 +217,7 @@ def _add_view(add: Callable[..., object]) -> None:
         const="ndjson",
         help="the data alone, one JSON value a line; what is no JSON as a string",
     )
-    add(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="tell of each request and its answer, without what is secret in them",
-    )
+    add_verbose(add)
     add("--comments", action="store_true", help="show comments too")
 
 

@@ -16,6 +16,7 @@ from .wiretap import is_local
 __all__ = [
     "add_address",
     "add_request",
+    "add_verbose",
     "read_count",
     "read_request",
     "read_seconds",
@@ -58,6 +59,16 @@ def add_request(add: Callable[..., object]) -> None:
         help="the request's body, and a POST; @FILE reads a file, @- standard input",
     )
     add("-X", "--method", metavar="METHOD", help="the request's method")
+
+
+def add_verbose(add: Callable[..., object]) -> None:
+    """Ask whether to tell what `Wiretap` sees."""
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="tell of each request and its answer, without what is secret in them",
+    )
 
 
 def read_request(options: dict[str, Any]) -> None:

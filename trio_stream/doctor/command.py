@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..client.arguments import add_request, read_request, read_seconds, read_url
+from ..client.arguments import add_request, add_verbose, read_request, read_seconds, read_url
 from .examine import Options
 from .run import run
 
@@ -44,12 +44,7 @@ def add_doctor(doctor: argparse.ArgumentParser) -> None:
         default="screen",
         help="one JSON object, with all times, for other programs",
     )
-    add(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="tell of each request and its answer, without what is secret in them",
-    )
+    add_verbose(add)
 
 
 def _doctor(options: dict[str, Any]) -> int:
