@@ -143,7 +143,11 @@ _TOTALS = {
     "turns": "fan_out_turns",
 }
 
-_NOW = ("subscriptions", "behind_subscriptions", "history.topics", "history.events", "history.size")
+#: What `_now` counts.
+_NOW = (
+    *("subscriptions", "behind_subscriptions", "history.topics", "history.events", "history.size"),
+    "resumable_runs",
+)
 
 
 def _of_brokers() -> Values:
@@ -152,7 +156,7 @@ def _of_brokers() -> Values:
         metric: {(name,): counted[total] for name, counted in totals.items()}
         for total, metric in _TOTALS.items()
     }
-    sums: dict[str, Counter[Labels]] = {name: Counter() for name in (*_NOW, "resumable_runs")}
+    sums: dict[str, Counter[Labels]] = {name: Counter() for name in _NOW}
     away: dict[Labels, float] = {}
     connected: dict[Labels, bool] = {}
     for broker in opened:
