@@ -106,9 +106,9 @@ def unhook_all(hooks: StreamHooks) -> None:
 class Telling:
     """Those of a stream's options that say who is told of it, and as what."""
 
-    hooks: StreamHooks | None = None
-    on_end: Hook | None = None
-    label: str | None = None
+    hooks: StreamHooks | None
+    on_end: Hook | None
+    label: str | None
 
     def __post_init__(self) -> None:
         check_kind("hooks", self.hooks, StreamHooks, "a StreamHooks", or_none=True)
@@ -118,8 +118,8 @@ class Telling:
     @classmethod
     def taken_from(cls, options: MutableMapping[str, Any]) -> Self:
         """What is given of these among all options: taken out, and checked."""
-        names = [field.name for field in fields(cls) if field.name in options]
-        return cls(**{name: options.pop(name) for name in names})
+        hooks, on_end = options.pop("hooks", None), options.pop("on_end", None)
+        return cls(hooks, on_end, options.pop("label", None))
 
     def tell(self, name: str, handle: Callable[[], object], facts: Facts) -> None:
         """Call the hooks of this name, with what ``handle`` gives."""
