@@ -73,11 +73,10 @@ def check_seconds(
 
 def check_share(name: str, value: object, hint: str, *, most: float) -> None:
     """How much of something, as a number from 0 to ``most``: 1 is all of it."""
-    end = f"from 0 to {most:g}, not {shown(value)}; {hint}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number {end}")
+        raise TypeError(f"{name} must be a number from 0 to {most:g}, not {shown(value)}; {hint}")
     if not 0 <= value <= most:
-        raise ValueError(f"{name} must be {end}")
+        raise ValueError(f"{name} must be from 0 to {most:g}, not {shown(value)}; {hint}")
 
 
 def check_count(
@@ -92,24 +91,24 @@ def check_count(
     """A whole number, of events or of bytes: an `int` from ``least`` to ``most``."""
     if value is None and or_none:
         return
-    end = f", not {shown(value)}"
     also = f"; {hint}" if hint else ""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int{end}{also}")
+        raise TypeError(f"{name} must be an int, not {shown(value)}{also}")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}{end}, and at most {most}{also}")
+        end = f"{shown(value)}, and at most {most}{also}"
+        raise ValueError(f"{name} must be at least {least}, not {end}")
     if value > most:
-        raise ValueError(f"{name} must be at most {most}{end}, and at least {least}{also}")
+        end = f"{shown(value)}, and at least {least}{also}"
+        raise ValueError(f"{name} must be at most {most}, not {end}")
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """One of a few words."""
-    names = [repr(choice) for choice in choices]
-    words = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be {words}, not {shown(value)}")
-    if value not in choices:
-        raise ValueError(f"{name} must be {words}, not {shown(value)}")
+    if not (isinstance(value, str) and value in choices):
+        names = [repr(choice) for choice in choices]
+        words = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
+        wrong = ValueError if isinstance(value, str) else TypeError
+        raise wrong(f"{name} must be {words}, not {shown(value)}")
 
 
 def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
