@@ -154,9 +154,7 @@ def flush_now(state: StreamState) -> bool:
     the client does not take at once is the writer's, and then the source waits.
     """
     transport = state.transport
-    if transport is None or not transport.is_free:
-        return False
-    if state.options.timing.flush_every is not None or state.tap is not None:
+    if transport is None or not transport.is_free or state.by_writer_alone:
         return False
     chunk = join_events(state.channel.take())
     return write_express(state, chunk, len(chunk), events=0)

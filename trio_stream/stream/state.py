@@ -294,9 +294,12 @@ class StreamState(Clocked):
         """The writer has nothing more to write; until the end events may go past the channel."""
         self.writing = None
         # The first byte is the writer's, who tells of it.
-        begun = self.written > 0
-        untold = self.tap is None and self.options.timing.flush_every is None
-        self.express = begun and self.outcome is None and untold
+        self.express = self.written > 0 and self.outcome is None and not self.by_writer_alone
+
+    @property
+    def by_writer_alone(self) -> bool:
+        """Whether all goes by the writer, who gathers it or shows it to somebody."""
+        return self.tap is not None or self.options.timing.flush_every is not None
 
     def facts(self) -> dict[str, Any]:
         """Which stream it is, as fields of a line in the log."""
