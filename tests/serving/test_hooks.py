@@ -96,6 +96,20 @@ async def test_an_entered_stream_has_them_too(called: Called) -> None:
     assert called.names == ["open", "first_byte", "end"]
 
 
+async def test_what_has_no_length_is_no_first_byte_of_theirs(autojump_clock: Clock) -> None:
+    called = Called(StreamHooks, lambda stream: stream.statistics().bytes)
+
+    async def produce(stream: Stream) -> None:
+        for text in ("", "", "a", "b"):
+            await stream.send(text)
+            await stream.wait(1)
+
+    async with Stream(produce, format="text", hooks=called.hooks) as stream:
+        assert [chunk async for chunk in stream.value] == [b"", b"", b"a", b"b"]
+    assert called.names == ["open", "first_byte", "end"]
+    assert called.states == [0, 1, 2]
+
+
 async def test_what_was_never_open_has_an_end_alone(called: Called) -> None:
     limits = StreamLimits(total=1)
     async with (

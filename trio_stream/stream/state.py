@@ -296,6 +296,15 @@ class StreamState(Clocked):
         # The first byte is the writer's, who tells of it.
         self.express = self.written > 0 and self.outcome is None and not self.by_writer_alone
 
+    def note_written(self, data: bytes) -> None:
+        """This is written next, or read as its `value`."""
+        is_first = data and not self.written
+        self.written += len(data)
+        if self.tap is not None:
+            self.tap.note(data)
+        if is_first:
+            self.options.telling.tell("on_first_byte", self.handle, self.facts)
+
     @property
     def by_writer_alone(self) -> bool:
         """Whether all goes by the writer, who gathers it or shows it to somebody."""

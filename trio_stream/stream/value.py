@@ -44,10 +44,7 @@ class StreamValue:
             state.raise_failure()
             raise StopAsyncIteration
         data = self._first() + join_events(events)
-        is_first = not state.written
-        state.written += len(data)
-        if is_first:
-            state.options.telling.tell("on_first_byte", state.handle, state.facts)
+        state.note_written(data)
         return data
 
     async def _receive(self) -> list[bytes | str] | None:

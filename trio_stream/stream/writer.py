@@ -69,7 +69,7 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
         # Also nothing, where an event went past the writer and the kernel has not taken all of it.
         # What waits below a transport that is not direct is somebody else's to send.
         if data or (transport.direct and transport.stuck_since is not None):
-            _note(state, data)
+            state.note_written(data)
             state.expect_write()
             await transport.write(data)
         elif channel.is_finished:
@@ -119,22 +119,12 @@ async def _begin(state: StreamState, transport: Transport) -> None:
     await transport.start(state.options.status, _headers(state))
     primer = _primer(state)
     data = join_events(state.channel.take())
-    _note(state, primer)
-    _note(state, data)
+    state.note_written(primer)
+    state.note_written(data)
     if primer and (len(data) > LARGE or type(data) is Uncompressed):  # to join them would copy it
         await transport.write(primer)
         primer = b""
     await transport.write(primer + data if primer else data)
-
-
-def _note(state: StreamState, data: bytes) -> None:
-    """This is written next."""
-    is_first = data and not state.written
-    state.written += len(data)
-    if state.tap is not None:
-        state.tap.note(data)
-    if is_first:
-        state.options.telling.tell("on_first_byte", state.handle, state.facts)
 
 
 def _headers(state: StreamState) -> Headers:
