@@ -204,16 +204,27 @@ async def test_a_table_that_somebody_has_locked_is_waited_for(
 ) -> None:
     monkeypatch.setattr(wire, "SETTINGS", wire.SETTINGS + b"; SET lock_timeout = '100ms'")
     url = sound_server.database()
+    asked = (
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND datname = current_database() AND query LIKE '%trio_stream.append%')"
+    )
     async with open_broker(url) as broker, open_broker(url, outage="raise") as strict:
-        with psycopg.connect(url) as connection:
+        with psycopg.connect(url) as connection, psycopg.connect(url, autocommit=True) as looking:
             connection.execute("LOCK TABLE trio_stream.events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(BrokerUnavailableError, match="lock timeout"):
                 await strict.publish("t", "raised")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(broker.publish, "t", "waited")
                 with trio.fail_after(30):
+                    while looking.execute(asked).fetchone() != (True,):
+                        await trio.sleep(0.01)
                     while "lock timeout" not in broker.health().trouble:
                         await trio.sleep(0.01)
+                for _ in range(3):
+                    with trio.move_on_after(0.01) as limit:
+                        await broker.publish("t", "given up")
+                    assert limit.cancelled_caught
+                assert broker.engine.statistics()["waiting"] == 0
                 connection.rollback()
         events = broker.subscribe("t", after="earliest")
         assert (await anext(events)).data == "waited"

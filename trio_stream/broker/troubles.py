@@ -24,6 +24,16 @@ class UnreachableError(BrokerUnavailableError):
 class ServerRefusedError(BrokerUnavailableError):
     """The server is there, and has said no."""
 
+    @property
+    def passes(self) -> bool:
+        """Whether it will do it after a while, without anybody's doing."""
+        raise NotImplementedError
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it refuses all that is written now, and not this alone."""
+        raise NotImplementedError
+
 
 @final
 class Troubles:

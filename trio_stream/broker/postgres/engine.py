@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, final
 import trio
 
 from ...checks import check_choice, check_count
+from ..batching import closed
 from ..contract import Entry, Feed, Lease, Member, Page, Retention
 from ..health import BrokerHealth
 from ..link import health_of
@@ -23,7 +24,7 @@ from .faults import RefusedError
 from .history import History
 from .link import Commands, Link
 from .live import Live
-from .publishing import Publishing, closed, columns_of
+from .publishing import Publishing, columns_of
 from .statements import (
     CLAIM,
     DESCRIBE,
@@ -95,7 +96,6 @@ class PostgresEngine:
         check_count("max_topics", max_topics)
         parameters = parse_address(url)
         self._retention = retention
-        self._closing = False
         self._feed: Feed
         self._troubles = Troubles("PostgreSQL")
         self._live = Live(lambda: self._publishing.known, self._is_told, self._leave_others)
@@ -123,7 +123,6 @@ class PostgresEngine:
                 try:
                     await trio.sleep_forever()
                 finally:
-                    self._closing = True
                     self._publishing.close()
 
     async def run_publishing(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -173,7 +172,7 @@ class PostgresEngine:
         return self._publishing.append(entries, lease)
 
     async def pass_on(self, entries: Sequence[Entry]) -> None:
-        if self._closing:
+        if self._publishing.closed:
             raise closed()
         [number] = await self._appending.one(PASS_ON, *columns_of(entries))
         await self._live.hear(read_int(number or b""))
@@ -203,7 +202,7 @@ class PostgresEngine:
     async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read, if need be after an outage."""
         while True:
-            if self._closing:
+            if self._publishing.closed:
                 raise closed()
             try:
                 found = await read()

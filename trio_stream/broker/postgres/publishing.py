@@ -1,41 +1,24 @@
-"""Publishing to PostgreSQL: in batches, one at a time, each stored once whatever happens meanwhile.
-
-A batch is a transaction. What is published while it is being written goes into the next one.
-"""
+"""Publishing to PostgreSQL: in transactions, each stored once whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import copy
 import uuid
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, final
 
 import outcome
-import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
-from ..contract import Entry, Lease
-from ..stored import STORED
-from ..troubles import WRITING, Troubles, UnreachableError
+from ..batching import Batching, Waiting
+from ..contract import Entry
+from ..troubles import WRITING, Troubles
 from .faults import RefusedError
 from .link import Commands
 from .statements import APPEND
 from .values import read_int, read_int_array
 
-__all__ = ["Publishing", "closed", "columns_of"]
-
-#: Events, and bytes of them, in one transaction.
-_BATCH, _BATCH_BYTES = 1000, 2**20
-
-#: Seconds before what failed is tried again, doubled up to the second number.
-_FIRST_WAIT, _LONGEST_WAIT = 0.01, 1.0
-
-
-def closed() -> trio.ClosedResourceError:
-    """For who is too late."""
-    return trio.ClosedResourceError("the broker is closed")
+__all__ = ["Publishing", "columns_of"]
 
 
 def columns_of(entries: Sequence[Entry]) -> list[list[bytes]]:
@@ -48,31 +31,11 @@ def columns_of(entries: Sequence[Entry]) -> list[list[bytes]]:
     ]
 
 
-class _Waiting:
-    """A publish on its way, and the task that waits for it, unless it has been cancelled."""
-
-    __slots__ = ("entries", "lease", "stored", "task")
-
-    def __init__(
-        self, entries: Sequence[Entry], lease: Lease | None, task: trio.lowlevel.Task
-    ) -> None:
-        self.entries = entries
-        self.lease = lease
-        self.stored = False
-        self.task: trio.lowlevel.Task | None = task
-
-    def resolve(self, result: outcome.Maybe[Sequence[int]]) -> None:
-        task, self.task = self.task, None
-        if task is not None:
-            trio.lowlevel.reschedule(task, result)
-
-
 class _Batch:
     """Some of those who wait, and what is asked for them."""
 
-    def __init__(self, waiting: Sequence[_Waiting], known: int) -> None:
+    def __init__(self, waiting: Sequence[Waiting], known: int) -> None:
         self.waiting = waiting
-        self.stored = False
         self.known = known
         self.entries = [entry for one in waiting for entry in one.entries]
         self.columns = [uuid.uuid4().bytes, False, *columns_of(self.entries), *self._special()]
@@ -96,7 +59,6 @@ class _Batch:
 
     def settle(self) -> None:
         """It is stored: whoever waits for it learns its ids, and cannot be cancelled any more."""
-        self.stored = True
         for one in self.waiting:
             one.stored = True
 
@@ -111,13 +73,9 @@ class _Batch:
                 assert one.lease is not None
                 one.resolve(outcome.Error(LeaseLostError(one.lease.name)))
 
-    def fail(self, error: BaseException) -> None:
-        for one in self.waiting:  # one for each task that raises it: a traceback is one task's
-            one.resolve(outcome.Error(copy.copy(error)))
-
 
 @final
-class Publishing:
+class Publishing(Batching):
     """The writing half of a `PostgresEngine`.
 
     Args:
@@ -126,7 +84,6 @@ class Publishing:
       waits: whether an outage is waited for.
 
     Attributes:
-      batches: how many were stored.
       known: the newest id that is known to be stored.
     """
 
@@ -138,118 +95,32 @@ class Publishing:
         *,
         waits: bool,
     ) -> None:
+        super().__init__("postgres", commands.link.wait_up, troubles, waits=waits)
         self._commands = commands
         self._appended = appended
-        self._troubles = troubles
-        self._waits = waits
-        self._waiting: deque[_Waiting] = deque()
-        self._work = trio.Event()
-        self._closed = False
-        self.batches: int = 0
         self.known: int = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many publishers wait for a batch to begin."""
-        return len(self._waiting)
-
-    def close(self) -> None:
-        """Who waits, and who comes, is told that it is too late."""
-        self._closed = True
-        for waiting in self._waiting:
-            waiting.resolve(outcome.Error(closed()))
-
-    def append(
-        self, entries: Sequence[Entry], lease: Lease | None
-    ) -> Coroutine[Any, Any, Sequence[int]]:
-        """As `Engine.append`; who calls it has to await it, at once."""
-        if self._closed:
-            raise closed()
-        waiting = _Waiting(entries, lease, trio.lowlevel.current_task())
-        self._waiting.append(waiting)
-        self._work.set()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            if waiting.stored:
-                return trio.lowlevel.Abort.FAILED
-            waiting.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        return trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105
-
-    async def run(self) -> None:
-        """Store what is published, until cancelled."""
-        while True:
-            await self._work.wait()
-            waiting = self._next()
-            if not waiting:
-                self._work = trio.Event()
-                continue
-            await self._store(waiting)
-
-    def _next(self) -> list[_Waiting]:
-        """Those who have waited longest; who was cancelled has published nothing."""
-        found: list[_Waiting] = []
-        count = size = 0
-        while self._waiting:
-            one = self._waiting[0]
-            if one.task is not None:
-                count += len(one.entries)
-                size += sum(len(entry.body) for entry in one.entries)
-                if found and (count > _BATCH or size > _BATCH_BYTES):
-                    break
-                found.append(one)
-            self._waiting.popleft()
-        return found
-
-    async def _store(self, waiting: Sequence[_Waiting]) -> None:
+    async def _append(self, waiting: Sequence[Waiting]) -> None:
         batch = _Batch(waiting, self.known)
-        error: BaseException = closed()
-        try:
-            await self._append(batch)
-        except BrokerUnavailableError as exc:
-            error = exc
-            if len(waiting) > 1 and isinstance(exc, RefusedError) and not exc.is_for_all:
-                # Nothing of it is stored, maybe because of a single event.
-                for one in waiting:
-                    if one.task is not None:
-                        await self._store([one])
-        finally:
-            if not batch.stored:
-                batch.fail(error)  # of who has been told nothing else
-
-    async def _append(self, batch: _Batch) -> None:
-        """Store a batch, if need be after an outage, and tell each who waits."""
-        wait, begun = _FIRST_WAIT, trio.current_time()
-        while True:
-            try:
-                before, ids, signal = await self._try(batch)
-            except BrokerUnavailableError as exc:
-                passes = isinstance(exc, UnreachableError) or (
-                    isinstance(exc, RefusedError) and exc.passes
-                )
-                if isinstance(exc, RefusedError) and exc.is_for_all:
-                    self._troubles.begin(WRITING, exc)
-                if not (self._waits and passes):
-                    raise
-                if all(one.task is None for one in batch.waiting):
-                    return  # nobody waits for it any more
-                batch.again()
-                await trio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
-                await self._commands.link.wait_up()
-            else:
-                self._troubles.end(WRITING)
-                self.batches += 1
-                STORED.add(trio.current_time() - begun, "postgres")
-                self.known = max(self.known, *ids)
-                batch.settle()
-                appended = batch.entries if before else ()
-                # Whoever has published something finds it: it is fed first.
-                self._appended(before, signal, appended, max(ids), partial(batch.resolve, ids))
-                return
+        stored = await self._ask(waiting, partial(self._try, batch))
+        if stored is not None:
+            before, ids, signal = stored
+            self.known = max(self.known, *ids)
+            batch.settle()
+            appended = batch.entries if before else ()
+            # Whoever has published something finds it: it is fed first.
+            self._appended(before, signal, appended, max(ids), partial(batch.resolve, ids))
 
     async def _try(self, batch: _Batch) -> tuple[int, Sequence[int], int]:
+        try:
+            return await self._try_once(batch)
+        except BrokerUnavailableError as exc:
+            if isinstance(exc, RefusedError) and exc.is_for_all:
+                self._troubles.begin(WRITING, exc)
+            batch.again()
+            raise
+
+    async def _try_once(self, batch: _Batch) -> tuple[int, Sequence[int], int]:
         """One attempt: the id before the first, if all of them follow it, and their ids."""
         while True:
             wire = self._commands.link.wire

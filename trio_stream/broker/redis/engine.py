@@ -12,6 +12,7 @@ from coredis.connection import Location
 
 from ...checks import check_choice, check_count, check_text
 from ...errors import BrokerUnavailableError
+from ..batching import closed
 from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
 from ..health import BrokerHealth
 from ..link import health_of
@@ -25,7 +26,7 @@ from .keys import Keys
 from .leases import RedisLeases
 from .link import Link
 from .places import find_places
-from .publishing import Publishing, age_in_ms, closed
+from .publishing import Publishing, age_in_ms
 from .wire import RefusedError, Wire
 
 __all__ = ["RedisEngine"]
@@ -116,7 +117,6 @@ class RedisEngine(RedisLeases):
         self._read_to = 0
         #: Whether what it reads was there before it had a connection.
         self._late = False
-        self._closing = False
         self._feed: Feed
         self._reads = False
         self._troubles = Troubles("Redis")
@@ -147,7 +147,6 @@ class RedisEngine(RedisLeases):
                 try:
                     await trio.sleep_forever()
                 finally:
-                    self._closing = True
                     self._publishing.close()
 
     async def _follow_primary(self, find: Callable[[], Awaitable[Location]]) -> None:
@@ -281,7 +280,7 @@ class RedisEngine(RedisLeases):
     async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read, if need be after an outage."""
         while True:
-            if self._closing:
+            if self._publishing.closed:
                 raise closed()
             try:
                 return await read()

@@ -1,21 +1,20 @@
-"""Publishing to Redis: in batches, one at a time, each stored once whatever happens meanwhile."""
+"""Publishing to Redis: in batches, each stored once whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, final
 
 import outcome
-import trio
 
 from ...errors import BrokerUnavailableError, LeaseLostError
+from ..batching import Batching, Waiting, closed
 from ..contract import Entry, Lease, Retention
-from ..stored import STORED
-from ..troubles import WRITING, Troubles, UnreachableError
+from ..troubles import Troubles
 from . import other_scripts, scripts
 from .entrance import Entrance
 from .keys import Keys
@@ -23,42 +22,13 @@ from .link import Link
 from .script import Script
 from .wire import RefusedError
 
-__all__ = ["Publishing", "age_in_ms", "closed"]
-
-#: Events, and bytes of them, that go to Redis at once.
-_BATCH, _BATCH_BYTES = 1000, 2**20
-
-#: Seconds before what failed is tried again, doubled up to the second number.
-_FIRST_WAIT, _LONGEST_WAIT = 0.01, 1.0
+__all__ = ["Publishing", "age_in_ms"]
 
 #: What `scripts.APPEND` says when Redis has restarted, and nobody has written that down.
 _NOT_ENTERED = "NOTENTERED"
 
 #: Seconds that Redis remembers the last batch of a process that publishes no more.
 _TOKEN = 3600
-
-
-def closed() -> trio.ClosedResourceError:
-    """For who is too late."""
-    return trio.ClosedResourceError("the broker is closed")
-
-
-class _Waiting:
-    """A publish on its way, and the task that waits for it, unless it has been cancelled."""
-
-    __slots__ = ("entries", "lease", "task")
-
-    def __init__(
-        self, entries: Sequence[Entry], lease: Lease | None, task: trio.lowlevel.Task | None
-    ) -> None:
-        self.entries = entries
-        self.lease = lease
-        self.task = task
-
-    def resolve(self, result: outcome.Maybe[Sequence[int]]) -> None:
-        task, self.task = self.task, None
-        if task is not None:
-            trio.lowlevel.reschedule(task, result)
 
 
 class _Stored(NamedTuple):
@@ -72,7 +42,7 @@ class _Stored(NamedTuple):
     known: Mapping[int, int] = MappingProxyType({})
 
     @classmethod
-    def of(cls, batch: Sequence[_Waiting], answer: bytes) -> _Stored:
+    def of(cls, batch: Sequence[Waiting], answer: bytes) -> _Stored:
         """As `scripts.APPEND` has it."""
         first, *others = answer.decode().split()
         leases = [waiting.lease for waiting in batch if waiting.lease is not None]
@@ -84,16 +54,13 @@ class _Stored(NamedTuple):
 
 
 @final
-class Publishing:
+class Publishing(Batching):
     """The writing half of a `RedisEngine`.
 
     Args:
       retention: of topics.
       bounds: of what else is kept, as `scripts.APPEND` takes them.
       waits: whether an outage is waited for.
-
-    Attributes:
-      batches: how many were stored.
     """
 
     def __init__(
@@ -107,107 +74,26 @@ class Publishing:
         *,
         waits: bool,
     ) -> None:
+        super().__init__("redis", link.wait_up, troubles, waits=waits)
         self._link = link
         self._keys = keys
         self._retention = retention
         self._bounds = bounds
         self._entrance = entrance
-        self._troubles = troubles
-        self._waits = waits
-        self._waiting: list[_Waiting] = []
-        self._work = trio.Event()
-        self._closed = False
         self._token = keys.token(uuid.uuid4().hex)
         self._number = 0
-        self.batches: int = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many publishers wait for a batch to begin."""
-        return len(self._waiting)
-
-    def close(self) -> None:
-        """Who waits, and who comes, is told that it is too late."""
-        self._closed = True
-        for waiting in self._waiting:
-            waiting.resolve(outcome.Error(closed()))
-
-    async def append(self, entries: Sequence[Entry], lease: Lease | None) -> Sequence[int]:
-        """As `Engine.append`."""
-        if self._closed:
-            raise closed()
-        waiting = _Waiting(entries, lease, trio.lowlevel.current_task())
-        self._waiting.append(waiting)
-        self._work.set()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            waiting.task = None
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        ids: Sequence[int] = await trio.lowlevel.wait_task_rescheduled(abort)
-        return ids
-
-    async def run(self) -> None:
-        """Store what is published, until cancelled."""
-        while True:
-            await self._work.wait()
-            if not self._waiting:
-                self._work = trio.Event()
-                continue
-            await self._store(self._next_batch())
-
-    async def _store(self, batch: list[_Waiting]) -> None:
-        """Store a batch, and tell each who waits."""
-        result: outcome.Maybe[_Stored] = outcome.Error(closed())
-        try:
-            result = outcome.Value(await self._append(batch))
-        except BrokerUnavailableError as exc:
-            result = outcome.Error(exc)
-            if len(batch) > 1 and isinstance(exc, RefusedError) and not exc.is_for_all:
-                # Nothing of it is stored, maybe because of a single topic,
-                result = outcome.Error(closed())  # to whom this does not get
-                for waiting in batch:
-                    if waiting.task is not None:
-                        await self._store([waiting])
-        finally:
-            _resolve(batch, result)
-
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        count = size = 0
-        for waiting in self._waiting:
-            count += len(waiting.entries)
-            size += sum(len(entry.body) for entry in waiting.entries)
-            if batch and (count > _BATCH or size > _BATCH_BYTES):
-                break
-            batch.append(waiting)
-        del self._waiting[: len(batch)]
-        return batch
-
-    async def _append(self, batch: list[_Waiting]) -> _Stored:
-        """Store a batch, if need be after an outage."""
+    async def _append(self, batch: Sequence[Waiting]) -> None:
         keys, args = self._pack(batch)
-        wait, begun = _FIRST_WAIT, trio.current_time()
-        while True:
-            try:
-                answer = await self._try(keys, args)
-            except BrokerUnavailableError as exc:
-                if not (self._waits and _is_outage(exc)):
-                    raise
-                if all(waiting.task is None for waiting in batch):
-                    return _Stored(0, 0)  # nobody waits for it any more
-                await trio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
-                await self._link.wait_up()
-            else:
-                self._troubles.end(WRITING)
-                self.batches += 1
-                STORED.add(trio.current_time() - begun, "redis")
-                stored = _Stored.of(batch, answer)
-                self._entrance.known = max(self._entrance.known, stored.last)
-                return stored
+        answer = await self._ask(batch, partial(self._try, keys, args))
+        if answer is not None:
+            stored = _Stored.of(batch, answer)
+            self._entrance.known = max(self._entrance.known, stored.last)
+            _resolve(batch, stored)
+
+    def _is_outage(self, exc: BrokerUnavailableError) -> bool:
+        not_entered = isinstance(exc, RefusedError) and exc.code == _NOT_ENTERED
+        return not_entered or super()._is_outage(exc)
 
     async def forget(self, topic: str, id: int | None) -> bool:
         """As `FullEngine.forget`; an outage is not waited for."""
@@ -226,7 +112,7 @@ class Publishing:
 
     async def _call(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         """Run a script that has to know the run of Redis first."""
-        if self._closed:
+        if self.closed:
             raise closed()
         try:
             return await self._link.call(script, keys, self._link.redis_run, *args)
@@ -250,7 +136,7 @@ class Publishing:
         answer: bytes = await link.call(scripts.APPEND, keys, known, link.redis_run, *args)
         return answer
 
-    def _pack(self, batch: Sequence[_Waiting]) -> tuple[list[str], list[Any]]:
+    def _pack(self, batch: Sequence[Waiting]) -> tuple[list[str], list[Any]]:
         keys = self._keys
         entries = [entry for waiting in batch for entry in waiting.entries]
         topics = {topic: n for n, topic in enumerate({entry.topic: 0 for entry in entries}, 1)}
@@ -281,14 +167,7 @@ def age_in_ms(retention: Retention) -> int:
     return 0 if retention.age is None else max(1, int(retention.age * 1000))
 
 
-def _is_outage(exc: BrokerUnavailableError) -> bool:
-    """Whether it passes by itself; a Redis that is full is not emptied by waiting."""
-    if isinstance(exc, RefusedError):
-        return exc.passes or exc.code == _NOT_ENTERED
-    return isinstance(exc, UnreachableError)
-
-
-def _leases(batch: Sequence[_Waiting]) -> tuple[list[str], list[Any]]:
+def _leases(batch: Sequence[Waiting]) -> tuple[list[str], list[Any]]:
     """Those that a batch needs: their names, and whose they have to be, for which entries."""
     names: list[str] = []
     needed: list[Any] = []
@@ -301,13 +180,9 @@ def _leases(batch: Sequence[_Waiting]) -> tuple[list[str], list[Any]]:
     return names, needed
 
 
-def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[_Stored]) -> None:
-    if isinstance(result, outcome.Error):
-        for waiting in batch:  # one for each task that raises it: a traceback is one task's
-            waiting.resolve(outcome.Error(copy.copy(result.error)))
-        return
-    known = result.value.known
-    first, number = result.value.first, 1
+def _resolve(batch: Sequence[Waiting], stored: _Stored) -> None:
+    known = stored.known
+    first, number = stored.first, 1
     for waiting in batch:
         mine = range(number, number + len(waiting.entries))
         number = mine.stop
@@ -316,7 +191,7 @@ def _resolve(batch: Sequence[_Waiting], result: outcome.Maybe[_Stored]) -> None:
             ids = [known[n] if n in known else next(new) for n in mine]
             first = next(new)
             waiting.resolve(outcome.Value(ids))
-        elif waiting.lease in result.value.lapsed:
+        elif waiting.lease in stored.lapsed:
             assert waiting.lease is not None
             waiting.resolve(outcome.Error(LeaseLostError(waiting.lease.name)))
         else:
