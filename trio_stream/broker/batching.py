@@ -45,9 +45,9 @@ class Waiting:
     def __init__(
         self, entries: Sequence[Entry], lease: Lease | None, task: trio.lowlevel.Task
     ) -> None:
-        self.entries = entries
-        self.lease = lease
-        self.stored = False
+        self.entries: Sequence[Entry] = entries
+        self.lease: Lease | None = lease
+        self.stored: bool = False
         self.task: trio.lowlevel.Task | None = task
 
     def resolve(self, result: outcome.Maybe[Sequence[int]]) -> None:

@@ -46,6 +46,12 @@ class Express:
         """How many the producer has sent so far, whichever way they went."""
         return self.channel.total_events + self.expressed
 
+    def note_bytes(self, size: int) -> bool:
+        """So many are written next. Returns whether they are the first ones."""
+        are_first = size > 0 and not self.written
+        self.written += size
+        return are_first
+
     def sender(self) -> Callable[[bytes], int] | None:
         """See `source.contract.Offered`."""
         transport = self.transport

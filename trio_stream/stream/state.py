@@ -298,8 +298,7 @@ class StreamState(Clocked):
 
     def note_written(self, data: bytes) -> None:
         """This is written next, or read as its `value`."""
-        is_first = data and not self.written
-        self.written += len(data)
+        is_first = self.note_bytes(len(data))
         if self.tap is not None:
             self.tap.note(data)
         if is_first:
