@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..privacy import shown_path
 from ..stream import EndedStream, OpenStream, ended_streams, outcome_counts
+from ..stream.overview import STUCK
 from ..stream.requested import client_of, path_of
 from ..stream.tap import Tap
 from ..stream.task_tree import TaskView
@@ -25,9 +26,6 @@ __all__ = ["StreamScene", "picture_of", "totals_of"]
 
 #: Ended streams that are shown.
 _ENDED = 20
-
-#: Seconds after which a client that takes nothing counts as stuck: less is a busy network.
-_STUCK = 1.0
 
 _KEYS: dict[Sort, Callable[[OpenStream, Look], float]] = {
     "newest": lambda stream, look: stream.number,
@@ -123,7 +121,7 @@ def totals_of(look: Look) -> dict[str, Any]:
     stuck = queued = queued_bytes = 0
     for stream in look.streams:
         counted = stream.statistics
-        stuck += stream.seconds_stuck >= _STUCK
+        stuck += stream.seconds_stuck >= STUCK
         queued += counted.queued
         queued_bytes += counted.queued_bytes
     return {
@@ -147,7 +145,7 @@ def _row(stream: OpenStream, look: Look) -> dict[str, Any]:
         "bytes": counted.bytes,
         "queued": counted.queued,
     }
-    if stream.seconds_stuck >= _STUCK:
+    if stream.seconds_stuck >= STUCK:
         row["stuckSince"] = _unix(look, stream.seconds_stuck)
     if counted.outcome is not None:
         row["outcome"] = str(counted.outcome)

@@ -9,6 +9,7 @@ from typing import final
 from ..broker.tally import Counted, brokers
 from ..client.tally import sources
 from ..stream.lifetime import Lifetime
+from ..stream.overview import STUCK
 from ..stream.registry import streams_of_all_runs
 from ..stream.tally import streams
 from ..tally import HistogramValue, Labels, lock
@@ -19,9 +20,6 @@ Value = float | HistogramValue
 
 #: By a metric's name and the values of its labels.
 Values = dict[str, Mapping[Labels, Value]]
-
-#: Seconds after which a client that takes nothing of an unfinished write is stalling.
-_STALL = 1.0
 
 #: Streams that are looked at one after another, some 2 us each.
 _TURN = 256
@@ -63,7 +61,7 @@ class _OfRoute:
                 transport.last_write if stuck_since is None else stuck_since
             )
             self.age = max(self.age, age)
-            self.stalled += stuck_since is not None and age >= _STALL
+            self.stalled += stuck_since is not None and age >= STUCK
 
 
 def measure() -> Generator[None, None, Values]:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from ..transport.asgi import Scope
 
-__all__ = ["OpenStream", "each_open_stream", "open_streams", "outcome_counts"]
+__all__ = ["STUCK", "OpenStream", "each_open_stream", "open_streams", "outcome_counts"]
+
+#: Seconds after which a client that takes nothing of an unfinished write is said to be stuck: less
+#: is a busy network.
+STUCK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
