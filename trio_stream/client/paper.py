@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
-__all__ = ["Paper", "Part", "open_paper", "visible"]
+__all__ = ["Paper", "Part", "open_paper", "rich_is_missing", "unstyled", "visible"]
 
 #: Text, and how it looks: a style of rich's, "json", or "".
 Part = tuple[str, str]
@@ -40,7 +41,7 @@ class Plain:
         return shutil.get_terminal_size().columns
 
     def write(self, *parts: Part) -> None:
-        self._file.write("".join(visible(text) for text, _ in parts) + "\n")
+        self._file.write(f"{unstyled(parts)}\n")
         self._file.flush()
 
 
@@ -74,7 +75,7 @@ def open_paper(file: TextIO) -> Paper:
         from rich.highlighter import JSONHighlighter
         from rich.text import Text
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] != "rich":
+        if not rich_is_missing(exc):
             raise
         return Plain(file)
 
@@ -84,6 +85,16 @@ def open_paper(file: TextIO) -> Paper:
 
     console = RaisingConsole(file=file, highlight=False, soft_wrap=True)
     return Coloured(console, Text, JSONHighlighter())
+
+
+def rich_is_missing(error: ModuleNotFoundError) -> bool:
+    """Whether it is not installed, and not something that it needs."""
+    return error.name is not None and error.name.partition(".")[0] == "rich"
+
+
+def unstyled(parts: Sequence[Part]) -> str:
+    """These one behind the other, without how they look."""
+    return "".join(visible(text) for text, _ in parts)
 
 
 def visible(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
-from ..client.paper import Part, open_paper, visible
+from ..client.paper import Part, open_paper, rich_is_missing, unstyled, visible
 
 __all__ = ["Display", "open_display"]
 
@@ -47,7 +47,7 @@ def open_display(file: TextIO, *, plain: bool) -> Iterator[Display]:
         from rich.live import Live
         from rich.text import Text
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] != "rich":
+        if not rich_is_missing(exc):
             raise
         yield _Screen(file)
         return
@@ -77,7 +77,7 @@ class _Pages:
         return 54  # 50 rows, where there is no screen
 
     def show(self, lines: Lines) -> None:
-        self.write("\n".join([*map(_plain, lines), ""]))
+        self.write("\n".join([*map(unstyled, lines), ""]))
 
     def write(self, text: str) -> None:
         self._file.write(f"{text}\n")
@@ -99,7 +99,7 @@ class _Screen(_Pages):
         return shutil.get_terminal_size().lines
 
     def show(self, lines: Lines) -> None:
-        fitting = [*map(_plain, lines)][: self.height - 1]
+        fitting = [*map(unstyled, lines)][: self.height - 1]
         # To the upper left corner, and each line to its end; then all that is below.
         self._file.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in fitting) + "\x1b[J")
         self._file.flush()
@@ -145,7 +145,3 @@ class _Coloured:
                 drawn.append(visible(text), style)
             drawn.append("\n")
         self._live.update(drawn, refresh=True)
-
-
-def _plain(line: Sequence[Part]) -> str:
-    return "".join(visible(text) for text, _ in line)
