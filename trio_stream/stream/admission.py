@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from ..transport.base import ClientGone
+from ..transport.while_connected import while_connected
 from .principals import current_principals
 from .refusal import FORBIDDEN, Refusal
-from .while_connected import while_connected
 
 if TYPE_CHECKING:
     from ..transport.asgi import AsgiTransport, Scope
@@ -45,7 +46,9 @@ class Admission:
             return limits.answer
         if access.authorize is not None:
             asking = partial(access.ask, scope, state.principal)
-            verdict = await while_connected(transport, asking)
+            verdict, has_left = await while_connected(transport.wait_disconnected, asking)
+            if has_left:
+                raise ClientGone("the client has left before it was answered")
             if isinstance(verdict, Refusal):
                 return verdict.answer
             state.principal = verdict

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any
 
-import outcome
 import trio
 
 from ..codec import EncodedEvent
 from .base import ClientGone, Headers, Progress
+from .while_connected import while_connected
 
 __all__ = [
     "PIECE",
@@ -167,26 +168,8 @@ class AsgiTransport(Progress):
         Raises:
           ClientGone: the client has left before its end.
         """
-        heard: outcome.Outcome[None] | None = None
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                nonlocal heard
-                heard = await outcome.acapture(self.wait_disconnected)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            # Both captured, so that nobody gets a group from this nursery.
-            said = await outcome.acapture(self._answer, status, headers, body)
-            nursery.cancel_scope.cancel()
-        for result in (said, heard):
-            if isinstance(result, outcome.Error) and not isinstance(
-                result.error, trio.Cancelled | ClientGone
-            ):
-                result.unwrap()
-        await trio.lowlevel.checkpoint_if_cancelled()  # that was captured, too
-        if isinstance(said, outcome.Error):
-            raise ClientGone("the client has left before it was answered") from None
+        answer = partial(self._answer, status, headers, body)
+        await while_connected(self.wait_disconnected, answer)
 
     async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         try:
