@@ -19,6 +19,27 @@ from trio_stream.broker.postgres.address import parse_address
         ("postgresql://role:secret@h,i:0/db", "no number up to 65535"),
         (f"postgresql://h:{'1' * 5000}/db", "no number up to 65535"),
         ("PostgreSQL://role:secret@h/db", "a PostgreSQL URL is postgresql://"),
+        ("postgresql://role:secret@h/db?sslmode=secret", "sslmode: sslmode is .* or verify-full"),
+        ("postgresql://h/db?target_session_attrs=secret", "target_session_attrs is any, read-"),
+        ("postgresql://h/db?ssl_max_protocol_version=secret", "version: libpq's documentation"),
+        (
+            "postgresql://h/db?ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
+            "says of ssl_min_protocol_version and ssl_max_protocol_version: ",
+        ),
+        (
+            "postgresql://h/db?sslmode=secret&channel_binding=secret",
+            "says of channel_binding and sslmode: ",
+        ),
+        ("postgresql:///db?service=secret", "says of service: "),
+        ("postgresql://h/db?connect_timeout=secret", "connect_timeout: it is a whole number"),
+        ("postgresql://h/db?keepalives_idle=1secret", "keepalives_idle: it is a whole number"),
+        ("postgresql://h/db?hostaddr=secret", r"hostaddr: it is a number such as 127\.0\.0\.1"),
+        ("postgresql://h,i/db?hostaddr=127.0.0.1", "host and hostaddr: there are as many"),
+        ("postgresql://h:1,i:2/db?port=1,2,3", "port: there is one for all hosts, or one for each"),
+        (
+            "postgresql://h/db?sslmode=verify-full&sslrootcert=/secret/file",
+            "sslrootcert: it is a file that is there",
+        ),
     ],
 )
 async def test_what_is_no_address_is_refused_without_its_secrets(url: str, why: str) -> None:
@@ -33,3 +54,8 @@ async def test_what_is_no_address_is_refused_without_its_secrets(url: str, why: 
 def test_what_is_one_is_taken() -> None:
     assert parse_address("postgres://h,[::1]:65535/db")["port"] == ",65535"
     assert "port" not in parse_address("postgresql:///db")
+    many = (
+        "postgresql://role:word@h:1,i:2/db?sslmode=verify-full&sslrootcert=system&connect_timeout=9"
+    )
+    assert parse_address(many)["sslmode"] == "verify-full"
+    assert parse_address("postgresql:///db?host=/run/postgresql&keepalives=1&gssencmode=disable")

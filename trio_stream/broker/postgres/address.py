@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 import psycopg
 import trio
@@ -11,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ..troubles import UnreachableError
 from ..urls import shown_url
+from .parameters import check_parameters, is_address
 
 __all__ = ["attempts", "parse_address"]
 
@@ -37,6 +37,7 @@ def parse_address(url: str) -> dict[str, str]:
     parameters = {**_DEFAULTS, **{name: str(value) for name, value in found.items()}}
     if not all(_is_port(port) for port in parameters.get("port", "").split(",")):
         raise ValueError(f"the URL {shown_url(url)!r} has a port that is no number up to 65535")
+    check_parameters(url, parameters)
     return parameters
 
 
@@ -55,7 +56,7 @@ async def attempts(parameters: Mapping[str, str]) -> list[str]:
     for n, host in enumerate(hosts):
         port = ports[n] if n < len(ports) else ports[0]
         one = {**parameters, "host": host, "port": port}
-        if host.startswith(("/", "@")) or _is_address(host):
+        if host.startswith(("/", "@")) or is_address(host):
             found.append(make_conninfo("", **one))
             continue
         try:
@@ -73,11 +74,3 @@ async def attempts(parameters: Mapping[str, str]) -> list[str]:
 
 def _is_port(text: str) -> bool:
     return not text or (text.isdecimal() and len(text) < 6 and 0 < int(text) < 2**16)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
