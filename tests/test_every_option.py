@@ -7,7 +7,7 @@ fails these tests.
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from functools import partial
 from math import inf, nan
@@ -119,6 +119,7 @@ GENERATORS = (generated, generated_async, partial(generated, 5))
 NOT_SYNC = (awaited, Awaited(), partial(awaited, 5), *GENERATORS)
 SYNC = FUNCTION.but(*NOT_SYNC)
 SYNC_OR_ASYNC = FUNCTION.though(awaited, Awaited()).but(*GENERATORS)
+CALLBACK = FUNCTION.though(awaited, generated, generated_async)
 PRODUCER = FUNCTION.though(awaited, generated_async).but(generated, partial(generated, 5))
 TEXT = Kind(["x", "ä"], [None, True, 0, 5, b"x", ["x"], Odd(), "\ud800"])
 LINE = Kind(["x"], [*TEXT.bad, "a\nb", "a\rb", "a\0b"])
@@ -187,7 +188,8 @@ STREAM: dict[str, Kind | None] = {
     "format": choice("sse", "ndjson", "text", "bytes"),
     "ping": SECONDS.or_none(),
     "ping_event": Kind(
-        [*EVENT.good, print, None], [*EVENT.bad, *BAD_EVENTS, ServerSentEvent("x", id="1")]
+        [*EVENT.good, print, None],
+        [*EVENT.bad, *BAD_EVENTS, ServerSentEvent("x", id="1"), *NOT_SYNC],
     ),
     "first_event_timeout": SECONDS.or_none(),
     "idle_timeout": SECONDS.or_none(),
@@ -241,7 +243,7 @@ DECODER: dict[str, Kind | None] = {
     "max_event_bytes": COUNT,
     "max_line_bytes": COUNT.or_none(),
     "last_event_id": TEXT.or_none(),
-    "on_comment": FUNCTION.or_none(),
+    "on_comment": SYNC.or_none(),
 }
 TOPIC = NAME.but("a/*", "**")
 PUBLISHED: dict[str, Kind | None] = {
@@ -263,21 +265,23 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Stream.send_many": SEVERAL,
     "Stream.send_many_nowait": SEVERAL,
     "Stream.start": {"async_fn": DATA, "args": DATA, "name": DATA},  # as Trio's own
-    "Stream.start_soon": {"async_fn": FUNCTION, "args": DATA, "name": DATA},
+    "Stream.start_soon": {"async_fn": SYNC_OR_ASYNC, "args": DATA, "name": DATA},
     "Stream.wait": {"seconds": SECONDS_OR_ZERO},
     "StreamApp": {
-        "callback": FUNCTION,
-        "lifespan": FUNCTION.or_none(),
+        "callback": CALLBACK,
+        "lifespan": SYNC.or_none(),
         **STREAM,
         **NO_PRINCIPAL,
     },
     "stream_app": {
-        "callback": FUNCTION.or_none(),
-        "lifespan": FUNCTION.or_none(),
+        "callback": CALLBACK.or_none(),
+        "lifespan": SYNC.or_none(),
         **STREAM,
         **NO_PRINCIPAL,
     },
     "open_streams": {"principal": PRINCIPAL.or_none()},
+    "StreamHooks": {field.name: SYNC.or_none() for field in fields(StreamHooks)},
+    "SubscriptionHooks": {field.name: SYNC.or_none() for field in fields(SubscriptionHooks)},
     "Refusal": {
         "status": Kind([401, 599], [0, 200, 204, 303, 399, 600, 403.0, *NUMBERS, *OBJECTS]),
         "body": DATA,
@@ -305,13 +309,13 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "StreamLimits.refuse": {"value": choice("status", "retry")},
     "StreamLimits.admit": {"scope": DATA},
     "StreamLimits.answer": {"transport": DATA, "scope": DATA},
-    "StreamMiddleware": {"app": FUNCTION, "direct": FLAG},
+    "StreamMiddleware": {"app": SYNC_OR_ASYNC, "direct": FLAG},
     "serve": {
-        "app": FUNCTION,
+        "app": SYNC_OR_ASYNC,
         "bind": ADDRESS,
         "config": of_type(hypercorn.config.Config()).or_none(),
         "direct": FLAG,
-        "shutdown_trigger": FUNCTION.or_none(),
+        "shutdown_trigger": SYNC_OR_ASYNC.or_none(),
         "task_status": DATA,
         "graceful_timeout": SECONDS_OR_ZERO,
         "keep_alive_timeout": SECONDS_OR_ZERO,
@@ -508,11 +512,11 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "Broker.topic_statistics": {"topic": TOPIC},
     "Broker.subscribers": {"topic": NAME, "most": COUNT},
     "Broker.topics": {"find": TEXT, "most": COUNT},
-    "Broker.backchannel": {"name": NAME, "own": NAME, "run": FUNCTION},
+    "Broker.backchannel": {"name": NAME, "own": NAME, "run": SYNC_OR_ASYNC},
     "ResumableRun.send": {"data": DATA, "event": LINE.or_none()},
     "presence_topic": {"topic": NAME},
     "connect": {
-        "app": FUNCTION,
+        "app": SYNC_OR_ASYNC,
         "path": Kind(["x"], TEXT.bad),
         "method": TEXT,
         "query": Kind(["", {"a": "b"}], [None, True, 5, b"x", ["x"], Odd()]),
@@ -526,8 +530,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "exit_timeout": SECONDS_OR_ZERO,
         "raise_app_exceptions": FLAG,
     },
-    "lifespan": {"app": FUNCTION},
-    "check_broker": {"open_broker": FUNCTION},
+    "lifespan": {"app": SYNC_OR_ASYNC},
+    "check_broker": {"open_broker": SYNC},
     "Client.drip": {"size": COUNT, "seconds": SECONDS_OR_ZERO},
 }
 
@@ -535,6 +539,8 @@ TABLE: dict[str, dict[str, Kind | None]] = {
 MADE = {"Broker", "Client", "OpenStream", "Outcome", "ReadyState", "Resumable", "ResumableRun"}
 MADE |= {"SourceRun"}
 MADE |= {"InspectorApp", "PublishApp", "ReadyApp", "Subscription", "TopicEvent", "TopicPublisher"}
+#: Of the dataclasses, those that users make.
+GIVEN = {"Last", "ReconnectPolicy", "Retention", "StreamHooks", "SubscriptionHooks"}
 #: Methods of those that only the library calls.
 OURS = {
     *("Resumable.run", "ResumableRun.run", "ResumableRun.stop"),
@@ -559,7 +565,7 @@ def found() -> Iterator[tuple[str, set[str]]]:
         if not inspect.isclass(thing):
             yield name, parameters(thing)
         elif not issubclass(thing, BaseException):
-            is_result = is_dataclass(thing) and name not in {"Last", "ReconnectPolicy", "Retention"}
+            is_result = is_dataclass(thing) and name not in GIVEN
             if name not in MADE and not is_result:
                 yield name, parameters(thing)
             if not issubclass(thing, str) and not name.endswith("Engine"):
@@ -604,6 +610,19 @@ def test_there_is_nothing_in_the_table_that_is_no_option() -> None:
         if owner not in passed_on and names.keys() - options.get(owner, set())
     }
     assert gone == {}
+
+
+def test_of_each_function_it_is_said_whether_it_may_be_async() -> None:
+    """One that nobody awaits would be called, and would never run."""
+    silent = [
+        f"{owner}.{name}"
+        for owner, names in TABLE.items()
+        for name, kind in names.items()
+        if kind is not None
+        and is_among(print, tuple(kind.good))
+        and not is_among(awaited, (*kind.good, *kind.bad))
+    ]
+    assert silent == []
 
 
 Use = Callable[..., Any]
@@ -742,6 +761,8 @@ USES: dict[str, Use] = {
         stream_app(**options)(print) if options else stream_app(callback)
     ),
     "open_streams": trio_stream.open_streams,
+    "StreamHooks": StreamHooks,
+    "SubscriptionHooks": SubscriptionHooks,
     "ErrorAnswer": ErrorAnswer,
     "Refusal": trio_stream.Refusal,
     "StreamLimits": StreamLimits,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, iscoroutine
 
 import trio
 
@@ -30,6 +30,7 @@ __all__ = [
     "check_share",
     "check_text",
     "naming",
+    "refuse_coroutine",
     "shown",
 ]
 
@@ -118,14 +119,25 @@ def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
         raise TypeError(f"{name} must be {words}, not {shown(value)}")
 
 
-def check_callable(name: str, value: object, what: str, *, or_none: bool = False) -> None:
-    """A function; ``what`` says what it takes or returns."""
+def check_callable(
+    name: str,
+    value: object,
+    what: str,
+    *,
+    or_none: bool = False,
+    awaited: bool = False,
+    iterated: bool = False,
+) -> None:
+    """A function; ``what`` says what it takes or returns. A sync one, unless `check_answers` is
+    told otherwise.
+    """
     if not (callable(value) or (value is None and or_none)):
         raise TypeError(f"{name} must be a callable that {what}, not {shown(value)}")
+    check_answers(name, value, f" that {what}", awaited=awaited, iterated=iterated)
 
 
 def check_answers(
-    name: str, function: object, *, awaited: bool = False, iterated: bool = False
+    name: str, function: object, what: str = "", *, awaited: bool = False, iterated: bool = False
 ) -> None:
     """A function whose answer is there when it returns, as far as that can be seen uncalled.
 
@@ -151,7 +163,14 @@ def check_answers(
     else:
         return
     words = "an async function or generator function" if iterated else "a sync or an async function"
-    raise TypeError(f"{name} must be {words if awaited else 'a sync function'}, not {kind}")
+    raise TypeError(f"{name} must be {words if awaited else 'a sync function'}{what}, not {kind}")
+
+
+def refuse_coroutine(name: str, answer: object) -> None:
+    """Raise a `TypeError` where what `check_answers` let pass has called an async function."""
+    if iscoroutine(answer):
+        answer.close()
+        raise TypeError(f"{name}= returned a coroutine, which nobody awaits: it must be sync")
 
 
 def check_kind(

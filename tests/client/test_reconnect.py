@@ -459,6 +459,15 @@ async def test_an_observer_sees_that_the_program_closed_it(autojump_clock: MockC
     assert (ended.error, ended.delay, ended.events, ended.seconds) == (None, None, 1, 5)
 
 
+async def test_an_observer_that_is_async_is_not_left_unawaited(autojump_clock: MockClock) -> None:
+    async def note(record: object) -> None:
+        raise AssertionError("never awaited")
+
+    server = ScriptedServer(events(b"data: a\n\n"), no_content)
+    with pytest.raises(TypeError, match="observer= returned a coroutine"):
+        await all_data(server, observer=lambda record: note(record))
+
+
 async def test_what_an_observer_raises_reaches_who_receives(autojump_clock: MockClock) -> None:
     def raising(record: AttemptOpened | AttemptEnded) -> None:
         if isinstance(record, AttemptEnded):

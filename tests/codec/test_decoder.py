@@ -171,6 +171,17 @@ def test_comments_are_told_at_their_line() -> None:
     assert comments == ["a", "", ":  b", "c", "d"]
 
 
+def test_comments_are_told_to_who_is_sync() -> None:
+    async def keep(text: str) -> None:
+        raise AssertionError("never awaited")
+
+    with pytest.raises(TypeError, match="on_comment must be a sync function"):
+        EventStreamDecoder(on_comment=keep)  # type: ignore[arg-type]
+    decoder = EventStreamDecoder(on_comment=lambda text: keep(text))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="on_comment= returned a coroutine"):
+        decoder.feed(b":x\n")
+
+
 @pytest.mark.parametrize("data", [bytearray(b"data: x\n\n"), memoryview(b"data: x\n\n")])
 def test_any_bytes_like_object_can_be_fed(data: bytearray | memoryview) -> None:
     assert EventStreamDecoder().feed(data) == [ServerSentEvent("x", event="message")]

@@ -155,6 +155,16 @@ async def test_statistics() -> None:
         assert (statistics.open, statistics.keys, statistics.refused) == (1, 1, 1)
 
 
+async def test_a_key_that_is_async_would_be_everybodys_own() -> None:
+    async def find(scope: object) -> str:
+        raise AssertionError("never awaited")
+
+    stream = silent(StreamLimits(per_key=1, key=lambda scope: find(scope)))
+    with pytest.raises(TypeError, match="key= returned a coroutine"):
+        async with connect(stream):
+            raise AssertionError("it was answered")
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [

@@ -234,7 +234,7 @@ class Broker(Attendance):
           TypeError: the broker's engine is one's own that hands nothing on, or an argument is none.
         """
         check_name(own, "own")
-        check_callable("run", run, "takes the channel and returns an awaitable")
+        check_callable("run", run, "takes the channel and returns an awaitable", awaited=True)
         return self._backchannels.open(name, own, run)
 
     def statistics(self) -> BrokerStatistics:

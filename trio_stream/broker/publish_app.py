@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import trio
 
-from ..checks import check_answers, check_callable, check_count, check_kind
+from ..checks import check_callable, check_count, check_kind
 from ..errors import BrokerError
 from .broker import Broker
 from .refused import RefusedError, read_body
@@ -59,8 +59,9 @@ def publish_app(broker: Broker, *, authorize: Authorize, max_bytes: int = 2**20)
     the broker could not store it.
     """
     check_kind("broker", broker, Broker, "an open broker")
-    check_callable("authorize", authorize, "takes a scope and a topic, and returns True or False")
-    check_answers("authorize", authorize, awaited=True)
+    check_callable(
+        "authorize", authorize, "takes a scope and a topic, and returns True or False", awaited=True
+    )
     check_count("max_bytes", max_bytes)
     return PublishApp(broker, authorize, max_bytes)
 

@@ -71,8 +71,13 @@ class Running(Publishing):
         check_name(pattern, "pattern")
         if pattern.startswith("$"):
             raise ValueError(f"pattern begins with '$', as the library's own: {pattern!r}")
-        check_callable("fn", fn, "takes a SourceRun and sends its events into that")
-        check_answers("fn", fn, awaited=True, iterated=True)
+        check_callable(
+            "fn",
+            fn,
+            "takes a SourceRun and sends its events into that",
+            awaited=True,
+            iterated=True,
+        )
         check_seconds("linger", linger, zero=True)
         check_flag("each", each)
         check_notice("failed", failed)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, final
 
-from ..checks import check_answers, check_callable
+from ..checks import check_callable
 from ..codec import EncodedEvent, as_event
 from .contract import Record, wire_form
 from .entries import body_of
@@ -53,5 +53,4 @@ def _is_several(state: object) -> bool:
 
 def check_snapshot(fn: object) -> None:
     """`TypeError` for what gives no state."""
-    check_callable("snapshot", fn, "gives the state as it is now", or_none=True)
-    check_answers("snapshot", fn, awaited=True)
+    check_callable("snapshot", fn, "gives the state as it is now", or_none=True, awaited=True)

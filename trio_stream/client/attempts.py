@@ -9,6 +9,7 @@ from math import inf
 
 import trio
 
+from ..checks import refuse_coroutine
 from ..codec import DroppedInput
 from ..errors import ConnectionLostError, TrioStreamError, UpstreamStatusError
 from ..privacy import shown_text, shown_url
@@ -111,7 +112,7 @@ class Attempts:
                 last_event_id=last_event_id,
                 seconds=trio.current_time() - self._began_at,
             )
-            self._observer(record)
+            refuse_coroutine("observer", self._observer(record))
 
     def is_alive(self) -> None:
         """The server has sent something, if only half an event."""
@@ -154,7 +155,7 @@ class Attempts:
                 delay=self._delay,
                 dropped=dropped if self._opened else DroppedInput(),
             )
-            self._observer(record)
+            refuse_coroutine("observer", self._observer(record))
 
     def _end(self, error: Exception | None, retry_after: float) -> Exception | None:
         if not self.repeat:

@@ -74,8 +74,8 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         events of its values, lines or chunks.
       max_event_bytes: the most data an event may have; a larger one is an `EventTooLargeError`.
       max_line_bytes: the longest line; None is the same.
-      observer: called with an `AttemptOpened` or `AttemptEnded` whenever one happens.
-      on_comment: called with the text of each comment.
+      observer: called with an `AttemptOpened` or `AttemptEnded` whenever one happens. Sync.
+      on_comment: called with the text of each comment. Sync.
 
     Raises:
       TypeError: a client that is not httpx's or httpx2's asynchronous one, two bodies, or an option

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from ..checks import (
-    check_answers,
     check_callable,
     check_flag,
     check_kind,
@@ -40,8 +39,7 @@ def check_request(url: object, method: object, content: object, headers: object)
             check_kind("a value in headers", value, (str, bytes), "a str")
     else:
         what = "returns a mapping of str, or such a mapping"
-        check_callable("headers", headers, what, or_none=True)
-        check_answers("headers", headers, awaited=True)
+        check_callable("headers", headers, what, or_none=True, awaited=True)
 
 
 def check_place(last_event_id: str | None, read_as: str) -> None:
@@ -56,9 +54,7 @@ def check_manner(
     """Refuse what nobody can keep to: how it reconnects, how long it waits, whom it tells."""
     check_flag("reconnect", reconnect, or_none=True)
     what = "takes a StreamRequest and the last event, and returns a StreamRequest or None"
-    check_callable("next_request", next_request, what, or_none=True)
+    check_callable("next_request", next_request, what, or_none=True, awaited=True)
     check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
     check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
-    check_answers("next_request", next_request, awaited=True)
     check_callable("observer", observer, "takes what has happened", or_none=True)
-    check_answers("observer", observer)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from ..checks import check_callable, check_count, check_text
+from ..checks import check_callable, check_count, check_text, refuse_coroutine
 from ..errors import EventTooLargeError
 from .dropped import DropCounter, DroppedInput
 from .encoder import MAX_RETRY
@@ -49,7 +49,7 @@ class EventStreamDecoder:
       max_event_bytes: how much data one event may have, in bytes of its data lines.
       max_line_bytes: how long one line may be, of whatever kind; `None` is `max_event_bytes`.
       last_event_id: the id to begin with, from an earlier connection.
-      on_comment: called with the text of each comment line, without its colon and one space.
+      on_comment: called with the text of each comment line, without its colon and one space. Sync.
 
     Attributes:
       retry: the last reconnection time that the peer asked for, in milliseconds.
@@ -74,7 +74,7 @@ class EventStreamDecoder:
         self.last_event_id = last_event_id
         self._max_event_bytes = max_event_bytes
         self._max_line_bytes = max_event_bytes if max_line_bytes is None else max_line_bytes
-        self._on_comment = on_comment
+        self._on_comment: Callable[[str], object] | None = on_comment
         self.reset()
 
     def reset(self) -> None:
@@ -323,7 +323,7 @@ class EventStreamDecoder:
                 # From now on it matters what comes last, so all is read line by line.
                 self._harmless_bytes = 0
         elif self._on_comment is not None:
-            self._on_comment(value)
+            refuse_coroutine("on_comment", self._on_comment(value))
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         """Process the blank line that ends a block."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from ..broker import Broker
 from ..broker.refused import RefusedError, read_body
 from ..broker.whole_answer import answer, answer_json
-from ..checks import check_answers, check_callable, check_flag, check_kind
+from ..checks import check_callable, check_flag, check_kind
 from ..stream import Refusal
 from ..stream.clients import list_header
 from .actions import Action, End, act, end_here, read_action
@@ -61,8 +61,7 @@ def inspector_app(
     does not understand, 404 for what is not there any more, 409 to what is for another process than
     the one that was reached, 405, 413, 415, and 503 when the broker could not do it.
     """
-    check_callable("authorize", authorize, "takes a scope, and returns True or False")
-    check_answers("authorize", authorize, awaited=True)
+    check_callable("authorize", authorize, "takes a scope, and returns True or False", awaited=True)
     check_kind("broker", broker, Broker, "an open broker or None", or_none=True)
     check_flag("payloads", payloads)
     return InspectorApp(authorize, broker, payloads)

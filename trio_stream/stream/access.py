@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
-from ..checks import check_answers, check_callable, check_seconds
+from ..checks import check_callable, check_seconds
 from .principals import check_principal
 from .refusal import FORBIDDEN, Refusal
 
@@ -41,8 +41,7 @@ class Access:
         """What is given of these among all options: taken out, and checked."""
         principal, authorize = options.pop("principal", None), options.pop("authorize", None)
         recheck = options.pop("recheck", None)
-        check_callable("authorize", authorize, "takes the scope", or_none=True)
-        check_answers("authorize", authorize, awaited=True)
+        check_callable("authorize", authorize, "takes the scope", or_none=True, awaited=True)
         check_seconds("recheck", recheck, "None asks once", or_none=True)
         if recheck is not None and authorize is None:
             raise TypeError("recheck= needs authorize=, which is asked again")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, final
 
-from ..checks import check_answers, check_callable, naming, shown
+from ..checks import check_callable, naming, shown
 from ..codec.jsonable import to_json, to_utf8
 from .refusals import Blame, is_error_status
 from .response_headers import Headers, RawHeaders, checked_headers, with_defaults
@@ -76,7 +76,6 @@ def check_error_answer(value: object) -> None:
         check_callable(
             "error_answer", value, "takes the exception, or an ErrorAnswer", or_none=True
         )
-        check_answers("error_answer", value)
 
 
 def answer_with(option: ErrorAnswerOption | None, failure: BaseException) -> ErrorAnswer | None:

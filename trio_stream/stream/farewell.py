@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ..checks import check_answers, check_callable, check_choice, naming
+from ..checks import check_callable, check_choice, naming
 from ..codec import Format, ServerSentEvent
 from .clients import is_event_source, names_what_it_accepts
 from .error_answer import ErrorAnswerOption, check_error_answer
@@ -89,7 +89,6 @@ def _check_event(name: str, event: object, wire: Format, what: str) -> None:
             _encode(event, wire, None)
     else:
         check_callable(name, event, f"{what}, or a ServerSentEvent", or_none=True)
-        check_answers(name, event)
 
 
 def is_proper(farewell: Farewell, scope: Scope | None) -> bool:

@@ -9,7 +9,7 @@ from inspect import iscoroutine
 from time import perf_counter
 from typing import Any, Self
 
-from ..checks import check_answers, check_callable, check_kind
+from ..checks import check_callable, check_kind
 from .label import check_label
 from .registry import current_registry
 from .requested import Facts
@@ -60,7 +60,6 @@ class StreamHooks:
 def check_hook(name: str, function: object, what: str = "takes the stream") -> None:
     """What a hook may be: a sync function, or None."""
     check_callable(name, function, what, or_none=True)
-    check_answers(name, function)
 
 
 def call_hook(name: str, function: Hook | None, subject: object, facts: Facts) -> None:

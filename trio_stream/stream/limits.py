@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from ..checks import check_answers, check_callable, check_choice, check_count, check_seconds
+from ..checks import check_callable, check_choice, check_count, check_seconds, refuse_coroutine
 from ..codec import encode_retry
 from .clients import is_event_source
 
@@ -86,7 +86,6 @@ class StreamLimits:
         retry_after: float = 5.0,
     ) -> None:
         check_callable("key", key, "takes the scope and returns whose stream it is")
-        check_answers("key", key)
         check_seconds("retry_after", retry_after, "a client waits up to twice as long")
         self.total = total
         self.per_key = per_key
@@ -141,6 +140,7 @@ class StreamLimits:
     def admit(self, scope: Scope) -> Callable[[], None] | None:
         """Count a stream in; returns what counts it out again, or None when it is one too many."""
         key = self._key(scope)
+        refuse_coroutine("key", key)
         if (self._total is not None and self._open.total() >= self._total) or (
             self._per_key is not None and self._open[key] >= self._per_key
         ):

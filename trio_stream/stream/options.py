@@ -10,7 +10,6 @@ from secrets import token_urlsafe
 from typing import Any, Literal, TypedDict
 
 from ..checks import (
-    check_answers,
     check_callable,
     check_choice,
     check_count,
@@ -237,7 +236,6 @@ def _checked_format(
     if ids is not None:
         refuse_without_fields("ids", wire)
     check_callable("ids", ids, "returns the next id", or_none=True)
-    check_answers("ids", ids)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
     check_flag("hold_headers", hold_headers, or_none=True)
     return wire

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from ..checks import check_answers, check_callable, check_seconds, naming
+from ..checks import check_callable, check_seconds, naming
 from ..codec import Format, ServerSentEvent
 from .farewell import refuse_without_fields
 from .registry import current_registry
@@ -39,7 +39,6 @@ def checked_pings(
             comment = _encode(ping_event, wire)
     else:
         check_callable("ping_event", ping_event, "takes the stream, or a ServerSentEvent")
-        check_answers("ping_event", ping_event)
     if seconds is None:
         raise ValueError("ping_event= needs seconds as ping=: with None there are no pings")
     return seconds, comment, None if isinstance(ping_event, ServerSentEvent) else ping_event

@@ -191,7 +191,8 @@ class Stream(Sender, NoSource, Returned):
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
         """
-        check_callable("async_fn", async_fn, "returns an awaitable, its arguments follow it")
+        what = "returns an awaitable, its arguments follow it"
+        check_callable("async_fn", async_fn, what, awaited=True)
         self._state.start_soon((async_fn, args, name))
 
     async def start(

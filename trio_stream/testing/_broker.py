@@ -48,7 +48,9 @@ async def check_broker(open_broker: OpenBroker) -> None:
     Raises:
       AssertionError: the first promise that was not kept.
     """
-    check_callable("open_broker", open_broker, "gives a broker with a new log")
+    check_callable(
+        "open_broker", open_broker, "gives a broker with a new log, as an async context manager"
+    )
     for check in _CHECKS:
         try:
             with trio.fail_after(_PATIENCE):
