@@ -29,11 +29,12 @@ async def looking(look: Look) -> AsyncIterator[int]:
     """A server of short streams, each of which has ended when its connection is looked at."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope.get("extensions", {}).get("trio_stream.connection")
         try:
             await Stream(fail if scope["path"] == "/fail" else ["a"])(scope, receive, send)
         finally:
-            if scope["type"] == "http":
-                await look(scope["extensions"]["trio_stream.connection"])
+            if connection is not None:
+                await look(connection)
 
     async with serving(app, bind="127.0.0.1:0") as binds:
         yield int(binds[0].rpartition(":")[2])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import trio
 
+from .outcome import LOST, Outcome
 from .requested import Facts
 
 __all__ = [
     "ProducerSilent",
     "StreamBroken",
     "StreamClosed",
+    "end_error",
     "failure_in",
     "log_failure",
 ]
@@ -33,6 +36,13 @@ class StreamBroken(trio.BrokenResourceError):
     def __init__(self, stream: object, outcome: str) -> None:
         super().__init__(f"the client is gone ({outcome}): nothing more can be sent")
         self.stream = stream
+
+
+def end_error(handle: Callable[[], object], outcome: Outcome | None) -> Exception:
+    """What a `send` raises after an end like that: ``handle`` gives the stream."""
+    if outcome in LOST:
+        return StreamBroken(handle(), outcome)
+    return StreamClosed(handle(), outcome or Outcome.CLOSED)
 
 
 class ProducerSilent(trio.TooSlowError):

@@ -36,13 +36,19 @@ async def produce(state: StreamState) -> None:
                     state.hold_headers()
                 raise
     except BaseExceptionGroup as group:
-        failure = failure_in(group, state.handle())
-        if failure is not None:
-            fail(state, failure)
+        _fail(state, group)
     if state.failure is None:
         # A nursery wraps `Cancelled` in a group; this raises it anew, as it was.
         await trio.lowlevel.checkpoint_if_cancelled()
     state.end(Outcome.COMPLETED)
+
+
+def _fail(state: StreamState, group: BaseExceptionGroup) -> None:
+    # By a function of its own: its name for the failure, whose traceback holds the frames that it
+    # went through, would else be a circle.
+    failure = failure_in(group, state.handle())
+    if failure is not None:
+        fail(state, failure)
 
 
 async def _run_source(state: StreamState) -> None:

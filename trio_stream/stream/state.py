@@ -8,6 +8,7 @@ field changes together, a method says what happens.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any, Literal, final
 
@@ -20,7 +21,7 @@ from ..transport.compressed import CompressedTransport
 from .apart import farewell_retry
 from .clocked import Clocked
 from .compression import kept_coding
-from .ends import StreamBroken, StreamClosed, failure_in
+from .ends import end_error, failure_in
 from .farewell import EventName, encode_farewell, is_proper
 from .options import StreamOptions
 from .outcome import CUT_OFF, FAILURES, LOST, Outcome
@@ -53,7 +54,6 @@ class StreamState(Clocked):
         "content_type",
         "delivered",
         "dropped",
-        "entered",
         "event",
         "failure",
         "failure_told",
@@ -97,14 +97,12 @@ class StreamState(Clocked):
         self.tasks: StreamTasks = StreamTasks()
         self.tap: Tap | None = None
 
-        self.dropped: DroppedInput = DroppedInput()  # by the decoder of an upstream
+        self.dropped: DroppedInput = _NOTHING_DROPPED  # by the decoder of an upstream
 
-        # Where it goes: who has entered it, or the request, and its response. `writing` is the
-        # running writer's; `primed` says that the first bytes have been made, `no_content` makes a
-        # 204 of headers not yet out, and `answered` that the response itself has told of the
-        # failure.
+        # Where it goes: the request, and its response. `writing` is the running writer's; `primed`
+        # says that the first bytes have been made, `no_content` makes a 204 of headers not yet out,
+        # and `answered` that the response itself has told of the failure.
         self.used: bool = False
-        self.entered: Any = None
         self.scope: Any = None
         self.connection: ServerConnection | None = None
         self.writing: trio.CancelScope | None = None
@@ -206,23 +204,24 @@ class StreamState(Clocked):
 
     def _close_channel(self) -> None:
         self.express = False
-        self.channel.closed_with = self.end_error
+        # No method of this state's: the two would be a circle, for the garbage collector to find.
+        self.channel.closed_with = partial(end_error, self.handle, self.outcome)
         self.channel.close()
         self.release_headers()
         self.tasks.cancel()
 
     def end_error(self) -> Exception:
         """What a send raises after the end."""
-        outcome = self.outcome or Outcome.CLOSED
-        if outcome in LOST:
-            return StreamBroken(self.handle(), outcome)
-        return StreamClosed(self.handle(), outcome)
+        return end_error(self.handle, self.outcome)
 
     def raise_failure(self) -> None:
         """Raise, once, what it failed with, unless the response has told of it."""
         failure, self.failure = self.failure, None
-        if failure is not None and not self.answered:
-            raise failure
+        try:
+            if failure is not None and not self.answered:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame: not a circle
 
     # Who produces.
 

@@ -117,7 +117,7 @@ class Stream(Sender, NoSource, Returned):
       TypeError, ValueError: a keyword that does not fit the format, or out of its range.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_entered")
 
     def __init__(
         self,
@@ -133,6 +133,7 @@ class Stream(Sender, NoSource, Returned):
         else:
             checked = StreamOptions.checked(**options) if options else default_options()
         self._state = StreamState(source, checked, weakref.ref(self))
+        self._entered: Entered | None = None
         self.event = event
         self.retry = retry
 
@@ -280,10 +281,9 @@ class Stream(Sender, NoSource, Returned):
         Pull only: no ping, no stall timer, no ``flush_every``; `max_duration`, `expires_at` and the
         timeouts of a silent producer hold. The stream must have been entered.
         """
-        entered: Entered | None = self._state.entered
-        if entered is None:
+        if self._entered is None:
             raise RuntimeError("enter the stream first: async with Stream(...) as stream")
-        return entered.value
+        return self._entered.value
 
     async def __aenter__(self) -> Self:
         state = self._state
@@ -293,13 +293,13 @@ class Stream(Sender, NoSource, Returned):
                 "you enter it, and leave authorize= out"
             )
         state.use_once("use")
-        state.entered = Entered(state)
-        await state.entered.__aenter__()
+        self._entered = Entered(state)
+        await self._entered.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:
-        assert self._state.entered is not None
-        await self._state.entered.__aexit__(*exc_info)
+        assert self._entered is not None
+        await self._entered.__aexit__(*exc_info)
 
     def __repr__(self) -> str:
         state = self._state

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import outcome
 import trio
 
 from ..codec import Uncompressed, encode, encode_retry, join_events
@@ -33,25 +32,22 @@ async def write_response(state: StreamState, transport: Transport) -> bool:
     Raises:
       ClientGone: the client has gone.
     """
-    result = await outcome.acapture(_write_on, state, transport)
-    if isinstance(result, outcome.Error) and _is_servers_fault(result.error):
+    try:
+        return await _write_on(state, transport)
+    except ClientGone:
+        raise
+    except Exception as error:  # the server's `send`, or a middleware's, failed by itself
         # Raised by the stream's call in the end, and not in a group from this task.
         if state.failure is None:
-            state.fail(result.error)
+            state.fail(error)
         else:  # that is what is raised
             state.answered = False
             log.error(
                 "the client of a failed stream could not be told",
-                {"error": result.error, **state.facts()},
-                exc_info=result.error,
+                {"error": error, **state.facts()},
+                exc_info=error,
             )
         return True
-    return result.unwrap()
-
-
-def _is_servers_fault(error: BaseException) -> bool:
-    """Whether the server's `send`, or a middleware's, failed for another reason than the client."""
-    return isinstance(error, Exception) and not isinstance(error, ClientGone)
 
 
 async def _write_on(state: StreamState, transport: Transport) -> bool:

@@ -37,12 +37,15 @@ async def while_connected(
         # Both captured, so that nobody gets a group from this nursery.
         said = await outcome.acapture(do)
         nursery.cancel_scope.cancel()
-    for result in (said, left):
-        if isinstance(result, outcome.Error) and not isinstance(
-            result.error, trio.Cancelled | ClientGone
-        ):
-            result.unwrap()
-    await trio.lowlevel.checkpoint_if_cancelled()  # that was captured, too
-    if isinstance(said, outcome.Error):
-        raise ClientGone("the client has left before it was answered") from None
-    return said.value, isinstance(left, outcome.Value)
+    try:
+        for result in (said, left):
+            if isinstance(result, outcome.Error) and not isinstance(
+                result.error, trio.Cancelled | ClientGone
+            ):
+                result.unwrap()
+        await trio.lowlevel.checkpoint_if_cancelled()  # that was captured, too
+        if isinstance(said, outcome.Error):
+            raise ClientGone("the client has left before it was answered") from None
+        return said.value, isinstance(left, outcome.Value)
+    finally:
+        del said, left, result  # the tracebacks of their errors hold this frame: not a circle

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..asgi import AsgiTransport
-from .connection import HypercornConnection, find_connection
+from .connection import CONNECTION, HypercornConnection, find_connection
 from .frames import find_frame_writer
 from .http1 import Http1Transport
 from .http1_tls import TlsTransport
@@ -16,7 +16,7 @@ from .http2_direct import DirectHttp2Transport
 from .http3 import Http3Transport, warn_of_http3
 from .http3_connection import Http3Connection, find_http3
 from .mending import mend
-from .middleware import CONNECTION, StreamMiddleware
+from .middleware import StreamMiddleware
 from .serve import serve
 from .signals import listen_in_worker
 from .wire import find_wire

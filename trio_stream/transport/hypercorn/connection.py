@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..asgi import Send
 
 __all__ = [
+    "CONNECTION",
     "KERNEL_MARGIN",
     "HypercornConnection",
     "bound_to",
@@ -47,6 +48,9 @@ __all__ = [
     "find_http_stream",
     "has",
 ]
+
+#: Where in ``scope["extensions"]`` `StreamMiddleware` offers a connection.
+CONNECTION = "trio_stream.connection"
 
 #: Seconds of a stuck client's silence that the kernel is asked to bear on top of the stream's own
 #: limit: the stream's timer comes first, with its name in the log; the kernel's is for a peer that
@@ -180,6 +184,10 @@ class HypercornConnection:
         """All of the response is out, but Hypercorn was cancelled before it could go on."""
         closed = StreamClosed(stream_id=self.http.stream_id)
         self.protocol.task_group.spawn(self.protocol.stream_send, closed)
+
+    def withdraw(self) -> None:
+        """No further stream can answer the request: its scope and this would be a circle."""
+        self.http.scope["extensions"].pop(CONNECTION, None)
 
     def release(self) -> None:
         """The response is over, on this side."""

@@ -127,15 +127,16 @@ class KnownTransport(AsgiTransport):
     def close(self) -> None:
         super().close()
         connection = self._connection
-        if self._finished or connection.has_ended:
-            return
-        if connection.http.closed:  # the client has left: what is kept for it is let go of
-            self._break_off()
-        elif self._begun or connection.has_begun:
-            connection.cut = True
-            if connection.has_begun:  # else it is still on its way there
+        if not (self._finished or connection.has_ended):
+            if connection.http.closed:  # the client has left: what is kept for it is let go of
                 self._break_off()
-        # Else Hypercorn, or what is around the stream, answers with an error.
+            elif self._begun or connection.has_begun:
+                connection.cut = True
+                if connection.has_begun:  # else it is still on its way there
+                    self._break_off()
+            else:  # Hypercorn, or what is around the stream, answers with an error
+                return
+        connection.withdraw()
 
     def _break_off(self) -> None:
         break_off(self._connection)

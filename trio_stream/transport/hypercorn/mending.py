@@ -54,6 +54,17 @@ async def _close_in_turn(server: Any) -> None:
         await type(server)._close(server)
     finally:
         server.send_lock.release()
+        _forget(server)
+
+
+def _forget(server: Any) -> None:
+    """Let go of a connection of which all tasks have ended.
+
+    The server and its protocol know each other: what a crowd leaves would be for the garbage
+    collector, which finds it when the next crowd comes.
+    """
+    if server._task_group._nursery is None:
+        del server._close, server.protocol
 
 
 class _Flush:

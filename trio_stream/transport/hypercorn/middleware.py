@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ...checks import check_callable, check_flag
-from .connection import find_connection
+from .connection import CONNECTION, find_connection
 from .door import pass_on
 from .http3_connection import find_http3
 from .mending import mend
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from ..asgi import Message, Receive, Scope, Send
     from .connection import HypercornConnection
 
-__all__ = ["CONNECTION", "StreamMiddleware"]
-
-#: Where in ``scope["extensions"]`` the connection is offered.
-CONNECTION = "trio_stream.connection"
+__all__ = ["StreamMiddleware"]
 
 
 class StreamMiddleware:
@@ -61,6 +58,8 @@ class StreamMiddleware:
         async def watched_send(message: Message) -> None:
             proof.look(message)
             await pass_on(connection, send, message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                connection.withdraw()
 
         proof.outermost = watched_send.__code__
         answer = self._app(scope, receive, watched_send)
