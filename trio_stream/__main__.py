@@ -163,7 +163,13 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
 
 def _add_manner(add: Callable[..., object]) -> None:
     add("-i", "--last-event-id", metavar="ID", help="begin after the event with this id")
-    add("-n", "--count", type=read_count, metavar="N", help="end after this many events")
+    add(
+        "-n",
+        "--count",
+        type=read_count,
+        metavar="N",
+        help="end after this many events, or as the first attempt fails",
+    )
     add(
         "--reconnect",
         action=argparse.BooleanOptionalAction,

@@ -1,9 +1,10 @@
 """URLs of PostgreSQL that are none, refused before anything is asked."""
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from trio_stream.broker import open_broker
-from trio_stream.broker.postgres.address import parse_address
+from trio_stream.broker.postgres.address import conninfo_of, parse_address
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,10 @@ def test_what_is_one_is_taken() -> None:
     )
     assert parse_address(many)["sslmode"] == "verify-full"
     assert parse_address("postgresql:///db?host=/run/postgresql&keepalives=1&gssencmode=disable")
+
+
+def test_who_connects_in_a_thread_does_not_wait_for_ever() -> None:
+    said = conninfo_to_dict(conninfo_of("postgresql://h/db"))
+    assert said["connect_timeout"] == "10"
+    said = conninfo_to_dict(conninfo_of("postgresql://h/db?connect_timeout=9"))
+    assert said["connect_timeout"] == "9"

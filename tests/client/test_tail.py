@@ -19,6 +19,7 @@ import trio
 
 from tests.client.scripted import (
     Exchange,
+    Script,
     ScriptedServer,
     broken,
     events,
@@ -303,6 +304,44 @@ async def test_reconnects_are_shown(tail: Tail) -> None:
         )
     ]
     assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [(reset, "no connection to {}: RemoteProtocolError"), (status("503 No"), "{} answered 503")],
+    ids=["no answer", "unavailable"],
+)
+async def test_who_wants_so_many_events_is_told_that_there_is_nobody(
+    tail: Tail, first: Script, words: str
+) -> None:
+    server = ScriptedServer(first, events(b"data: a\n\n"), no_content)
+    async with over_tcp(server) as url:
+        done = await tail(url, "-n", "1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"✗ {words.format(url)}")
+        assert "connecting again" not in done.stderr
+        assert len(server.requests) == 1
+        done = await tail(url, "-n", "1", "--ndjson")
+        assert (done.returncode, done.stdout) == (0, '"a"\n')
+
+
+@pytest.mark.parametrize("arguments", [["-n", "1", "--reconnect"], []])
+async def test_who_waits_for_a_server_says_so_or_has_all_the_time(
+    tail: Tail, arguments: list[str]
+) -> None:
+    server = ScriptedServer(reset, events(b"data: a\n\n"), no_content)
+    async with over_tcp(server) as url:
+        done = await tail(url, "--ndjson", *arguments)
+    assert (done.returncode, done.stdout) == (0, '"a"\n')
+    assert "connecting again" in done.stderr
+
+
+async def test_a_stream_that_was_there_is_waited_for(tail: Tail) -> None:
+    body = b"retry: 10\nid: 1\ndata: a\n\n"
+    server = ScriptedServer(broken(body), reset, events(body))
+    async with over_tcp(server) as url:
+        done = await tail(url, "-n", "2", "--ndjson")
+    assert (done.returncode, done.stdout) == (0, '"a"\n"a"\n')
 
 
 async def test_what_is_sent_is_what_was_asked_for(tail: Tail, tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ import trio
 
 from tests.client.scripted import (
     Exchange,
+    Script,
     ScriptedServer,
     broken,
     events,
     no_content,
     over_tcp,
+    reset,
+    status,
 )
 from trio_stream import InspectorApp, Stream, inspector_app, serve
 from trio_stream.__main__ import main
@@ -153,6 +156,35 @@ async def test_who_says_that_there_is_no_more_is_no_inspector(top: Top) -> None:
         done = await top(url, "-n", "1")
     assert done.returncode == 1
     assert "(204)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [(reset, "no connection to {}"), (status("503 No"), "{} answered 503")],
+    ids=["no answer", "unavailable"],
+)
+async def test_who_wants_so_many_pictures_is_told_that_there_is_nobody(
+    top: Top, script: Script, words: str
+) -> None:
+    server = ScriptedServer(script)
+    async with over_tcp(server) as url:
+        done = await top(url, "-n", "1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"✗ {words.format(url)}")
+    assert len(server.requests) == 1
+
+
+async def test_who_says_nothing_is_not_waited_for(
+    top: Top, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.until_closed()
+
+    monkeypatch.setattr("trio_stream.top.run._IDLE_TIMEOUT", 0.2)
+    async with over_tcp(ScriptedServer(silent)) as url:
+        done = await top(url, "-n", "1")
+    assert done.returncode == 1
+    assert "the server did not answer for 0.2 s" in done.stderr
 
 
 @pytest.mark.parametrize(

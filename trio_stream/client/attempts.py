@@ -16,7 +16,7 @@ from ..privacy import shown_text, shown_url
 from .reconnect import ReconnectPolicy, read_retry_after
 from .tally import sources
 
-__all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "describe"]
+__all__ = ["AttemptEnded", "AttemptOpened", "Attempts", "Observer", "as_lost", "describe"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -159,23 +159,18 @@ class Attempts:
 
     def _end(self, error: Exception | None, retry_after: float) -> Exception | None:
         if not self.repeat:
-            return trio.EndOfChannel() if error is None else self._named(error)
+            return trio.EndOfChannel() if error is None else self._lost(error)
         if isinstance(error, TrioStreamError):
             temporary = isinstance(error, UpstreamStatusError) and _may_pass(error.status)
             if not temporary or retry_after > self._policy.max_delay:
                 return error
         limit = self._policy.max_failures
         if limit is not None and self._failures >= limit:
-            return self._named(error)
+            return self._lost(error)
         return None
 
-    def _named(self, error: Exception | None) -> Exception:
-        """The error to raise: the project's own as they are, others as a `ConnectionLostError`."""
-        if isinstance(error, TrioStreamError):
-            return error
-        lost = ConnectionLostError(self._url, max(1, self._failures), describe(error))
-        lost.__cause__ = error
-        return lost
+    def _lost(self, error: Exception | None) -> TrioStreamError:
+        return as_lost(error, self._url, self._failures)
 
     def _log(self, error: Exception | None, delay: float) -> None:
         level = logging.INFO if error is None else logging.WARNING
@@ -190,6 +185,15 @@ class Attempts:
 def _may_pass(status: int) -> bool:
     """Whether the same request may get another answer later."""
     return status == 429 or status >= 500
+
+
+def as_lost(error: Exception | None, url: str, failures: int) -> TrioStreamError:
+    """The error to raise: the project's own as they are, others as a `ConnectionLostError`."""
+    if isinstance(error, TrioStreamError):
+        return error
+    lost = ConnectionLostError(url, max(1, failures), describe(error))
+    lost.__cause__ = error
+    return lost
 
 
 def describe(error: Exception | None) -> str:

@@ -14,6 +14,7 @@ from ..codec.readings import ReadAs
 from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, UpstreamStatusError
 from .attempts import AttemptEnded, AttemptOpened, describe
 from .event_source import EventSource
+from .first_attempt import FirstAttempt
 from .http_client import make_client
 from .interruption import run_until_interrupted
 from .paper import open_paper
@@ -50,7 +51,8 @@ def run(options: Options) -> int:
     Raises:
       KeyboardInterrupt: Ctrl-C, once all is closed.
     """
-    notes = Notes()
+    # Who says --reconnect wants to wait for a server that is not there yet.
+    notes = Notes(must_open=options.count is not None and options.reconnect is None)
     try:
         interrupted = run_until_interrupted(partial(_tail, options, _view(options), notes))
     except (TrioStreamError, ValueError) as exc:
@@ -111,8 +113,9 @@ async def _show(source: EventSource, options: Options, view: View, notes: Notes)
 class Notes:
     """What happens to the connection, on standard error, apart from the events."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, must_open: bool) -> None:
         self._paper = open_paper(sys.stderr)
+        self._first = FirstAttempt(must_open=must_open)
         #: Whether the last attempt had opened a stream.
         self.opened: bool = False
 
@@ -120,6 +123,7 @@ class Notes:
         self._note(sign, text, "yellow" if sign == "▲" else "dim")
 
     def attempt(self, record: AttemptOpened | AttemptEnded) -> None:
+        self._first.note(record)
         self.opened = isinstance(record, AttemptOpened) or record.opened
         if isinstance(record, AttemptOpened):
             after = "" if record.last_event_id is None else f" after {record.last_event_id}"

@@ -34,7 +34,13 @@ def add_top(top: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many streams to show (default: as many as there is room for, or 50)",
     )
-    add("-n", "--count", type=read_count, metavar="N", help="end after this many pictures")
+    add(
+        "-n",
+        "--count",
+        type=read_count,
+        metavar="N",
+        help="end after this many pictures, or as the first attempt fails",
+    )
     add(
         "--json",
         dest="view",

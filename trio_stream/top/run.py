@@ -14,6 +14,7 @@ import trio
 
 from ..client.attempts import AttemptEnded, AttemptOpened, describe
 from ..client.event_source import EventSource
+from ..client.first_attempt import FirstAttempt
 from ..client.http_client import make_client
 from ..client.interruption import run_until_interrupted
 from ..client.paper import open_paper
@@ -31,6 +32,10 @@ _Picture: TypeAlias = dict[str, Any]
 
 #: Lines of the screen besides the rows: totals, an empty line, the heads, a status.
 _OTHER_LINES = 4
+
+#: Seconds without a byte, after which the screen would be of long ago: an inspector has a ping
+#: after 15 where nothing changes.
+_IDLE_TIMEOUT = 20.0
 
 _NO_INSPECTOR = "the server says that there is no more (204), as an inspector never does"
 
@@ -79,7 +84,11 @@ async def _top(options: Options, display: Display) -> None:
     async with make_client(url, verify=options.verify) as client:
         Wiretap(display.note, verbose=False).listen_to(client)
         async with EventSource(
-            url, client=client, headers=options.headers, observer=top.attempt
+            url,
+            client=client,
+            headers=options.headers,
+            idle_timeout=_IDLE_TIMEOUT,
+            observer=top.attempt,
         ) as source:
             while options.count is None or top.shown < options.count:
                 try:
@@ -96,6 +105,7 @@ class _Top:
         self.shown = 0
         self._options = options
         self._display = display
+        self._first = FirstAttempt(must_open=options.count is not None)
         self._about: _Picture | None = None
         self._picture: _Picture = {}
         #: What to add to this machine's time for the server's.
@@ -118,6 +128,7 @@ class _Top:
             self.shown += 1
 
     def attempt(self, record: AttemptOpened | AttemptEnded) -> None:
+        self._first.note(record)
         if isinstance(record, AttemptEnded) and record.delay is not None:
             why = describe(record.error)
             self._display.note("○", f"{why}; connecting again in {record.delay:.1f} s")

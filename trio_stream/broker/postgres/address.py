@@ -12,7 +12,7 @@ from ..troubles import UnreachableError
 from ..urls import shown_url
 from .parameters import check_parameters, is_address
 
-__all__ = ["attempts", "parse_address"]
+__all__ = ["attempts", "conninfo_of", "parse_address"]
 
 #: What every connection says of itself; a URL's query may say something else.
 _DEFAULTS = {"application_name": "trio_stream", "client_encoding": "UTF8"}
@@ -39,6 +39,11 @@ def parse_address(url: str) -> dict[str, str]:
         raise ValueError(f"the URL {shown_url(url)!r} has a port that is no number up to 65535")
     check_parameters(url, parameters)
     return parameters
+
+
+def conninfo_of(url: str) -> str:
+    """What a thread connects by: it waits 10 s for each address, unless the URL says how long."""
+    return make_conninfo("", **{"connect_timeout": "10", **parse_address(url)})
 
 
 async def attempts(parameters: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from ...errors import BrokerUnavailableError
-from .address import parse_address
+from .address import conninfo_of
 from .entrance import check_version
 from .statements import VERSION
 
@@ -28,7 +27,7 @@ def migrate(url: str) -> str:
       BrokerUnavailableError: it cannot be reached, has a newer version, or the role may not.
     """
     try:
-        with psycopg.connect(make_conninfo("", **parse_address(url))) as connection:
+        with psycopg.connect(conninfo_of(url)) as connection:
             # One at a time: two that see that nothing is there would both make it.
             connection.execute("SELECT pg_advisory_xact_lock(1953655151, 5)")
             if _version(connection):

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from ..contract import Entry, Retention
 from ..thread_way import ThreadWay
 from ..transaction import INSERT, insert_values
 from ..troubles import UnreachableError
-from .address import parse_address
+from .address import conninfo_of
 from .engine import PostgresEngine
 from .faults import RefusedError
 
@@ -43,7 +42,7 @@ class OutboxWay:
     """
 
     def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo("", **parse_address(url))
+        self._conninfo = conninfo_of(url)
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
 
@@ -59,7 +58,7 @@ class OutboxWay:
         with self._lock:
             try:
                 if self._connection is None or self._connection.broken:
-                    self._connection = psycopg.connect(self._conninfo, connect_timeout=10)
+                    self._connection = psycopg.connect(self._conninfo)
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     cursor.executemany(INSERT, values)
             except psycopg.OperationalError as exc:
