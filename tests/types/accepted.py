@@ -76,6 +76,23 @@ async def every_source(
         Stream(await client2.get("/")),
         Stream(broker.subscribe("t")),
         Stream(broker.resumable("key", None)),
+        Stream(
+            broker.subscribe(
+                "t",
+                gap=lambda gap: ServerSentEvent(gap.missing),
+                place=lambda: None,
+                statistics=lambda statistics: ServerSentEvent(statistics.conflated),
+            )
+        ),
+        Stream(
+            broker.resumable(
+                "key",
+                None,
+                gap=lambda gap: ServerSentEvent(gap.after),
+                done=lambda: ServerSentEvent(""),
+                failed=lambda reason: ServerSentEvent(reason.upper()),
+            )
+        ),
         Stream(EventSource("http://127.0.0.1")),
         Stream(callback, ping=5, event=lambda item: item.type, retry=False, format="ndjson"),
         Stream(callback, headers={"a": "b"}, error_event=ServerSentEvent("failed", event="error")),

@@ -1,9 +1,11 @@
 """What type checkers must refuse, line by line."""
 
 from trio_stream import (
+    Broker,
     EventSource,
     ReconnectPolicy,
     ServerSentEvent,
+    SourceRun,
     Stream,
     StreamLimits,
     encode,
@@ -43,6 +45,20 @@ async def use(stream: Stream) -> None:
     await stream.wait("1")  # refused
     stream.start_soon(3)  # refused
     stream.outcome = None  # refused
+
+
+async def ticks(run: SourceRun) -> None:
+    await run.send(1)
+
+
+def tell(broker: Broker) -> None:
+    broker.subscribe("t", gap=lambda gap: ServerSentEvent(gap.cursor))  # refused
+    broker.subscribe("t", gap=lambda: None)  # refused
+    broker.subscribe("t", place=lambda place: None)  # refused
+    broker.subscribe("t", statistics=lambda statistics: ServerSentEvent(statistics.left))  # refused
+    broker.resumable("key", None, done=lambda reason: None)  # refused
+    broker.resumable("key", None, failed=lambda reason: ServerSentEvent(reason.text))  # refused
+    broker.source("t", ticks, failed=lambda reason: None)  # refused
 
 
 StreamLimits(per_kye=5)  # refused

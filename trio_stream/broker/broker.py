@@ -13,6 +13,7 @@ from ..checks import (
     check_seconds,
     check_text,
 )
+from ..errors import GapError
 from .attendance import Attendance
 from .backchannel import Backchannel, Backchannels
 from .contract import Engine
@@ -72,12 +73,12 @@ class Broker(Attendance):
         presence: str | None = None,
         presence_data: Any = None,
         patterns: bool = True,
-        gap: Notice = gap_event,
+        gap: Notice[[GapError]] = gap_event,
         stale_after: float | None = None,
         map: MapFunction | None = None,
-        place: Notice = PLACE,
+        place: Notice[[]] = PLACE,
         snapshot: SnapshotFunction | None = None,
-        statistics: Notice = None,
+        statistics: Notice[[SubscriptionStatistics]] = None,
         hooks: SubscriptionHooks | None = None,
     ) -> Subscription:
         """Events of these topics: a source for a `Stream`, or an async iterator.

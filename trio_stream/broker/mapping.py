@@ -49,7 +49,7 @@ class EventMap:
 
     __slots__ = ("_fn", "_hash", "_place")
 
-    def __init__(self, fn: MapFunction, place: Notice) -> None:
+    def __init__(self, fn: MapFunction, place: Notice[[]]) -> None:
         self._fn = fn
         self._place = place
         self._hash = hash(fn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 from ..checks import check_answers, naming
 from ..codec import EncodedEvent, ServerSentEvent, encode
@@ -11,8 +11,11 @@ from ..errors import GapError
 
 __all__ = ["DONE", "PLACE", "Notice", "check_notice", "failed_event", "gap_event", "shaped"]
 
-#: An event, or a function that makes one or decides that there is none, or None: it is left out.
-Notice = ServerSentEvent | Callable[..., ServerSentEvent | None] | None
+_About = ParamSpec("_About")
+
+#: An event, or a function that makes one of what it is about, or decides that there is none, or
+#: None: it is left out.
+Notice = ServerSentEvent | Callable[_About, ServerSentEvent | None] | None
 
 #: What a client is told when a resumable producer has returned.
 DONE = ServerSentEvent("", event="done")
@@ -51,7 +54,7 @@ def check_notice(name: str, notice: Any) -> None:
         )
 
 
-def shaped(name: str, notice: Notice, id: int | None, *about: object) -> EncodedEvent | None:
+def shaped(name: str, notice: Notice[...], id: int | None, *about: object) -> EncodedEvent | None:
     """A notice as it is sent, with the id that moves its client on; None when it is left out.
 
     Raises what the user's function does, and as `check_notice`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
+from ..errors import GapError
 from ..stream.principals import check_principal
 from .contract import Engine
 from .feed import LocalFeed
@@ -41,7 +42,7 @@ class Running(Publishing):
         *,
         linger: float = 30.0,
         each: bool = True,
-        failed: Notice = source_event,
+        failed: Notice[[str, float]] = source_event,
     ) -> None:
         """Run a function while anybody watches: in one process, however many watch in how many.
 
@@ -91,9 +92,9 @@ class Running(Publishing):
         *,
         after: Cursor = None,
         linger: float = 30.0,
-        gap: Notice = gap_event,
-        done: Notice = DONE,
-        failed: Notice = failed_event,
+        gap: Notice[[GapError]] = gap_event,
+        done: Notice[[]] = DONE,
+        failed: Notice[[str]] = failed_event,
         stale_after: float | None = None,
         principal: str | int | None = None,
         presence: str | None = None,

@@ -95,13 +95,13 @@ class Subscription(Position):
         overflow: Overflow = "all",
         visit: Visit | None = None,
         *,
-        gap: Notice = gap_event,
+        gap: Notice[[GapError]] = gap_event,
         ending: Ending | None = None,
         unknown: bool = False,
         stale_after: float | None = None,
         mapping: EventMap | None = None,
         snapshot: Snapshot | None = None,
-        statistics: Notice = None,
+        statistics: Notice[[SubscriptionStatistics]] = None,
         hooks: SubscriptionHooks = NO_HOOKS,
     ) -> None:
         check_choice("overflow", overflow, ("all", "latest"))

@@ -25,7 +25,7 @@ class RunEnding:
 
     __slots__ = ("_done", "_failed", "_key")
 
-    def __init__(self, key: str, done: Notice, failed: Notice) -> None:
+    def __init__(self, key: str, done: Notice[[]], failed: Notice[[str]]) -> None:
         check_notice("done", done)
         check_notice("failed", failed)
         self._key = key

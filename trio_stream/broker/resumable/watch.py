@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, final
 import outcome
 import trio
 
-from ...errors import BrokerError, LeaseLostError, RunFailedError, RunInProgressError
+from ...errors import BrokerError, GapError, LeaseLostError, RunFailedError, RunInProgressError
 from ..contract import Lease, Record, lease_of
 from ..event import TopicEvent
 from ..notices import Notice
@@ -90,7 +90,7 @@ class Resumable:
         producer: Producer | None,
         after: Cursor,
         linger: float,
-        gap: Notice,
+        gap: Notice[[GapError]],
         ending: RunEnding,
         stale_after: float | None = None,
         principal: str | None = None,

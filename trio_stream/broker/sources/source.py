@@ -30,13 +30,18 @@ class Source:
     __slots__ = ("_matches", "each", "failed", "fn", "linger", "pattern")
 
     def __init__(
-        self, pattern: str, fn: SourceFunction, linger: float, each: bool, failed: Notice
+        self,
+        pattern: str,
+        fn: SourceFunction,
+        linger: float,
+        each: bool,
+        failed: Notice[[str, float]],
     ) -> None:
         self.pattern: str = pattern
         self.fn: SourceFunction = fn
         self.linger: float = linger
         self.each: bool = each
-        self.failed: Notice = failed
+        self.failed: Notice[[str, float]] = failed
         self._matches = compile_patterns([pattern] if is_pattern(pattern) else [])
 
     def watched_by(self, selection: Selection) -> Iterator[tuple[str, str]]:
