@@ -32,6 +32,12 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
+@every_page
+def test_nobody_is_sent_to_an_index_that_has_not_got_it(page: Path) -> None:
+    commands = re.findall(r"pip install [^`\n]*", page.read_text())
+    assert [command for command in commands if re.search("trio[-_]stream", command)] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "index.md").read_text()
     toctrees = re.findall(r"^```\{toctree\}(.*?)^```", index, re.MULTILINE | re.DOTALL)

@@ -52,7 +52,7 @@ def check_compress(wire: Format, compress: Compress | None) -> tuple[str, ...]:
         if name not in _KNOWN:
             raise ValueError(f"compress: there is 'gzip' and 'zstd', not {shown(name)}")
         if name not in available:
-            raise ImportError("compress: zstd needs a module: pip install trio-stream[zstd]")
+            raise ImportError("compress: zstd needs a module before Python 3.14: trio-stream[zstd]")
     return tuple(dict.fromkeys(compress))
 
 
