@@ -64,7 +64,8 @@ class Stream(Sender, NoSource, Returned):
       idle_timeout: seconds it may be silent between events, and before the first unless that has a
         time of its own; then it is cancelled as ``idle``. A client's slowness is no silence.
       flush_every: seconds between two writes at least: what comes faster, as tokens do, gathers and
-        goes out together, in its order. The first goes at once, and so does the end.
+        goes out together, in its order. The first goes at once, and so does the end. What gathers
+        is bounded by `buffer`: a source that sends more in that time waits for the next write.
       stall_timeout: seconds a client may take no byte while a write is unfinished. None waits for
         ever. 30 outlasts a train's tunnel.
       buffer: events that may wait for the client; `send` waits for room beyond that.
