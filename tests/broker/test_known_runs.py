@@ -1,10 +1,12 @@
 """What is known of a run, and what becomes of who would start it a second time."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.abc import Clock
 
 from tests.broker.test_streams import settled
 from tests.support.brokers import ENGINES, broker_of
@@ -183,3 +185,27 @@ async def test_what_was_started_anew_is_gone_on_with() -> None:
             assert producer.runs == 2
             await broker.stop_resumable("k")
             assert (await third.receive_event()).event == "failed"
+
+
+async def test_what_runs_can_be_let_finish_before_the_broker_is_closed(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """As a lifespan does it: docs/topics.md."""
+
+    async def count(run: ResumableRun) -> None:
+        for number in range(30):
+            await run.send(number)
+            await trio.sleep(1)
+
+    url = f"sqlite:///{tmp_path}/log.db"
+    async with open_broker(url) as broker:
+        async with broker.resumable("k", count, linger=60) as run:
+            await anext(run)
+        while broker.runs():
+            await trio.sleep(0.1)
+    async with open_broker(url) as broker:
+        known = await broker.run("k")
+        assert known is not None
+        assert known.state == "done"
+        events = [event async for event in broker.resumable("k", None)]
+        assert [event.json() for event in events] == list(range(30))
