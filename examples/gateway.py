@@ -43,7 +43,7 @@ async def completions(request: Request) -> Stream | Response:
 
 
 def refusal(error: BaseException) -> ErrorAnswer | None:
-    """The model's own status, as if there were no gateway; but a 401 is about the gateway's key."""
+    """The model's own status, as if there were no gateway; a 401 is about the gateway's key."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (401, 403):
         return None  # a 502
     return ErrorAnswer(body={"error": {"message": "the model has refused"}})

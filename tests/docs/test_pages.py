@@ -32,6 +32,14 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))
+def test_code_fits_into_the_site_s_pages(page: Path) -> None:
+    """Or the comments at its right are cut off; it can be scrolled, and nobody does."""
+    blocks = re.findall(r"^```\w+\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.split("\n")]
+    assert [line for line in lines if len(line) > 98] == []
+
+
 @every_page
 def test_nobody_is_sent_to_an_index_that_has_not_got_it(page: Path) -> None:
     commands = re.findall(r"pip install [^`\n]*", page.read_text())
