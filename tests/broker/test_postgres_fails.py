@@ -251,6 +251,7 @@ async def test_a_wrong_password_is_in_no_log_and_no_error(
     caplog.set_level(logging.DEBUG)
     url = sound_server.database()
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET password_encryption = 'scram-sha-256'")
         connection.execute("CREATE ROLE locked LOGIN PASSWORD 'right'")
     rules = sound_server.folder / "pg_hba.conf"
     rules.write_text(f"host all locked all scram-sha-256\n{rules.read_text()}")

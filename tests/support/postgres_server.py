@@ -1,4 +1,7 @@
-"""Debian's `postgresql`, on a port and in a folder of its own. Never a mock."""
+"""Debian's `postgresql`, on a port and in a folder of its own. Never a mock.
+
+Another version is run where `POSTGRES_PROGRAMS` names the folder of its `initdb` and the like.
+"""
 
 from __future__ import annotations
 
@@ -170,7 +173,9 @@ def postgres_server(**options: str) -> Iterator[PostgresServer]:
 
     `options` are those of `postgresql.conf`; without any, it does not wait for the disk.
     """
-    found = shutil.which("initdb", path=os.pathsep.join([*_PLACES, SEARCH_PATH]))
+    chosen = os.environ.get("POSTGRES_PROGRAMS")
+    found = shutil.which("initdb", path=chosen or os.pathsep.join([*_PLACES, SEARCH_PATH]))
+    assert found or not chosen, f"POSTGRES_PROGRAMS={chosen} has no initdb"
     if found is None:
         unavailable("not installed: postgresql")
     with TemporaryDirectory() as folder:
