@@ -149,6 +149,7 @@ async def test_the_broker_is_closed_while_members_leave(
     autojump_clock: trio.testing.MockClock, stay: float, slow: bool
 ) -> None:
     engine = Flaky()
+    engine.shared = False
     everybody = [f"n{n}" for n in range(5)]
 
     async def wait(event: str) -> None:
@@ -162,6 +163,44 @@ async def test_the_broker_is_closed_while_members_leave(
         await trio.sleep(stay)
     left = [name for event, name in engine.news if event == "leave"]
     assert sorted(left) == everybody
+
+
+async def test_who_comes_back_to_another_process_in_time_has_not_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A restart of one of them is no news of those who were present through it."""
+    engine = Flaky()
+    async with open_broker(engine, presence_grace=5) as other:
+        async with open_broker(engine, presence_grace=5) as broker, present(broker, "eve"):
+            async with present(broker, "ann"), present(broker, "bob"):
+                await trio.sleep(1)
+            await trio.sleep(1)
+        async with present(other, "ann"):
+            await trio.sleep(2)
+            assert await names(other, "room") == [("ann", 2), ("bob", 1), ("eve", 1)]
+            assert [event for event, _ in engine.news] == ["join"] * 3
+            await trio.sleep(8)
+            assert sorted(engine.news[3:]) == [("leave", "bob"), ("leave", "eve")]
+            assert await names(other, "room") == [("ann", 1)]
+        await trio.sleep(6)
+        assert engine.news[5:] == [("leave", "ann")]
+
+
+@pytest.mark.parametrize("close_first", [False, True])
+async def test_without_grace_all_leave_with_the_broker(
+    autojump_clock: trio.testing.MockClock, close_first: bool
+) -> None:
+    engine = Flaky()
+    async with open_broker(engine, presence_grace=0) as broker:
+        subscription = broker.subscribe("room", after="earliest", presence="ann")
+        await broker.publish("room", 1)
+        await anext(subscription)
+        if not close_first:
+            await subscription.aclose()
+            await trio.testing.wait_all_tasks_blocked()
+    await subscription.aclose()
+    assert engine.news == [("join", "ann"), ("leave", "ann")]
+    assert await engine.lapsed() == []
 
 
 async def test_one_of_two_connections_ends(autojump_clock: trio.testing.MockClock) -> None:

@@ -15,6 +15,7 @@ from .roles import Visit
 from .running import Running
 from .sources import Sources
 from .topics import Selection, check_name, check_topic
+from .visit import NamedVisit
 
 __all__ = ["Attendance"]
 
@@ -82,7 +83,7 @@ class Attendance(Running):
             return None
         check_name(name, "a name to be present under")
         said = None if data is None else self._value_of(data)
-        return self._presence.visit(selection, name, said)
+        return NamedVisit(self._presence, selection, name, said)
 
     def _value_of(self, data: Any) -> str:
         full_engine(self.engine, "what belongs to a name")

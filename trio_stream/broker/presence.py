@@ -16,6 +16,7 @@ import logging
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import Any, final
@@ -63,10 +64,6 @@ class Presence:
         self._changed = trio.Event()
         self._closing = False
 
-    def visit(self, selection: Selection, name: str, data: str | None = None) -> Visit:
-        """What makes somebody present on these topics while a subscription of them is used."""
-        return Visit(self, selection, name, data)
-
     async def join(self, selection: Selection, name: str, data: str | None) -> None:
         """A subscription has come; the first under a name is news, and so is what belongs to it."""
         keys = [(topic, name) for topic in _present_on(selection)]
@@ -102,14 +99,16 @@ class Presence:
 
     def leave(self, selection: Selection, name: str) -> None:
         """A subscription has gone; the last under a name is news, if it stays away."""
+        if self._closing:
+            return  # all have gone
         now = trio.current_time()
         for topic in _present_on(selection):
             key = (topic, name)
             member = self._members.get(key)
-            if member is not None:  # else the broker is closed, and all have gone
+            if member is not None:
                 member.count -= 1
-                if not member.count:  # where nobody is told, nobody is spared either
-                    member.until = now if _is_untold(topic) else now + self._grace
+                if not member.count:
+                    member.until = self._may_be_back_until(topic)
                 self._look_after(key, now if member.count else member.until)
 
     def leave_soon(self, selection: Selection, name: str) -> None:
@@ -150,11 +149,21 @@ class Presence:
                 log.log(level, "could not say who is present: %(error)s", {"error": exc})
 
     async def close(self) -> None:
-        """Everybody who is present through this process is gone."""
+        """Everybody who is present through this process is gone.
+
+        Or may be back in a moment, in another process, where there may be one: that tells who is
+        not, as it does of those who were present through a process that died.
+        """
         self._closing = True
+        for (topic, _), member in self._members.items():
+            if not self._engine.shared:
+                member.until = -inf
+            elif member.count:
+                member.until = self._may_be_back_until(topic)
         async with trio.open_nursery() as nursery:  # there is little time: all at once
             for key in self._members:
-                nursery.start_soon(self._settle, key)
+                # Once more, as it holds for no longer than that from now on.
+                nursery.start_soon(partial(self._settle, key, again=self._engine.shared))
 
     async def _say_again(self) -> bool:
         for key in list(self._members):
@@ -175,6 +184,10 @@ class Presence:
         if member is None:
             member = self._members[key] = LocalMember()
         return member
+
+    def _may_be_back_until(self, topic: str) -> float:
+        """When who goes now has left; where nobody is told, nobody is spared either."""
+        return trio.current_time() + (0 if _is_untold(topic) else self._grace)
 
     def _look_after(self, key: _Key, when: float) -> None:
         member = self._members[key]
@@ -286,50 +299,21 @@ class Presence:
         topic, name = key
         count = self._count(member)
         lease = lease_of(self._engine)
+        if self._closing:
+            lease = member.until - trio.current_time()
         return count, *await self._engine.join(topic, name, self._owner, count, lease)
 
     def _count(self, member: LocalMember) -> int:
         """How many connections a member has, where one that may be back in a moment is one."""
-        if self._closing:
-            return 0
-        return member.count or int(trio.current_time() < member.until)
+        if member.count and not self._closing:
+            return member.count
+        return int(trio.current_time() < member.until)
 
     async def _publish(self, event: str, key: _Key, data: str = _UNKNOWN) -> None:
         topic, name = key
         said = {"name": name} if data is _UNKNOWN else {"name": name, "data": Raw(data.encode())}
         body = encode(said, event=event).data
         await self._publisher.append([Entry(presence_topic(topic), body)])
-
-
-@final
-class Visit:
-    """One subscription's presence under a name, while it is used."""
-
-    __slots__ = ("_data", "_presence", "_selection", "begun", "name")
-
-    def __init__(
-        self, presence: Presence, selection: Selection, name: str, data: str | None
-    ) -> None:
-        self._data = data
-        self._presence = presence
-        self._selection = selection
-        self.name: str = name
-        self.begun: bool = False
-
-    async def begin(self) -> None:
-        self.begun = True
-        await self._presence.join(self._selection, self.name, self._data)
-
-    def end(self) -> None:
-        if self.begun:
-            self.begun = False
-            self._presence.leave(self._selection, self.name)
-
-    def missed(self, had: int) -> tuple[()]:
-        return ()
-
-    def end_soon(self) -> None:
-        self._presence.leave_soon(self._selection, self.name)
 
 
 def _present_on(selection: Selection) -> Iterable[str]:

@@ -17,6 +17,7 @@ from ..notices import Notice
 from ..recent import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
+from ..visit import NamedVisit
 from .ends import RunEnding
 from .marks import (
     LastRun,
@@ -205,7 +206,7 @@ class Resumable:
             runs.feed,
             selection,
             after if run.known else beginning,
-            visit=runs.presence.visit(selection, self._presence or "watcher"),
+            visit=NamedVisit(runs.presence, selection, self._presence or "watcher"),
             gap=self._gap,
             ending=self._ending,
             stale_after=self._stale_after,

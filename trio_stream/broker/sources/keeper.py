@@ -16,10 +16,11 @@ from ..contract import Entry, FullEngine, Lease, lease_of
 from ..keep_lease import keep_lease
 from ..mapping import UNMAPPED
 from ..notices import shaped
-from ..presence import Presence, Visit
+from ..presence import Presence
 from ..publisher import Publisher
 from ..resumable.producing import produce
 from ..topics import Selection
+from ..visit import NamedVisit
 from .run import SourceRun
 from .source import Source
 
@@ -67,7 +68,7 @@ class Keeper:
         self._owner = uuid.uuid4().hex
         #: What is watched in this process, by how many.
         self._watched: dict[str, int] = {}
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, NamedVisit] = {}
         self._changed = trio.Event()
         self._asking = trio.Lock()
         #: Of what runs only as long as this process has the lease.
@@ -144,7 +145,9 @@ class Keeper:
         while True:
             changed = self._changed
             for name in self._watched.keys() - self._visits.keys():
-                self._visits[name] = visit = self._presence.visit(Selection([self.name]), name)
+                self._visits[name] = visit = NamedVisit(
+                    self._presence, Selection([self.name]), name
+                )
                 await visit.begin()
             for name in self._visits.keys() - self._watched.keys():
                 self._visits.pop(name).end()
