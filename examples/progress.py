@@ -5,9 +5,9 @@
 The job is a plain blocking generator, so it runs in a worker thread; the page sees each value that
 it yields. When the page is closed, the job is stopped at its next `yield`.
 
-Known limits: the job belongs to the one who watches it. One that should go on without a watcher
-needs a task of the server's own, which publishes its progress to a topic. And this work is done
-outside of Python's lock; work that is Python all through would slow the whole server down.
+Known limits: the job belongs to the one who watches it. One that should go on without a watcher,
+and be there after a reload, is for `Broker.start_resumable`. And this work is done outside of
+Python's lock; work that is Python all through would slow the whole server down.
 """
 
 import hashlib

@@ -485,6 +485,13 @@ TABLE: dict[str, dict[str, Kind | None]] = {
         "if_running": choice("join", "refuse", "replace"),
     },
     "Broker.disconnect": DISCONNECT,
+    "Broker.start_resumable": {
+        "key": NAME,
+        "producer": PRODUCER,
+        "linger": SECONDS_OR_ZERO,
+        "principal": PRINCIPAL.or_none(),
+        "if_running": choice("join", "refuse", "replace"),
+    },
     "Broker.stop_resumable": {"key": NAME},
     "Broker.source": {
         "pattern": NAME.but("$mine"),
@@ -851,6 +858,11 @@ USES: dict[str, Use] = {
         lambda broker, **options: broker.source(**{"pattern": "x/*", "fn": print, **options})
     ),
     "SourceRun.send": with_broker(send_in_source),
+    "Broker.start_resumable": with_broker(
+        lambda broker, **options: broker.start_resumable(
+            **{"key": "x", "producer": awaited, **options}
+        )
+    ),
     "Broker.stop_resumable": with_broker(lambda broker, key: broker.stop_resumable(key)),
     "Broker.run": with_broker(lambda broker, key: broker.run(key)),
     "Broker.presence_event": with_broker(lambda broker, topic: broker.presence_event(topic)),

@@ -88,6 +88,10 @@ async def test_a_run_that_cannot_be_run_is_refused(linger: float) -> None:
             broker.resumable("key", producer, linger=linger)
         with pytest.raises(TypeError, match="a producer is a function, not int"):
             broker.resumable("key", 5)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="linger"):
+            await broker.start_resumable("key", producer, linger=linger)
+        with pytest.raises(TypeError, match="a producer is what is started"):
+            await broker.start_resumable("key", None)  # type: ignore[arg-type]
 
 
 async def test_after_its_end_a_broker_says_that_it_is_closed(broker: Broker) -> None:
@@ -97,6 +101,7 @@ async def test_after_its_end_a_broker_says_that_it_is_closed(broker: Broker) -> 
         lambda: broker.publish_many("t", []),
         lambda: broker.presence("t"),
         lambda: broker.stop_resumable("key"),
+        lambda: broker.start_resumable("key", producer),
         lambda: anext(broker.subscribe("t")),
     ):
         with pytest.raises(trio.ClosedResourceError):

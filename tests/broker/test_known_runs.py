@@ -1,7 +1,6 @@
 """What is known of a run, and what becomes of who would start it a second time."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,8 +186,49 @@ async def test_what_was_started_anew_is_gone_on_with() -> None:
             assert (await third.receive_event()).event == "failed"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_one_is_started_before_anybody_watches(
+    engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer()
+    async with broker_of(engine) as broker:
+        assert await broker.start_resumable("k", producer, principal="ann")
+        known = await broker.run("k")
+        assert known is not None
+        assert (known.state, known.watchers) == ("running", ())
+        assert [(run.key, run.principal) for run in broker.runs()] == [("k", "ann")]
+        assert not await broker.start_resumable("k", producer)
+        with pytest.raises(RunInProgressError):
+            await broker.start_resumable("k", producer, if_running="refuse")
+        async with broker.resumable("k", None) as run:
+            assert (await anext(run)).data == "1"
+            producer.go_on.set()
+            assert [event async for event in run] == []
+        assert not await broker.start_resumable("k", producer)
+        assert producer.runs == 1
+        with caplog.at_level("CRITICAL"):
+            assert await broker.start_resumable("k", producer, if_running="replace")
+            second = broker.resumable("k", None)
+            assert (await anext(second)).data == "2"
+            with pytest.raises(RunFailedError):
+                await anext(second)
+
+
+async def test_one_that_nobody_comes_to_watch_is_abandoned(autojump_clock: Clock) -> None:
+    producer = Producer()
+    async with open_broker() as broker:
+        began = trio.current_time()
+        assert await broker.start_resumable("k", producer, linger=60)
+        while broker.runs():
+            await trio.sleep(1)
+        assert 60 <= trio.current_time() - began < 64
+        known = await broker.run("k")
+        assert known is not None
+        assert (known.state, known.reason) == ("failed", "abandoned")
+
+
 async def test_what_runs_can_be_let_finish_before_the_broker_is_closed(
-    autojump_clock: Clock, tmp_path: Path
+    autojump_clock: Clock,
 ) -> None:
     """As a lifespan does it: docs/topics.md."""
 
@@ -197,13 +237,11 @@ async def test_what_runs_can_be_let_finish_before_the_broker_is_closed(
             await run.send(number)
             await trio.sleep(1)
 
-    url = f"sqlite:///{tmp_path}/log.db"
-    async with open_broker(url) as broker:
+    async with open_broker() as broker:
         async with broker.resumable("k", count, linger=60) as run:
             await anext(run)
         while broker.runs():
             await trio.sleep(0.1)
-    async with open_broker(url) as broker:
         known = await broker.run("k")
         assert known is not None
         assert known.state == "done"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
 from ..errors import GapError
 from ..stream.principals import check_principal
@@ -165,6 +167,36 @@ class Running(Publishing):
             presence,
             if_running,
         )
+
+    async def start_resumable(
+        self,
+        key: str,
+        producer: Producer,
+        *,
+        linger: float = 30.0,
+        principal: str | int | None = None,
+        if_running: IfRunning = "join",
+    ) -> bool:
+        """Start the producer of this key before anybody watches; whether this has started it.
+
+        False: it runs, in whatever process, or it is ``done``, as far as it is kept; for others
+        that are over it is started anew, as for a client without an id. Who is to watch it, now or
+        later, asks for ``resumable(key, None, after=...)``.
+
+        Args:
+          key, producer, principal: as for `resumable`.
+          linger: seconds that it goes on while nobody watches, from its start: for a job that
+            nobody has to wait for, longer than that takes.
+          if_running: likewise; ``"refuse"`` raises `RunInProgressError`.
+
+        Raises what the engine does, and `trio.ClosedResourceError`.
+        """
+        if producer is None:
+            raise TypeError("a producer is what is started: None only watches, by `resumable`")
+        options: dict[str, Any] = {"principal": principal, "if_running": if_running}
+        run = self.resumable(key, producer, linger=linger, **options)
+        await self._check_open()
+        return await run.start()
 
     async def stop_resumable(self, key: str) -> bool:
         """Cancel the producer of this key, whichever process runs it; whether one was running."""

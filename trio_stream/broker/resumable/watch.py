@@ -68,6 +68,7 @@ class Resumable:
 
     __slots__ = (
         "_after",
+        "_began",
         "_busy",
         "_ending",
         "_gap",
@@ -106,7 +107,7 @@ class Resumable:
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
-        self._over = self._busy = False
+        self._over = self._busy = self._began = False
         self._runs = runs
         self._key = key
         self._topic = topic_of(key)
@@ -140,6 +141,12 @@ class Resumable:
             result = await outcome.acapture(subscription.run, sink)
             nursery.cancel_scope.cancel()
         result.unwrap()
+
+    async def start(self) -> bool:
+        """Start the run, if it is to be started, and do not watch it; whether it was."""
+        await self._find_or_start()
+        self._over = True
+        return self._began
 
     async def _find_or_start(self) -> Subscription | None:
         """From where to read; None when there is nothing that this client has not seen."""
@@ -226,7 +233,7 @@ class Resumable:
         try:
             if last.is_same(await find_run(self._truth, self._topic)):
                 await self._runs.start(run, self._producer, self._linger)
-                begun = True
+                begun = self._began = True
                 self._if_running = "join"  # its own
             else:
                 await trio.sleep(_AGAIN)  # it was run meanwhile, as this process hears in a moment
