@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -69,8 +70,8 @@ async def test_the_tables_are_made_by_the_command_and_by_nobody_else(
     url = server.empty_database()
     assert "run trio-stream migrate with its URL" in await refusal(url)
     assert execute(url, "SELECT to_regnamespace('trio_stream')") == [(None,)]
-    assert run("migrate", url) == (0, "made version 1\n")
-    assert run("migrate", url) == (0, "it has version 1 already\n")
+    assert run("migrate", url) == (0, "made version 2\n")
+    assert run("migrate", url) == (0, "it has version 2 already\n")
     async with open_broker(url) as broker:
         await broker.publish("t", 1)
     code, sql = run("migrate", "--sql")
@@ -85,10 +86,54 @@ async def test_another_version_is_refused_with_what_to_do(url: str) -> None:
     execute(url, "UPDATE trio_stream.log SET version = 0")
     assert run("migrate", url)[0] == 1
     assert "run trio-stream migrate with its URL" in await refusal(url)
-    execute(url, "UPDATE trio_stream.log SET version = 2")
+    execute(url, "UPDATE trio_stream.log SET version = 3")
     assert "run a newer trio_stream" in await refusal(url)
     code, said = run("migrate", url)
     assert (code, "run a newer trio_stream" in said) == (1, True)
+
+
+#: What a schema is, but for what is in its tables, and the order of their columns.
+_PARTS = """
+SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, NULL), attnotnull::text,
+       attstorage::text, (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
+                          WHERE adrelid = attrelid AND adnum = attnum)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'trio_stream'::regnamespace AND relkind = 'r' AND attnum > 0
+      AND NOT attisdropped
+UNION SELECT 'index', indexdef, '', '', '', '', '' FROM pg_indexes WHERE schemaname = 'trio_stream'
+UNION SELECT 'function', pg_get_functiondef(oid), pg_get_userbyid(grantee), '', '', '', ''
+FROM pg_proc, aclexplode(proacl) WHERE pronamespace = 'trio_stream'::regnamespace
+UNION SELECT 'trigger', pg_get_triggerdef(oid), '', '', '', '', '' FROM pg_trigger
+WHERE tgrelid = 'trio_stream.outbox'::regclass
+UNION SELECT 'version', version::text, '', '', '', '', '' FROM trio_stream.log
+"""
+
+
+_STORE = """
+SELECT trio_stream.store('{a,b,a}', '{k,"",l}', '{"",s,""}',
+                         ARRAY[E'data: x\\n\\n', E'data: y\\n\\n', E'data: z\\n\\n']::bytea[], NULL)
+"""
+
+
+async def test_what_an_older_version_has_made_becomes_this_one(
+    server: PostgresServer, url: str
+) -> None:
+    old = server.empty_database()
+    execute(old, (Path(__file__).parent / "schemas/postgres_1.sql").read_text())
+    execute(url, "CREATE ROLE waiter LOGIN; CREATE ROLE clerk LOGIN")
+    for one in (old, url):
+        execute(one, "SELECT trio_stream.let_serve('waiter')")
+        execute(one, "SELECT trio_stream.let_publish('clerk', 'orders/*')")
+    execute(old, _STORE)
+    assert "run trio-stream migrate with its URL" in await refusal(old)
+    assert run("migrate", old) == (0, "made version 2 of version 1\n")
+    assert set(execute(old, _PARTS)) == set(execute(url, _PARTS))
+    async with open_broker(old.replace("postgres@", "waiter@")) as broker:
+        more = await broker.publish_many("a", ["u", "v"])
+        found = await broker.engine.read(broker.subscribe("a", "b").selection, 0, 100)
+        each = [(r.topic, r.key, r.but, r.data[-3:-2]) for r in found.records]
+        assert each[:3] == [("a", "k", "", b"x"), ("b", "", "s", b"y"), ("a", "l", "", b"z")]
+        assert [str(record.id) for record in found.records[3:]] == list(more)
 
 
 async def test_a_role_that_may_not_is_told_what_is_missing(
@@ -114,7 +159,7 @@ async def test_migrate_says_what_to_do_about_a_schema_of_that_name(server: Postg
     assert "DROP SCHEMA trio_stream" in said
     with psycopg.connect(url) as connection:
         connection.execute("DROP SCHEMA trio_stream")
-    assert run("migrate", url) == (0, "made version 1\n")
+    assert run("migrate", url) == (0, "made version 2\n")
 
 
 @pytest.mark.parametrize("words", [["migrate"], ["migrate", "redis://x"], ["migrate", "x"]])

@@ -18,6 +18,7 @@ from ..topics import Selection
 from ..troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
+from .ahead import ReadAhead
 from .caretaker import Caretaker
 from .entrance import check_schema
 from .faults import RefusedError
@@ -98,7 +99,12 @@ class PostgresEngine:
         self._retention = retention
         self._feed: Feed
         self._troubles = Troubles("PostgreSQL")
-        self._live = Live(lambda: self._publishing.known, self._is_told, self._leave_others)
+        self._live = Live(
+            lambda: self._publishing.known,
+            self._is_told,
+            self._leave_others,
+            lambda: self._ahead.drop(),
+        )
         self._events = Link("events", parameters, self._feed_live, self._troubles)
         self._appending = Commands("appending", parameters, self._enter_alone, self._troubles)
         self._appender = secrets.randbits(63)
@@ -108,12 +114,14 @@ class PostgresEngine:
             self._appending, self._live.appended, self._troubles, waits=outage == "wait"
         )
         self._history = History(self._asking.one, retention)
+        self._ahead = ReadAhead(self._history.read, self._asking.is_idle)
         self._caretaker = Caretaker(self._asking, retention, max_topics)
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
         self._feed = feed
         with unwrapped():
             async with trio.open_nursery() as nursery:
+                await nursery.start(self._ahead.run)
                 await nursery.start(self._asking.link.run)
                 await nursery.start(self._appending.link.run)
                 self._live.attach(feed, self._caretaker.fed, self._events, task_status.started)
@@ -181,6 +189,7 @@ class PostgresEngine:
         kept = self._retention.of(topic)
         values = (topic.encode(), id, kept.events, kept.bytes, kept.age)
         [found] = await self._asking.one(FORGET, *values)
+        self._ahead.drop()
         self._feed.forgotten(topic, id)
         return bool(read_int(found or b""))
 
@@ -191,7 +200,7 @@ class PostgresEngine:
     # Reading.
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
-        return await self._ask(partial(self._history.read, selection, after, limit))
+        return await self._ask(partial(self._ahead.read, selection, after, limit))
 
     async def cursor_back(self, selection: Selection, count: int) -> int:
         return await self._ask(partial(self._history.cursor_back, selection, count))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from ..contract import PackedRecords, Page, Record, Retention
+from ..contract import Page, Retention
 from ..topics import EARLIEST, Selection
+from .found import Found
 from .statements import LOOK_AHEAD, LOOK_BACK, NEWEST, PLACE_SINCE, READ
-from .values import Statement, array_length, read_bytes_array, read_int, read_int_array
+from .values import Statement, read_bytes_array, read_int, read_int_array
 from .wire import Row
 
-__all__ = ["History", "kept_of"]
+__all__ = ["PAGE_BYTES", "History", "kept_of"]
 
 #: Bytes of a page, unless a single event has more.
-_PAGE_BYTES = 2**16
+PAGE_BYTES = 2**16
 
 #: Events that are looked at, whoever's they are, to find some that patterns match.
 _LOOKED_AT = 2000
@@ -46,14 +46,16 @@ class History:
         self._ask = ask
         self._retention = retention
 
-    async def read(self, selection: Selection, after: int, limit: int) -> Page:
-        """As `Engine.read`."""
+    async def read(
+        self, selection: Selection, after: int, limit: int, size: int = PAGE_BYTES
+    ) -> Page:
+        """As `Engine.read`, a page of so many bytes."""
         gone: dict[str, int] = {}
         while True:
             if selection.patterns:
-                page = await self._read_some(selection, after, limit)
+                page = await self._read_some(selection, after, limit, size)
             else:
-                page = await self._read_names(selection.names, after, _MOST, limit)
+                page = await self._read_names(selection.names, after, _MOST, limit, size)
             gone |= page.gone
             if after > page.upto:  # it is not an id of this log
                 gone.setdefault("", page.upto)
@@ -63,34 +65,45 @@ class History:
                 return Page(page.records, page.upto, gone)
             after = page.upto
 
-    async def _read_some(self, selection: Selection, after: int, limit: int) -> Page:
+    async def _read_some(self, selection: Selection, after: int, limit: int, size: int) -> Page:
         """A page of what patterns match among the next events."""
         upto, found, many = await self._row(LOOK_AHEAD, after, _LOOKED_AT)
         there = [name.decode() for name in read_bytes_array(found)]
         chosen = [name for name in there if name in selection and name not in selection.names]
         names = [*selection.names, *chosen]
-        page = await self._read_names(names, after, read_int(upto), limit, others=True)
+        page = await self._read_names(names, after, read_int(upto), limit, size, others=True)
         if read_int(many):
             return Page(page.records, page.upto, {**page.gone, "": read_int(upto)})
         return page
 
     async def _read_names(
-        self, names: Sequence[str], after: int, upto: int, limit: int, *, others: bool = False
+        self,
+        names: Sequence[str],
+        after: int,
+        upto: int,
+        limit: int,
+        size: int,
+        *,
+        others: bool = False,
     ) -> Page:
         """A page of these topics; ``others``: there may be some that were forgotten."""
         kept = kept_of(self._retention, names)
-        row: Row = await self._ask(READ, *kept, after, upto, limit, _PAGE_BYTES)
-        base, lost = (read_int(value or b"") for value in row[1:3])
+        row: Row = await self._ask(READ, *kept, after, upto, limit, size)
+        base, lost = (read_int(value or b"") for value in row[:2])
         gone: dict[str, int] = {"": base} if others and after < base else {}
-        for name, mark in zip(names, read_int_array(row[3] or b""), strict=False):
+        for name, mark in zip(names, read_int_array(row[2] or b""), strict=False):
             if mark > 0:
                 gone[name] = mark
             elif mark < 0 and after < base:
                 gone[""] = base
         if after < lost:
             gone[""] = max(lost, gone.get("", 0))
-        end = read_int(row[4] or b"")
-        return Page(() if row[5] is None else _Found(names, row[5:]).records(), end, gone)
+        floors, end, data, _, *columns = row[3:]
+        if data is None:
+            return Page((), read_int(end or b""), gone)
+        found = Found(names, read_int_array(floors or b""), [data, *columns])
+        records, is_more = found.after_floors(limit)
+        return Page(records, records[-1].id if is_more else read_int(end or b""), gone)
 
     async def _row(self, statement: Statement, *values: Any) -> list[bytes]:
         row: Row = await self._ask(statement, *values)
@@ -124,43 +137,3 @@ class History:
         """As `FullEngine.cursor_since`, whatever the selection: one of all topics' places."""
         [place] = await self._row(PLACE_SINCE, seconds)
         return read_int(place)
-
-
-class _Found:
-    """A page's events, as they came."""
-
-    def __init__(self, names: Sequence[str], columns: Sequence[bytes | None]) -> None:
-        self._names = names
-        data, last, sizes, self._places, self._keys, self._buts = columns
-        self._data = data or b""
-        self._last = read_int(last or b"")
-        self._sizes = sizes or b""
-
-    def records(self) -> PackedRecords:
-        about = "" if self._buts is None else "\0".join(_texts(self._buts))
-        count = array_length(self._sizes)
-        return PackedRecords(self._data, self._last, count, self._unpack, about)
-
-    def _unpack(self) -> list[Record]:
-        keys = repeat("") if self._keys is None else _texts(self._keys)
-        buts = repeat("") if self._buts is None else _texts(self._buts)
-        places: Iterable[int] = read_int_array(self._places or b"")
-        sizes = read_int_array(self._sizes)
-        if len(sizes) > 1 and array_length(self._places or b"") == 1:
-            places = repeat(next(iter(places)))
-        start = 0
-        records: list[Record] = []
-        for size, place, key, but in zip(sizes, places, keys, buts, strict=False):
-            event = self._data[start : start + size]
-            records.append(Record(_id_of(event), self._names[place - 1], key, event, but))
-            start += size
-        return records
-
-
-def _texts(array: bytes) -> list[str]:
-    return [text.decode() for text in read_bytes_array(array)]
-
-
-def _id_of(event: bytes) -> int:
-    """Of an event in its wire form, which begins with it."""
-    return int(event[len(b"id: ") : event.index(b"\n")])

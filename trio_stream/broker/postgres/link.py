@@ -96,6 +96,10 @@ class Commands:
         self._enter = enter
         self._jobs: deque[_Job] = deque()
 
+    def is_idle(self) -> bool:
+        """Whether nobody waits for it, but for whoever it is answering."""
+        return not self._jobs
+
     async def ask(self, statement: Statement, *values: Any) -> list[Row]:
         """As `Wire.ask`; a connection is not waited for."""
         if self.link.wire is None:

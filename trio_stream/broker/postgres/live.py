@@ -16,6 +16,7 @@ from typing import final
 import trio
 
 from ..contract import Entry, Feed, Record, wire_form
+from .found import records_of
 from .link import Link
 from .statements import ASLEEP, ENTER, LIVE, NUMBER, ON_DUTY, TRY_LOCK, UNLOCK
 from .values import read_int
@@ -23,8 +24,11 @@ from .wire import Row, Wire
 
 __all__ = ["Live"]
 
-#: Events that are read, and numbered, at once.
-_READ, _NUMBERED = 1000, 1000
+#: Rows that are read, unless they are more bytes, and events that are numbered, at once.
+_READ, _READ_BYTES, _NUMBERED = 1000, 2**22, 1000
+
+#: Where a row that is read has its data.
+_DATA = 6
 
 #: Seconds between two looks at the outbox while there is something, doubled until, beyond the
 #: second number, it is time to sleep; and between two looks all the same.
@@ -44,6 +48,7 @@ class Live:
       known: the newest id that is known to be stored.
       is_told: whether what this process of PostgreSQL appends comes here by itself.
       entered: is told of each connection that is of use.
+      gone: is told when something that was kept may have been deleted.
 
     Attributes:
       read_to: the newest id that was fed.
@@ -57,10 +62,12 @@ class Live:
         known: Callable[[], int],
         is_told: Callable[[int], bool],
         entered: Callable[[Wire], None],
+        gone: Callable[[], None],
     ) -> None:
         self._known = known
         self._is_told = is_told
         self._entered = entered
+        self._gone = gone
         self.read_to: int = 0
         self.on_duty: bool = False
         self.numbered: int = 0
@@ -134,7 +141,7 @@ class Live:
             self._heard = read_int(signal)
         elif started != self._run or read_int(missed):
             # What was forgotten meanwhile may be in memory.
-            self._feed.interrupted(self.read_to)
+            self._interrupt()
             self._heard = read_int(signal)
         self._run = started
         self._link.opened(wire)
@@ -147,6 +154,10 @@ class Live:
         """Something before this id is lost: what is stored by now has larger ones."""
         self._lost = upto
         self.read_to = max(self.read_to, upto)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._gone()
         self._feed.interrupted(self.read_to)
 
     # The outbox.
@@ -241,29 +252,29 @@ class Live:
 
     async def _look(self, wire: Wire, *, late: bool = False) -> None:
         """Read what is new, and feed it."""
-        count = _READ
-        while count >= _READ:
+        is_more = True
+        while is_more:
             rows = await wire.ask(LIVE, self.read_to, self._heard, _READ)
-            count = len(rows)
+            size = sum(len(row[_DATA] or b"") for row in rows)
+            is_more = len(rows) >= _READ or size >= _READ_BYTES
             self._take(rows, late=late)
 
     def _take(self, rows: Sequence[Row], *, late: bool) -> None:
         """Feed what was read, but for what has been fed since it was asked for."""
         events: list[Record] = []
         signals: list[tuple[str, int, int, Record]] = []
-        for row in rows:
-            kind, raw_id, number, *rest = (value or b"" for value in row)
-            id = read_int(raw_id)
-            topic, key, but = (text.decode() for text in rest[:3])
+        for kind, raw_id, number, raw_topic, key, but, data, sizes in rows:
+            id, topic = read_int(raw_id or b""), (raw_topic or b"").decode()
             if kind == b"e":
                 if id > self.read_to:
-                    events.append(Record(id, topic, key, rest[3], but))
+                    events += records_of(id, topic, sizes or b"", key, but, data or b"")
             elif kind == b"i":
                 self.read_to = max(self.read_to, id)
-                self._feed.interrupted(self.read_to)
-            elif read_int(number) > self._heard:
-                record = Record(0, topic, key, rest[3], but)
-                signals.append((kind.decode(), read_int(number), id, record))
+                self._interrupt()
+            elif read_int(number or b"") > self._heard:
+                texts = (key or b"").decode(), data or b"", (but or b"").decode()
+                record = Record(0, topic, *texts)
+                signals.append(((kind or b"").decode(), read_int(number or b""), id, record))
         start = 0
         for kind_of, number_of, after, record in signals:
             end = start
@@ -287,6 +298,7 @@ class Live:
         if kind == "p" and not late:
             self._feed.passing([record])
         elif kind == "f":
+            self._gone()
             self._feed.forgotten(record.topic, int(record.key) if record.key else None)
         elif kind == "l" and after > self._lost:
             self._lose(after)

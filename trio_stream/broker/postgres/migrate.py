@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import psycopg
@@ -13,10 +14,47 @@ from .statements import VERSION
 
 __all__ = ["migrate", "schema_sql"]
 
+#: The first of the versions that can be brought to this one, each by a file to the next.
+_OLDEST = 1
+
+#: What is replaced in a database that has an older version of it.
+_FUNCTION = re.compile(r"^CREATE FUNCTION .*?\$\$;$", re.DOTALL | re.MULTILINE)
+
+#: Who may serve, or publish, may call what is new, too; and nobody else.
+_GRANTS = """
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA trio_stream FROM PUBLIC;
+DO $do$ DECLARE
+    may record;
+BEGIN
+    FOR may IN SELECT DISTINCT proname, pg_get_userbyid(grantee) AS role
+        FROM pg_proc, aclexplode(proacl) WHERE pronamespace = 'trio_stream'::regnamespace
+        AND proname IN ('enter', 'publish') AND grantee <> proowner
+    LOOP
+        IF may.proname = 'enter' THEN
+            PERFORM trio_stream.let_serve(may.role);
+        ELSE
+            EXECUTE format('GRANT EXECUTE ON FUNCTION trio_stream.check_fully(bytea, bytea, bytea, '
+                'bytea, boolean, bytea, double precision) TO %I', may.role);
+        END IF;
+    END LOOP;
+END $do$
+"""
+
 
 def schema_sql() -> str:
     """What makes all of it in a database that has nothing of it, for people with migrations."""
     return (files(__package__) / "schema.sql").read_text()
+
+
+def _upgrade_sql(found: int) -> str:
+    """What makes this version of an older one, with all that is there."""
+    steps = [
+        (files(__package__) / f"from_{version}.sql").read_text()
+        for version in range(found, VERSION)
+    ]
+    functions = _FUNCTION.findall(schema_sql())
+    replaced = [text.replace("CREATE", "CREATE OR REPLACE", 1) for text in functions]
+    return "\n".join([*steps, *replaced, _GRANTS])
 
 
 def migrate(url: str) -> str:
@@ -30,8 +68,12 @@ def migrate(url: str) -> str:
         with psycopg.connect(conninfo_of(url)) as connection:
             # One at a time: two that see that nothing is there would both make it.
             connection.execute("SELECT pg_advisory_xact_lock(1953655151, 5)")
-            if _version(connection):
+            found = _version(connection)
+            if found == VERSION:
                 return f"it has version {VERSION} already"
+            if found:
+                connection.execute(_upgrade_sql(found).encode())
+                return f"made version {VERSION} of version {found}"
             # libpq takes many statements at once where there are no values.
             connection.execute(schema_sql().encode())
             return f"made version {VERSION}"
@@ -52,11 +94,12 @@ def migrate(url: str) -> str:
 
 
 def _version(connection: psycopg.Connection[tuple[object, ...]]) -> int:
-    """Of what is there, 0 for nothing; there is no older one yet that could be brought to this."""
+    """Of what is there, 0 for nothing; an error, if that cannot be brought to this one."""
     [[there]] = connection.execute("SELECT to_regclass('trio_stream.log') IS NOT NULL").fetchall()
     if not there:
         return 0
     [[version]] = connection.execute("SELECT version FROM trio_stream.log").fetchall()
     assert isinstance(version, int)
-    check_version(version)
+    if not _OLDEST <= version < VERSION:
+        check_version(version)
     return version

@@ -1,4 +1,4 @@
--- Topics of trio_stream in PostgreSQL 13 or newer, version 1 of their schema.
+-- Topics of trio_stream in PostgreSQL 13 or newer, version 2 of their schema.
 --
 -- Texts are bytea, in UTF-8: a topic may hold what no text of PostgreSQL does, a zero character.
 -- A backslash is in E'' alone, which means the same with standard_conforming_strings off.
@@ -37,19 +37,24 @@ ALTER TABLE trio_stream.outbox ALTER body SET STORAGE EXTERNAL;
 CREATE INDEX outbox_order ON trio_stream.outbox (xid, seq);
 ALTER TABLE trio_stream.outbox ENABLE ROW LEVEL SECURITY;
 
--- n and total count a topic's events and their bytes from its first one on, so that its newest and
--- any other event say what is between them. prior is the id of the one before.
+-- A row is what was numbered at once of a topic: events whose ids follow one another, the last of
+-- which is its id. To read 500 as one row takes a tenth of the time of 500 rows. What is beyond what
+-- a topic keeps may be a part of a row; what is forgotten from its middle makes two of it.
+-- n and total count a topic's events and their bytes from its first one to the row's last, so that its
+-- newest row and any other say what is between them. prior is the id of the event before the first.
 CREATE TABLE trio_stream.events (
     id bigint PRIMARY KEY,
     topic integer NOT NULL,
+    span integer NOT NULL,     -- how many events
     n bigint NOT NULL,
     total bigint NOT NULL,
     prior bigint NOT NULL,
     time timestamptz NOT NULL DEFAULT clock_timestamp(),
     batch uuid,                -- of the first event of what was published at once
-    key bytea NOT NULL,
-    but bytea NOT NULL,
-    data bytea NOT NULL        -- its wire form, id included
+    sizes bytea NOT NULL,      -- of each event's bytes, as int4send writes them
+    keys bytea,                -- each after its size, or NULL where all are empty
+    buts bytea,
+    data bytea NOT NULL        -- the events' wire forms, ids included, one after another
 );
 ALTER TABLE trio_stream.events ALTER data SET STORAGE EXTERNAL;
 -- Who reads one topic asks for (topic, id), compared and ordered as a row. Else the planner may take
@@ -377,18 +382,34 @@ BEGIN
             WHERE (topic, id) > (t.number, 0) AND topic <= t.number
             ORDER BY topic DESC, id DESC LIMIT 1) AS newest ON true
     ), entry AS (
-        SELECT ord, name, key, but,
-               convert_to('id: ' || before + ord || E'\n', 'UTF8') || body AS data
+        SELECT ord, name, key, but, data, octet_length(data) AS size
         FROM unnest(store.topics, keys, buts, bodies)
-             WITH ORDINALITY AS e (name, key, but, body, ord)
+             WITH ORDINALITY AS e (name, key, but, body, ord),
+             convert_to('id: ' || before + ord || E'\n', 'UTF8') AS line,
+             LATERAL (SELECT line || body AS data) AS made
+    ), bounded AS (    -- in rows of some 32 KiB, where what is large is alone
+        SELECT *, (ord - 1) / 500 AS about, sum(size) OVER own / 32768 AS room,
+               lag(name) OVER own IS DISTINCT FROM name
+               OR greatest(size, lag(size) OVER own) > 16384 AS begins
+        FROM entry WINDOW own AS (ORDER BY ord)
+    ), mine AS (
+        SELECT name, count(*) AS span, min(ord) AS first, max(ord) AS last, sum(size) AS size,
+               string_agg(int4send(size), ''::bytea ORDER BY ord) AS sizes,
+               CASE WHEN bool_or(key <> '') THEN
+                   string_agg(int4send(octet_length(key)) || key, ''::bytea ORDER BY ord) END AS keys,
+               CASE WHEN bool_or(but <> '') THEN
+                   string_agg(int4send(octet_length(but)) || but, ''::bytea ORDER BY ord) END AS buts,
+               string_agg(data, ''::bytea ORDER BY ord) AS data
+        FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY ord) AS run FROM bounded) AS e
+        GROUP BY run, about, room, name
     )
-    INSERT INTO trio_stream.events (id, topic, n, total, prior, time, batch, key, but, data)
-    SELECT before + ord, number, n + row_number() OVER mine,
-           total + sum(octet_length(data)) OVER mine,
-           coalesce(before + lag(ord) OVER mine, id), now,
-           CASE WHEN ord = 1 THEN store.batch END, key, but, data
-    FROM entry JOIN known USING (name) WINDOW mine AS (PARTITION BY name ORDER BY ord)
-    ORDER BY ord;
+    INSERT INTO trio_stream.events
+        (id, topic, span, n, total, prior, time, batch, sizes, keys, buts, data)
+    SELECT before + last, number, span, n + sum(span) OVER own, total + sum(size) OVER own,
+           coalesce(before + lag(last) OVER own, id), now,
+           CASE WHEN first = 1 THEN store.batch END, sizes, keys, buts, data
+    FROM mine JOIN known USING (name) WINDOW own AS (PARTITION BY name ORDER BY last)
+    ORDER BY last;
     PERFORM setval('trio_stream.ids', before + cardinality(store.topics));
     PERFORM pg_notify('trio_stream', '');
     RETURN before;
@@ -519,7 +540,7 @@ BEGIN
     IF again THEN
         SELECT answers.ids INTO append.ids FROM trio_stream.answers
         WHERE answers.batch = append.batch;
-        SELECT events.id - 1 INTO append.before FROM trio_stream.events
+        SELECT events.id - span INTO append.before FROM trio_stream.events
         WHERE id > known AND events.batch = append.batch;
         IF append.ids IS NOT NULL OR append.before IS NOT NULL THEN
             before := coalesce(before, 0);
@@ -586,11 +607,12 @@ BEGIN
             FROM generate_series(1, cardinality(topics)) AS i);
 END $$;
 
--- What a process has not been fed yet. First the events, as kind e; then what is not in the log,
--- with its number and the id behind which it comes. Kind i instead of events: some are deleted
--- already, and it goes on from this id.
+-- What a process has not been fed yet. First the events, rows of the table as kind e; then what is
+-- not in the log, with its number and the id behind which it comes. Kind i instead of events: some
+-- are deleted already, and it goes on from this id.
 CREATE FUNCTION trio_stream.live(seen bigint, signal bigint, most integer)
-RETURNS TABLE (kind "char", id bigint, number bigint, topic bytea, key bytea, but bytea, data bytea)
+RETURNS TABLE (kind "char", id bigint, number bigint, topic bytea, key bytea, but bytea, data bytea,
+               sizes bytea)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -598,7 +620,7 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM trio_stream.topics WHERE trimmed > seen) THEN
         RETURN QUERY SELECT 'i'::"char", trio_stream.head(), 0::bigint, ''::bytea, ''::bytea,
-                            ''::bytea, ''::bytea;
+                            ''::bytea, ''::bytea, ''::bytea;
     ELSE
         SELECT max(e.id) INTO upto FROM (
             SELECT e.id, sum(octet_length(e.data)) OVER (ORDER BY e.id ROWS UNBOUNDED PRECEDING)
@@ -606,18 +628,45 @@ BEGIN
             FROM (SELECT f.id, f.data FROM trio_stream.events AS f WHERE f.id > seen
                   ORDER BY f.id LIMIT most) AS e) AS e
         WHERE size < 4194304;
-        RETURN QUERY SELECT 'e'::"char", e.id, 0::bigint, t.name, e.key, e.but, e.data
+        RETURN QUERY SELECT 'e'::"char", e.id, 0::bigint, t.name, e.keys, e.buts, e.data, e.sizes
         FROM trio_stream.events AS e JOIN trio_stream.topics AS t ON t.number = e.topic
         WHERE e.id > seen AND e.id <= upto ORDER BY e.id;
         upto := CASE WHEN EXISTS (SELECT FROM trio_stream.events AS e WHERE e.id > upto)
                 THEN upto END;
     END IF;
-    RETURN QUERY SELECT s.kind, s.after, s.number, s.topic, s.key, s.but, s.body
+    RETURN QUERY SELECT s.kind, s.after, s.number, s.topic, s.key, s.but, s.body, ''::bytea
     FROM trio_stream.signals AS s WHERE s.number > signal AND (upto IS NULL OR s.after <= upto)
     ORDER BY s.number;
 END $$;
 
 -- Reading. Each of these is one statement, and sees one state of the log.
+
+-- The number that int4send has written, behind so many bytes.
+CREATE FUNCTION trio_stream.number_at(written bytea, place integer) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (get_byte(written, place) << 24) + (get_byte(written, place + 1) << 16)
+           + (get_byte(written, place + 2) << 8) + get_byte(written, place + 3)
+$$;
+
+-- What keys are of so many events that have none.
+CREATE FUNCTION trio_stream.empty(many integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT decode(repeat('00000000', many), 'hex')
+$$;
+
+-- How many of the last of these sizes have together no more than this.
+CREATE FUNCTION trio_stream.fitting(sizes bytea, room bigint) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    many integer := octet_length(sizes) / 4;
+BEGIN
+    FOR i IN 1..many LOOP
+        room := room - trio_stream.number_at(sizes, 4 * (many - i));
+        IF room < 0 THEN
+            RETURN i - 1;
+        END IF;
+    END LOOP;
+    RETURN many;
+END $$;
 
 -- Up to where each of these topics is gone, by what is kept of it, whether it is deleted or not.
 CREATE FUNCTION trio_stream.floors(
@@ -626,55 +675,69 @@ CREATE FUNCTION trio_stream.floors(
 LANGUAGE sql STABLE AS $$
     SELECT k.place, t.number,
            greatest(t.trimmed, CASE WHEN newest.id IS NULL THEN 0
-                               ELSE coalesce(oldest.prior, newest.id) END), t.hole, t.holes
+                               ELSE coalesce(oldest.floor, newest.id) END), t.hole, t.holes
     FROM unnest(names, events, bytes, ages) WITH ORDINALITY AS k (name, events, bytes, age, place)
     LEFT JOIN trio_stream.topics AS t ON t.name = k.name
     LEFT JOIN LATERAL (SELECT id, n, total FROM trio_stream.events
                        WHERE (topic, id) > (t.number, 0) AND topic <= t.number
                        ORDER BY topic DESC, id DESC LIMIT 1) AS newest ON true
     LEFT JOIN LATERAL (
-        SELECT prior FROM trio_stream.events AS e
+        SELECT greatest(prior,
+            -- By number: of its own, so many are gone.
+            CASE WHEN e.n - span < newest.n - k.events THEN id - e.n + newest.n - k.events ELSE 0 END,
+            -- By bytes: so many of the last ones fit, and the newest of all does in any case.
+            CASE WHEN newest.total - e.total + octet_length(data) > k.bytes THEN id - greatest(
+                trio_stream.fitting(sizes, k.bytes - newest.total + e.total),
+                CASE WHEN id = newest.id THEN 1 ELSE 0 END) ELSE 0 END) AS floor
+        FROM trio_stream.events AS e
         WHERE (topic, id) > (t.number, t.trimmed) AND topic <= t.number
               AND n > newest.n - k.events
-              AND (newest.total - e.total + octet_length(data) <= k.bytes OR id = newest.id)
+              AND (newest.total - e.total < k.bytes OR id = newest.id)
               AND (k.age IS NULL OR e.time >= clock_timestamp() - make_interval(secs => k.age))
         ORDER BY topic, id LIMIT 1) AS oldest ON true
 $$;
 
--- A page of these topics, from behind one id up to another: the events' bytes one after another,
--- how many, how long each is, and up to where that is all there is; whose each is, by its place among
--- the names, or one place for all; keys and buts where an event has one. In gone each topic has 0, or
--- a number that is another whenever more has gone, or -1: nothing is known of it.
+-- A page of these topics, from behind one id up to another, in whole rows, of which the first ones may
+-- begin before it: the events' bytes one after another, how many they are, and up to where that is all
+-- there is. In floors each topic has the id behind which the page begins for it. Whose each row is, by
+-- its place among the names, and how many events it has; or one place for all of them. keys and buts
+-- where an event has one. In gone each topic has 0, or a number that is another whenever more has
+-- gone, or -1: nothing is known of it.
 CREATE FUNCTION trio_stream.read(
     names bytea[], events bigint[], bytes bigint[], ages double precision[],
     after bigint, upto bigint, most integer, size integer,
-    OUT head bigint, OUT base bigint, OUT lost bigint, OUT gone bigint[], OUT done bigint,
-    OUT data bytea, OUT last bigint, OUT sizes integer[], OUT places integer[],
-    OUT keys bytea[], OUT buts bytea[]
+    OUT base bigint, OUT lost bigint, OUT gone bigint[], OUT floors bigint[], OUT done bigint,
+    OUT data bytea, OUT last bigint, OUT sizes bytea, OUT places integer[], OUT spans integer[],
+    OUT keys bytea, OUT buts bytea
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    head bigint;
     numbers integer[];
-    floors bigint[];
-    lead integer;      -- whose the first event is
-    start bigint;      -- the bytes of its topic before that
+    lead integer;      -- whose the first row is
+    start_n bigint;    -- the events of its topic before that
+    start bigint;      -- and their bytes
     next bigint;       -- and before the first of all others
     special boolean;
     is_full boolean;
+    rows integer;      -- that are looked at: a few large ones are a page
+    found integer;
 BEGIN
-    SELECT trio_stream.head(), log.base, log.lost INTO read.head, read.base, read.lost
+    SELECT trio_stream.head(), log.base, log.lost INTO head, read.base, read.lost
     FROM trio_stream.log;
     done := least(read.upto, head);
     SELECT array_agg(CASE WHEN number IS NULL THEN -1
                      WHEN read.after < greatest(floor, hole) THEN floor + holes ELSE 0 END
                      ORDER BY place),
            array_agg(number ORDER BY place), array_agg(greatest(floor, read.after) ORDER BY place)
-    INTO read.gone, numbers, floors
+    INTO read.gone, numbers, read.floors
     FROM trio_stream.floors(read.names, read.events, read.bytes, read.ages);
-    SELECT place, before, lead(id - 1) OVER (ORDER BY id) INTO lead, start, next
-    FROM unnest(numbers, floors) WITH ORDINALITY AS f (number, floor, place)
+    SELECT place, before_n, before, lead(id - span) OVER (ORDER BY id)
+    INTO lead, start_n, start, next
+    FROM unnest(numbers, read.floors) WITH ORDINALITY AS f (number, floor, place)
     CROSS JOIN LATERAL (
-        SELECT id, total - octet_length(data) AS before FROM trio_stream.events
+        SELECT id, span, n - span AS before_n, total - octet_length(data) AS before
+        FROM trio_stream.events
         WHERE (topic, id) > (number, floor) AND (topic, id) <= (number, read.upto)
         ORDER BY topic, id LIMIT 1) AS e
     ORDER BY id LIMIT 1;
@@ -682,44 +745,62 @@ BEGIN
         RETURN;
     END IF;
     -- What is alone up to a full page, as of a single topic or a busy one, is read as it lies there.
-    SELECT string_agg(data, ''::bytea) FILTER (WHERE fits), max(id) FILTER (WHERE fits),
-           array_agg(octet_length(data)) FILTER (WHERE fits), bool_or(key <> '' OR but <> ''),
-           count(*) = read.most OR NOT bool_and(fits)
-    INTO read.data, read.last, read.sizes, special, is_full
-    FROM (SELECT id, key, but, data, total - octet_length(data) < start + read.size AS fits
-          FROM trio_stream.events
-          WHERE (topic, id) > (numbers[lead], floors[lead])
-                AND (topic, id) <= (numbers[lead], least(next, read.upto))
-          ORDER BY topic, id LIMIT read.most) AS e;
+    FOREACH rows IN ARRAY ARRAY[16, 128, read.most] LOOP
+        SELECT string_agg(data, ''::bytea) FILTER (WHERE fits), max(id) FILTER (WHERE fits),
+               string_agg(sizes, ''::bytea) FILTER (WHERE fits),
+               bool_or(keys IS NOT NULL OR buts IS NOT NULL), NOT bool_and(fits), count(*)
+        INTO read.data, read.last, read.sizes, special, is_full, found
+        FROM (SELECT id, keys, buts, data, sizes,
+                     total - octet_length(data) <= start    -- the first one
+                     OR total <= start + read.size AND n <= start_n + read.most AS fits
+              FROM trio_stream.events
+              WHERE (topic, id) > (numbers[lead], read.floors[lead])
+                    AND (topic, id) <= (numbers[lead], least(next, read.upto))
+              ORDER BY topic, id LIMIT rows) AS e;
+        EXIT WHEN is_full OR found < rows OR rows >= read.most;
+    END LOOP;
+    is_full := is_full OR found >= rows;
     IF is_full OR next IS NULL THEN
         places := ARRAY[lead];
         IF special THEN
-            SELECT array_agg(key), array_agg(but) INTO read.keys, read.buts
-            FROM (SELECT key, but FROM trio_stream.events
-                  WHERE (topic, id) > (numbers[lead], floors[lead])
+            SELECT string_agg(coalesce(keys, trio_stream.empty(span)), ''::bytea),
+                   string_agg(coalesce(buts, trio_stream.empty(span)), ''::bytea)
+            INTO read.keys, read.buts
+            FROM (SELECT span, keys, buts FROM trio_stream.events
+                  WHERE (topic, id) > (numbers[lead], read.floors[lead])
                         AND (topic, id) <= (numbers[lead], last)
                   ORDER BY topic, id) AS e;
         END IF;
     ELSE
-        SELECT string_agg(data, ''::bytea), max(id), array_agg(size), array_agg(place),
-               array_agg(key), array_agg(but), bool_or(key <> '' OR but <> ''),
-               count(*) = read.most OR sum(size) >= read.size
-        INTO read.data, read.last, read.sizes, read.places, read.keys, read.buts, special, is_full
-        FROM (SELECT *, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS earlier
-              FROM (SELECT e.*, place::integer, octet_length(data) AS size
-                    FROM unnest(numbers, floors) WITH ORDINALITY AS f (number, floor, place)
-                    CROSS JOIN LATERAL (
-                        SELECT id, key, but, data FROM trio_stream.events
-                        WHERE (topic, id) > (number, floor) AND (topic, id) <= (number, read.upto)
-                        ORDER BY topic, id LIMIT read.most) AS e
-                    ORDER BY id LIMIT read.most) AS e) AS p
-        WHERE earlier < read.size;
+        FOREACH rows IN ARRAY ARRAY[16, 128, read.most] LOOP
+            SELECT string_agg(data, ''::bytea) FILTER (WHERE fits), max(id) FILTER (WHERE fits),
+                   string_agg(sizes, ''::bytea) FILTER (WHERE fits),
+                   array_agg(place) FILTER (WHERE fits), array_agg(span) FILTER (WHERE fits),
+                   string_agg(coalesce(keys, trio_stream.empty(span)), ''::bytea) FILTER (WHERE fits),
+                   string_agg(coalesce(buts, trio_stream.empty(span)), ''::bytea) FILTER (WHERE fits),
+                   bool_or(keys IS NOT NULL OR buts IS NOT NULL), NOT bool_and(fits), count(*)
+            INTO read.data, read.last, read.sizes, read.places, read.spans, read.keys, read.buts,
+                 special, is_full, found
+            FROM (SELECT *, row_number() OVER own = 1
+                         OR sum(octet_length(data)) OVER own <= read.size
+                         AND sum(span) OVER own <= read.most AS fits
+                  FROM (SELECT e.*, place::integer
+                        FROM unnest(numbers, read.floors) WITH ORDINALITY AS f (number, floor, place)
+                        CROSS JOIN LATERAL (
+                            SELECT id, span, sizes, keys, buts, data FROM trio_stream.events
+                            WHERE (topic, id) > (number, floor)
+                                  AND (topic, id) <= (number, read.upto)
+                            ORDER BY topic, id LIMIT rows) AS e
+                        ORDER BY id LIMIT rows) AS e
+                  WINDOW own AS (ORDER BY id ROWS UNBOUNDED PRECEDING)) AS p;
+            EXIT WHEN is_full OR found < rows OR rows >= read.most;
+        END LOOP;
         IF NOT special THEN
             keys := NULL;
             buts := NULL;
         END IF;
     END IF;
-    IF is_full THEN
+    IF is_full OR found >= rows THEN
         done := last;
     END IF;
 END $$;
@@ -757,8 +838,8 @@ CREATE FUNCTION trio_stream.look_back(
 DECLARE
     rows bigint;
 BEGIN
-    SELECT min(id), count(*) INTO down_to, rows FROM (
-        SELECT id FROM trio_stream.events WHERE id < look_back.before
+    SELECT min(id - span + 1), count(*) INTO down_to, rows FROM (
+        SELECT id, span FROM trio_stream.events WHERE id < look_back.before
         ORDER BY id DESC LIMIT look_back.most) AS e;
     names := array(
         SELECT name FROM trio_stream.topics WHERE number IN (
@@ -773,13 +854,16 @@ CREATE FUNCTION trio_stream.newest(
     names bytea[], events bigint[], bytes bigint[], ages double precision[],
     down_to bigint, before bigint, most bigint, OUT found bigint, OUT oldest bigint
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*), min(id) FROM (
-        SELECT id FROM trio_stream.floors(names, events, bytes, ages) AS f CROSS JOIN LATERAL (
-            SELECT id FROM trio_stream.events AS e
-            WHERE (topic, id) > (f.number, greatest(f.floor, down_to - 1))
-                  AND (topic, id) < (f.number, before)
-            ORDER BY topic DESC, id DESC LIMIT most) AS e
-        ORDER BY id DESC LIMIT most) AS e
+    SELECT least(most, coalesce(sum(there), 0))::bigint,
+           min(id - there + 1 + greatest(0, there_from - most))::bigint FROM (
+        SELECT id, there, sum(there) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS there_from
+        FROM (SELECT id, least(span, id - f.floor) AS there
+              FROM trio_stream.floors(names, events, bytes, ages) AS f CROSS JOIN LATERAL (
+                  SELECT id, span FROM trio_stream.events AS e
+                  WHERE (topic, id) > (f.number, greatest(f.floor, down_to - 1))
+                        AND (topic, id) < (f.number, before)
+                  ORDER BY topic DESC, id DESC LIMIT most) AS e) AS e) AS e
+    WHERE there_from - there < most
 $$;
 
 -- The id of the last event before so many seconds ago, or 0: ids and times grow together.
@@ -815,6 +899,53 @@ $$;
 
 -- Deleting.
 
+-- Behind how many bytes so many of these end that are each behind their size.
+CREATE FUNCTION trio_stream.end_of(items bytea, many integer) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    place integer := 0;
+BEGIN
+    FOR i IN 1..many LOOP
+        place := place + 4 + trio_stream.number_at(items, place);
+    END LOOP;
+    RETURN place;
+END $$;
+
+-- Delete an event of a row: what is before it and what is behind become rows of their own.
+CREATE FUNCTION trio_stream.cut_out(held trio_stream.events, gone bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    earlier integer := gone - (held.id - held.span) - 1;
+    later integer := held.id - gone;
+    place integer := 0;    -- the bytes before it
+    size integer := trio_stream.number_at(held.sizes, 4 * earlier);
+BEGIN
+    FOR i IN 1..earlier LOOP
+        place := place + trio_stream.number_at(held.sizes, 4 * (i - 1));
+    END LOOP;
+    DELETE FROM trio_stream.events AS e WHERE e.id = held.id;
+    IF earlier > 0 THEN
+        INSERT INTO trio_stream.events
+            (id, topic, span, n, total, prior, time, batch, sizes, keys, buts, data)
+        VALUES (gone - 1, held.topic, earlier, held.n - later - 1,
+                held.total - octet_length(held.data) + place, held.prior, held.time, held.batch,
+                substring(held.sizes FOR 4 * earlier),
+                substring(held.keys FOR trio_stream.end_of(held.keys, earlier)),
+                substring(held.buts FOR trio_stream.end_of(held.buts, earlier)),
+                substring(held.data FOR place));
+    END IF;
+    IF later > 0 THEN
+        INSERT INTO trio_stream.events
+            (id, topic, span, n, total, prior, time, sizes, keys, buts, data)
+        VALUES (held.id, held.topic, later, held.n, held.total, gone, held.time,
+                substring(held.sizes FROM 4 * earlier + 5),
+                substring(held.keys FROM trio_stream.end_of(held.keys, earlier + 1) + 1),
+                substring(held.buts FROM trio_stream.end_of(held.buts, earlier + 1) + 1),
+                substring(held.data FROM place + size + 1));
+    END IF;
+END $$;
+
 -- Delete an event of a topic, or, with NULL, all of them; whether there was any.
 CREATE FUNCTION trio_stream.forget(
     name bytea, id bigint, events bigint, bytes bigint, age double precision
@@ -823,6 +954,7 @@ CREATE FUNCTION trio_stream.forget(
 DECLARE
     f record;
     newest record;
+    held trio_stream.events;
     there boolean := false;
 BEGIN
     PERFORM pg_advisory_xact_lock(1953655151, 1);
@@ -840,10 +972,12 @@ BEGIN
                    cut_n = newest.n, cut_total = newest.total WHERE number = f.number;
         END IF;
     ELSE
-        DELETE FROM trio_stream.events
-        WHERE id = forget.id AND topic = f.number AND id > f.floor;
-        there := FOUND;
+        SELECT * INTO held FROM trio_stream.events
+        WHERE (topic, id) >= (f.number, forget.id) AND topic <= f.number
+        ORDER BY topic, id LIMIT 1;
+        there := forget.id > f.floor AND forget.id > held.id - held.span;
         IF there THEN
+            PERFORM trio_stream.cut_out(held, forget.id);
             UPDATE trio_stream.topics SET hole = greatest(hole, forget.id), holes = holes + 1
             WHERE number = f.number;
         END IF;
@@ -1068,5 +1202,5 @@ END $$;
 -- Whatever is not granted by let_publish and let_serve is its owner's.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA trio_stream FROM PUBLIC;
 INSERT INTO trio_stream.log (version, base, timeline)
-VALUES (1, trio_stream.now_as_id(), left(pg_walfile_name(pg_current_wal_lsn()), 8));
+VALUES (2, trio_stream.now_as_id(), left(pg_walfile_name(pg_current_wal_lsn()), 8));
 SELECT setval('trio_stream.ids', base), setval('trio_stream.signal_numbers', 1) FROM trio_stream.log;

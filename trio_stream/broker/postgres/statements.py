@@ -21,7 +21,7 @@ from .values import (
 _KEPT = (BYTES_ARRAY, LONG_ARRAY, LONG_ARRAY, FLOAT_ARRAY)
 
 #: The version of the schema that this is for.
-VERSION = 1
+VERSION = 2
 
 VERSION_OF = Statement("version", "SELECT version, pg_is_in_recovery() FROM trio_stream.log", ())
 ENTER = Statement.of("enter", LONG, LONG)
