@@ -182,6 +182,29 @@ async def test_of_a_silent_stream_nothing_is_held(autojump_clock: Clock) -> None
         assert (await client.receive_event()).data == "more"
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_what_goes_straight_out_after_a_silence_is_not_held(
+    autojump_clock: Clock, coding: str
+) -> None:
+    stream = Stream(compress="auto", ping=None)
+    wire = DirectWire()
+    async with trio.open_nursery() as nursery:
+        state = stream._state
+        state.use_once("test")
+        nursery.start_soon(Lifetime(state).run, CompressedTransport(wire, coding), None)
+        await trio.testing.wait_all_tasks_blocked()
+        held = []
+        for seconds in (1, 1, 6, 1):
+            await trio.sleep(seconds)
+            await stream.send("text")
+            transport: Any = state.transport
+            held.append(transport._compressor._step is not None)
+        assert held == [True, True, False, True]
+        stream.close()
+    body, _ = wire.body
+    assert whole(coding, body).count(b"data: text") == 4
+
+
 SECRET = "a4c1f08e5b7d"
 
 

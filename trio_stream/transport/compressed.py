@@ -55,15 +55,24 @@ class CompressedTransport:
         await self._inner.start(status, headers)
 
     async def write(self, data: bytes) -> None:
-        await self._inner.write(self._compressed(data))
+        made = self._compressed(data)
+        if self._compressor is not None and trio.current_time() - self.last_write > _REST:
+            self._compressor.rest()
+        await self._inner.write(made)
 
     def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         """What is compressed has to go out, so it is asked before whether it will."""
-        if not self._inner.is_free:
+        inner = self._inner
+        if not inner.is_free:
             return False
-        return self._inner.write_nowait(
+        before = inner.last_write
+        taken = inner.write_nowait(
             self._compressed(data.data if isinstance(data, EncodedEvent) else data)
         )
+        # Both times are the transport's own: to ask for the time is as much as all else here.
+        if inner.last_write - before > _REST and self._compressor is not None:
+            self._compressor.rest()
+        return taken
 
     def _compressed(self, data: bytes) -> bytes:
         if self._compressor is None or not data:
@@ -78,10 +87,7 @@ class CompressedTransport:
             return self._compressor.alone(data, stored=True)
         if self._shares and (self._inner.direct or self._written <= _PROVED):
             return self._compressor.alone(data)
-        made = self._compressor.compress(data)
-        if trio.current_time() - self.last_write > _REST:
-            self._compressor.rest()
-        return made
+        return self._compressor.compress(data)
 
     async def finish(self) -> None:
         if self._compressor is not None:
