@@ -305,7 +305,7 @@ TABLE: dict[str, dict[str, Kind | None]] = {
     "StreamLimits.total": {"value": COUNT.or_none()},
     "StreamLimits.per_key": {"value": COUNT.or_none()},
     "StreamLimits.per_principal": {"value": COUNT.or_none()},
-    "StreamLimits.admit_principal": {"principal": DATA},
+    "StreamLimits.admit_principal": {"principal": DATA, "is_open": DATA},
     "StreamLimits.refuse": {"value": choice("status", "retry")},
     "StreamLimits.admit": {"scope": DATA},
     "StreamLimits.answer": {"transport": DATA, "scope": DATA},

@@ -20,6 +20,7 @@ from tests.support.direct_wire import DirectWire
 from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
 from trio_stream.codec import groups
+from trio_stream.stream.admission import Admission
 from trio_stream.stream.compression import coding_for
 from trio_stream.stream.lifetime import Lifetime
 from trio_stream.transport.compressed import CompressedTransport
@@ -76,7 +77,7 @@ class Client:
         state = self.stream._state
         state.use_once("test")
         way = self.wire if self.coding is None else CompressedTransport(self.wire, self.coding)
-        await Lifetime(state).run(way, None)
+        await Lifetime(state, Admission(state)).run(way, None)
 
     def send(self, text: str, *, compress: bool = True) -> None:
         with suppress(trio.WouldBlock):

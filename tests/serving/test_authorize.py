@@ -268,6 +268,58 @@ async def test_who_may_not_go_on_is_cut_off(
     assert stream.outcome == "revoked"
 
 
+async def test_who_is_known_only_when_it_is_asked_again_has_the_stream_from_then_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    login, limits = Login(True), StreamLimits(per_principal=1)
+    async with open_broker() as broker:
+        stream = Stream(forever, authorize=login.authorize, recheck=10, limits=limits)
+        async with connect(stream) as client:
+            await trio.sleep(12)
+            assert stream.principal is None
+            login.answer = "ann"
+            await trio.sleep(12)
+            assert stream.principal == "ann"
+            [found] = open_streams(principal="ann")
+            assert found.principal == "ann"
+            async with connect(Stream(forever, principal="ann", limits=limits)) as other:
+                assert other.status == 503
+            login.answer = True  # yes, to whom it knows
+            await trio.sleep(12)
+            assert stream.principal == "ann"
+            await broker.disconnect("ann")
+            await client.read()
+        assert stream.outcome == "revoked"
+        assert open_streams(principal="ann") == ()
+        assert limits.statistics().principals == 0
+
+
+async def test_a_limit_of_hers_does_not_end_a_stream_that_becomes_hers(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    login, limits = Login(True), StreamLimits(per_principal=1)
+    later = Stream(forever, authorize=login.authorize, recheck=10, limits=limits)
+    async with connect(Stream(forever, principal="ann", limits=limits)), connect(later):
+        login.answer = "ann"
+        await trio.sleep(12)
+        assert (later.principal, later.outcome) == ("ann", None)
+        assert limits.statistics().principals == 1
+    assert limits.statistics().principals == 0
+
+
+async def test_who_is_refused_for_a_while_gets_no_stream_by_being_asked_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    login = Login(True)
+    stream = Stream(forever, authorize=login.authorize, recheck=10)
+    async with open_broker() as broker:
+        async with connect(stream) as client:
+            await broker.disconnect("ann", refuse_for=60)
+            login.answer = "ann"
+            await client.read()
+        assert (stream.outcome, stream.principal) == ("revoked", None)
+
+
 @pytest.mark.parametrize("trouble", [OSError("no database"), TypeError("x"), "nothing", b"odd"])
 async def test_that_it_cannot_be_asked_ends_nobodys_stream_and_is_told_once(
     trouble: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture

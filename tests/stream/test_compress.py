@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.codec.test_compressor import whole
 from tests.support.direct_wire import DirectWire
 from trio_stream import ErrorAnswer, Stream, encode
+from trio_stream.stream.admission import Admission
 from trio_stream.stream.lifetime import Lifetime
 from trio_stream.testing import Client, connect
 from trio_stream.transport.compressed import CompressedTransport
@@ -219,7 +220,9 @@ async def test_a_secrets_size_tells_nothing(autojump_clock: Clock, coding: str, 
         async with trio.open_nursery() as nursery:
             state = stream._state
             state.use_once("test")
-            nursery.start_soon(Lifetime(state).run, CompressedTransport(wire, coding), None)
+            nursery.start_soon(
+                Lifetime(state, Admission(state)).run, CompressedTransport(wire, coding), None
+            )
             if way == "direct":
                 await trio.testing.wait_all_tasks_blocked()
             stream.send_nowait("something")

@@ -60,6 +60,20 @@ class Admission:
             return limits.answer
         return None
 
+    def claim(self, principal: str) -> bool:
+        """The open stream, which was nobody's, is this one's: whether he may have one now.
+
+        It counts for his limit, which ends none that is open.
+        """
+        if current_principals().is_refused(principal):
+            return False
+        self._state.principal = principal
+        current_principals().join(self._state)
+        limits = self._state.options.limits
+        if limits is not None:
+            self._hold(limits.admit_principal(principal, is_open=True))
+        return True
+
     def _hold(self, release: Callable[[], None] | None) -> bool:
         if release is not None:
             self._held += (release,)

@@ -21,6 +21,7 @@ import trio
 
 from ..transport.base import ClientGone, ServerConnection, Transport
 from . import shutdown, timers
+from .admission import Admission
 from .ended import counted_name, note_end
 from .ends import ProducerSilent, log_failure
 from .holding import headers_wait_for, hold_headers
@@ -40,10 +41,11 @@ __all__ = ["Lifetime"]
 class Lifetime:
     """Runs the parts of a stream that is served; what the registry watches."""
 
-    __slots__ = ("_done", "_helpers", "counted_as", "number", "state")
+    __slots__ = ("_admission", "_done", "_helpers", "counted_as", "number", "state")
 
-    def __init__(self, state: StreamState) -> None:
+    def __init__(self, state: StreamState, admission: Admission) -> None:
         self.state: StreamState = state
+        self._admission = admission
         #: By which it is spoken of, in this Trio run.
         self.number: int = next(current_registry().numbers)
         #: Its label, or its route's template.
@@ -103,7 +105,7 @@ class Lifetime:
         if now >= self.state.recheck_at:
             self.state.recheck_at = inf
             if self.state.outcome is None:
-                self._start_helper(recheck, self.state)
+                self._start_helper(recheck, self.state, self._admission)
         before, again = self.state.outcome, timers.check(self.state, now)
         if self.state.outcome is Outcome.STALLED and before is not Outcome.STALLED:
             self._tell("on_stall")

@@ -148,10 +148,16 @@ class StreamLimits:
             return None
         return _count_in(self._open, key)
 
-    def admit_principal(self, principal: str) -> Callable[[], None] | None:
-        """Count an admitted stream in once more, when it is known whose it is; returns likewise."""
+    def admit_principal(
+        self, principal: str, *, is_open: bool = False
+    ) -> Callable[[], None] | None:
+        """Count an admitted stream in once more, when it is known whose it is; returns likewise.
+
+        Args:
+          is_open: it is open already, and counts even if it is one too many.
+        """
         limit = self._per_principal
-        if limit is not None and self._of_principal[principal] >= limit:
+        if limit is not None and self._of_principal[principal] >= limit and not is_open:
             self._refused += 1
             return None
         return _count_in(self._of_principal, principal)

@@ -46,7 +46,7 @@ class Ended(Protocol):
 
     @property
     def principal(self) -> str | None:
-        """Whose it is; not another's while it is open."""
+        """Whose it is; not another's once it has joined."""
 
     def end(self, outcome: Outcome, /) -> None:
         """End it for this cause, unless it has ended."""

@@ -13,6 +13,7 @@ from .refusal import Refusal
 from .registry import current_registry
 
 if TYPE_CHECKING:
+    from .admission import Admission
     from .state import StreamState
 
 __all__ = ["plan_recheck", "recheck"]
@@ -28,8 +29,11 @@ def plan_recheck(state: StreamState) -> None:
         state.look_again(state.recheck_at)
 
 
-async def recheck(state: StreamState) -> None:
+async def recheck(state: StreamState, admission: Admission) -> None:
     """Ask once, and end the stream if it may not go on. Whatever `authorize` raises is logged.
+
+    One that was let in as nobody's is from then on whose it is found to be: a session in which
+    somebody has logged in.
 
     That it cannot be asked is no answer: a database that is away for a minute would end all
     streams, whose clients all come back to be refused. Who would rather end them catches the error
@@ -43,7 +47,9 @@ async def recheck(state: StreamState) -> None:
     except Exception as error:  # noqa: BLE001  # the user's function may raise anything
         _warn(state, error)
     else:
-        if isinstance(verdict, Refusal):
+        if isinstance(verdict, Refusal) or (
+            verdict is not None and state.principal is None and not admission.claim(verdict)
+        ):
             state.end(Outcome.REVOKED)
             return
     plan_recheck(state)

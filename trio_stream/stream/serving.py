@@ -55,7 +55,7 @@ async def serve_asgi(state: StreamState, scope: Scope, receive: Receive, send: S
         else:
             coding = coding_for(scope, state.options.codings)
             way = transport if coding is None else CompressedTransport(transport, coding)
-            await Lifetime(state).run(way, connection)
+            await Lifetime(state, admission).run(way, connection)
     finally:
         admission.release()
 

@@ -89,7 +89,8 @@ class Stream(Sender, NoSource, Returned):
         is yes; a status (401, 403), a `Refusal` or None, a 403, is answered instead. A stream that
         is entered has no request, and is refused with it.
       recheck: seconds, plus or minus 10 %, after which `authorize` is asked again: a refusal ends
-        the stream; while it raises, or takes as long, that goes on.
+        the stream, and so does another principal, unless there was none; while it raises, or takes
+        as long, the stream goes on.
       limits: how many streams may be open at once; shared between streams.
       hooks: a `StreamHooks`: what is called when it opens, its first byte goes out, it ends.
       on_end: called with the stream once all of it has ended; what it raises is logged.
@@ -153,7 +154,7 @@ class Stream(Sender, NoSource, Returned):
 
     @property
     def principal(self) -> str | None:
-        """Whose it is, if that is known: what `authorize` says is known when it is served."""
+        """Whose it is, if that is known: what `authorize` says, first or when asked again."""
         return self._state.principal
 
     @staticmethod
