@@ -1,5 +1,6 @@
 """Event objects of other libraries mean here what they mean there."""
 
+from collections.abc import Callable
 from typing import Any
 
 import fastapi.sse
@@ -48,6 +49,45 @@ def test_fastapis_text_is_json_and_its_raw_data_is_not() -> None:
 
 def test_json_of_sse_starlettes() -> None:
     assert encode_sse(sse_starlette.JSONServerSentEvent({"a": 1})) == b'data: {"a":1}\n\n'
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ServerSentEvent("a"),
+        ServerSentEvent("a", event="x", id="1", retry=5),
+        encode("a"),
+        httpx2.ServerSentEvent(data="a"),
+        httpx_sse.ServerSentEvent(data="a"),
+        sse_starlette.ServerSentEvent(data="a"),
+        fastapi.sse.ServerSentEvent(data="a"),
+        Own(data="a"),
+    ],
+)
+@pytest.mark.parametrize(
+    "around", [lambda e: [e, e], lambda e: (e,), lambda e: [1, {"a": (e,)}], lambda e: {"a": e}]
+)
+async def test_events_within_a_value_are_told_where_to_go(
+    event: Any, around: Callable[[Any], Any]
+) -> None:
+    async with open_broker() as broker:
+        stream = Stream()
+        for act in (
+            lambda value: encode(value),
+            lambda value: encode(ServerSentEvent(value)),
+            stream.send_nowait,
+            Stream(format="ndjson").send_nowait,
+            Stream(format="text").send_nowait,
+        ):
+            with pytest.raises(TypeError, match="send_many sends several events, and publish_many"):
+                act(around(event))
+        with pytest.raises(TypeError, match="publish_many publishes them"):
+            await broker.publish("t", around(event))
+
+
+def test_what_only_looks_like_an_event_is_a_value() -> None:
+    value = [{"data": "a", "retry": None, "comment": None, "_frame": None}]
+    assert encode(value).data.startswith(b'data: [{"data":"a","retry":null')
 
 
 @pytest.mark.parametrize("kind", WRITTEN)

@@ -7,6 +7,7 @@ import json
 import math
 import types
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import attrs
@@ -178,6 +179,17 @@ def test_what_json_has_no_form_for_is_named() -> None:
         to_json({(1, 2): 3})
     with pytest.raises(TypeError, match="bool has no JSON form"):
         to_json({True: 1})
+
+
+async def items() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("several", [range(3), iter([1]), {1: 2}.values(), map(str, [1]), items()])
+def test_what_gives_one_after_another_is_no_value(several: Any) -> None:
+    for value in several, {"a": [several]}:
+        with pytest.raises(TypeError, match="turn it into a list first, or give it to send_many"):
+            to_json(value)
 
 
 def test_nesting_without_end_is_refused() -> None:

@@ -1,15 +1,12 @@
-"""The event objects of other libraries, which mean what a `ServerSentEvent` means here.
-
-Known by their names, so that none of those libraries is imported or needed.
-"""
+"""The event objects of other libraries, which mean what a `ServerSentEvent` means here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from .event import EncodedEvent, ServerSentEvent
+from .event_classes import event_package
 from .jsonable import to_json
 
 __all__ = ["as_event"]
@@ -28,18 +25,8 @@ def as_event(data: Any) -> ServerSentEvent | None:
         return None
     if isinstance(data, ServerSentEvent):
         return data
-    read = _reader(kind)
+    read = _READERS.get(event_package(kind))
     return None if read is None else read(data)
-
-
-@lru_cache(maxsize=1024)
-def _reader(kind: type) -> Callable[[Any], ServerSentEvent] | None:
-    for base in kind.__mro__:
-        if base.__name__ == "ServerSentEvent":
-            read = _READERS.get(base.__module__.partition(".")[0])
-            if read is not None:
-                return read
-    return None
 
 
 def _decoded(event: Any) -> ServerSentEvent:
@@ -63,7 +50,7 @@ def _fastapi(event: Any) -> ServerSentEvent:
     )
 
 
-_READERS: dict[str, Callable[[Any], ServerSentEvent]] = {
+_READERS: dict[str | None, Callable[[Any], ServerSentEvent]] = {
     "httpx2": _decoded,
     "httpx_sse": _decoded,
     "sse_starlette": _sse_starlette,

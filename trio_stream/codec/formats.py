@@ -110,7 +110,7 @@ def _bytes(data: Any) -> bytes:
         return bytes(data)
     raise TypeError(
         f"a stream in format 'bytes' takes bytes, not {type(data).__name__}; "
-        'encode it first, or use format="text" or format="ndjson"'
+        'encode it first, give several to send_many, or use format="text" or format="ndjson"'
     )
 
 

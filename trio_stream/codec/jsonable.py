@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+
+from .event_classes import event_package
 
 __all__ = ["escape_line_ends", "to_json", "to_utf8"]
 
@@ -26,7 +28,8 @@ def to_json(value: Any) -> bytes:
     `str.splitlines` does would cut a value there.
 
     Raises:
-      TypeError: there is something in the value that JSON has no form for.
+      TypeError: there is something in the value that JSON has no form for, or an event: several are
+        no value.
       ValueError: a NaN, an infinity, half of a surrogate pair, or nesting without end: JSON could
         only hold something else in their place.
     """
@@ -34,8 +37,11 @@ def to_json(value: Any) -> bytes:
         encoded = _encode(value)
         # msgspec writes NaN and the infinities as null: so only a text with a null in it, be it in
         # a string, pays for a second look.
-        if encoded.find(b"null") >= 0 and _holds_non_finite(value):
-            raise ValueError("JSON has no NaN and no infinity; send None or a string instead")
+        if encoded.find(b"null") >= 0:
+            if _holds_non_finite(value):
+                raise ValueError("JSON has no NaN and no infinity; send None or a string instead")
+            if _AS_OF_AN_EVENT(encoded) and _holds_event(value):
+                raise TypeError(_IS_EVENT)
     except RecursionError:
         raise ValueError("the value contains itself, or is nested too deeply for JSON") from None
     except UnicodeEncodeError as exc:
@@ -73,6 +79,11 @@ def escape_line_ends(encoded: bytes) -> bytes:
 
 _LINE_ENDS = (("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"), ("\x85", rb"\u0085"))
 
+_IS_EVENT = (
+    "an event within a value would be JSON of its fields: send_many sends several events, and "
+    "publish_many publishes them; what one says is its data"
+)
+
 _HALF_PAIR = (
     "the text holds half of a surrogate pair, which UTF-8 cannot carry; "
     'make it text.encode("utf-8", "replace").decode() first'
@@ -82,16 +93,22 @@ _HALF_PAIR = (
 def _extend(value: Any) -> Any:
     """Give msgspec something it knows in place of a `value` that it doesn't."""
     kind: Any = type(value)
+    if event_package(kind) is not None:
+        raise TypeError(_IS_EVENT)
     dump_json = getattr(kind, "model_dump_json", None)
     if dump_json is not None:
         return msgspec.Raw(dump_json(value, by_alias=True, **_omissions(kind)))
     known = _to_known(value)
     if known is None:
         name = type(value).__qualname__
-        raise TypeError(
-            f"{name} has no JSON form; turn it into a dict, list or str (a key: into a str) first; "
-            "dataclasses, and attrs, msgspec and pydantic classes, are taken as they are"
-        )
+        if isinstance(value, Iterable | AsyncIterable) and not isinstance(value, tuple | frozenset):
+            what = "a list first, or give it to send_many or publish_many, for an event of each"
+        else:
+            what = (
+                "a dict, list or str (a key: into a str) first; dataclasses, and attrs, msgspec "
+                "and pydantic classes, are taken as they are"
+            )
+        raise TypeError(f"{name} has no JSON form; turn it into {what}")
     return known
 
 
@@ -151,6 +168,19 @@ def _holds_non_finite(value: Any) -> bool:
         pass  # an integer of more than 64 bits, which MessagePack has not
     # An integer, a date or bytes can look the same, so what was found is not certain yet.
     return not _is_finite(msgspec.to_builtins(value, enc_hook=_to_known))
+
+
+#: An event's fields, which are seldom all given: so it is looked for where there is a null.
+_AS_OF_AN_EVENT = re.compile(rb'"(?:retry|_frame)":').search
+
+
+def _holds_event(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_event, value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(_holds_event, value))
+    kind: type = type(value)
+    return event_package(kind) is not None
 
 
 def _is_finite(value: Any) -> bool:
