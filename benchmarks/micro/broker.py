@@ -175,7 +175,7 @@ class Taker:
     def express(self) -> Any:
         return self
 
-    def sender(self) -> None:
+    def sender(self, frame: bytes) -> None:
         return None
 
     def sent(self, event: Any, left: int, count: int, now: float) -> None:

@@ -68,7 +68,7 @@ class Socketed(Taker):
         super().__init__()
         self.room = room
 
-    def sender(self) -> Callable[[bytes], int]:
+    def sender(self, frame: bytes) -> Callable[[bytes], int]:
         return self.send
 
     def found_gone(self) -> None:

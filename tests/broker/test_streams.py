@@ -321,7 +321,7 @@ class Taker:
     def express(self) -> Self:
         return self
 
-    def sender(self) -> Callable[[bytes], int] | None:
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         return None
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:

@@ -90,7 +90,7 @@ class DirectWire:
             self.keep_rest(frame, left)
         return True
 
-    def sender(self) -> Callable[[bytes], int] | None:
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         return self._send if self.is_free else None
 
     def _send(self, frame: bytes) -> int:

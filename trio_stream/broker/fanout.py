@@ -282,15 +282,15 @@ class FanOut:
         self, turn: Sequence[Follower], run: list[Record], whole: EncodedEvent
     ) -> list[Follower]:
         """Write to those whose sockets may be written to now; returns the others."""
-        first, last, count = run[0].id, run[-1].id, len(run)
+        first, last, count, frame = run[0].id, run[-1].id, len(run), whole.frame
         ready, senders, others = [], [], []
         for follower in turn:
-            if follower.seen < first and (send := follower.sink.express.sender()) is not None:
+            if follower.seen < first and (send := follower.sink.express.sender(frame)) is not None:
                 ready.append(follower)
                 senders.append(send)
             else:
                 others.append(follower)
-        offered = offer(senders, whole.frame)
+        offered = offer(senders, frame)
         now = trio.current_time()
         for follower, left in zip(ready, offered, strict=True):
             if left < 0:

@@ -18,7 +18,7 @@ __all__ = ["NOWHERE", "Follower", "Offered", "Taker"]
 class Offered(Protocol):
     """What is used here of a stream's `Express`; its documentation holds."""
 
-    def sender(self) -> Callable[[bytes], int] | None: ...
+    def sender(self, frame: bytes, /) -> Callable[[bytes], int] | None: ...
     def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None: ...
     def share(self) -> str | None: ...
     def shared_sender(self, event: SharedEvent, /) -> Callable[[bytes], int] | None: ...
@@ -91,7 +91,7 @@ class _Nowhere:
     def found_gone(self) -> None:
         raise AssertionError("nobody is there")
 
-    def sender(self) -> None:
+    def sender(self, frame: bytes) -> None:
         return None
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:

@@ -52,12 +52,12 @@ class Express:
         self.written += size
         return are_first
 
-    def sender(self) -> Callable[[bytes], int] | None:
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         """See `source.contract.Offered`."""
         transport = self.transport
         if transport is None or not self.express or self.retry_due:
             return None
-        return transport.sender()
+        return transport.sender(frame)
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float) -> None:
         """See `source.contract.Offered`."""

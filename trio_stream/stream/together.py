@@ -61,15 +61,16 @@ def _write_to_all(
     turn: Sequence[StreamState], event: EncodedEvent, ended: list[Any]
 ) -> list[StreamState]:
     """Write to those whose sockets may be written to now; returns the others."""
+    frame = event.frame
     ready, senders, others = [], [], []
     for state in turn:
-        if (send := state.sender()) is not None:
+        if (send := state.sender(frame)) is not None:
             ready.append(state)
             senders.append(send)
         else:
             others.append(state)
     if ready:
-        offered = offer(senders, event.frame)
+        offered = offer(senders, frame)
         now = trio.current_time()
         for state, left in zip(ready, offered, strict=True):
             if left < 0:

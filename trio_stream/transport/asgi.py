@@ -125,7 +125,7 @@ class AsgiTransport(Progress):
     def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         return False
 
-    def sender(self) -> Callable[[bytes], int] | None:
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         return None
 
     def keep_rest(self, frame: bytes, left: int) -> None:

@@ -78,11 +78,12 @@ class Transport(Protocol):
         even of nothing, sends. Raises `ClientGone` as the others do.
         """
 
-    def sender(self) -> Callable[[bytes], int] | None:
-        """The `send` of the client's socket, when `write_nowait` would take something now.
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
+        """The `send` of the client's socket, when `write_nowait` would take ``frame`` now.
 
-        For whoever writes the same to many: HTTP/1.1 chunks. After each `last_write` is to be set,
-        and `keep_rest` called when not all of it was taken, as of a client that is stuck then.
+        For whoever writes the same to many: an HTTP/1.1 chunk. It has to be called with that next,
+        because over TLS it is encrypted already. After each `last_write` is to be set, and
+        `keep_rest` called when not all of it was taken, as of a client that is stuck then.
         """
 
     def keep_rest(self, frame: bytes, left: int) -> None:

@@ -112,7 +112,7 @@ class CompressedTransport:
 
     def shared_sender(self, event: SharedEvent) -> Callable[[bytes], int] | None:
         """The inner transport's `sender`, if the client can read on with this event's ``wire``."""
-        return self._inner.sender() if self._read is event.before else None
+        return self._inner.sender(event.wire.frame) if self._read is event.before else None
 
     def sent_shared(self, event: SharedEvent, left: int, now: float) -> None:
         """`shared_sender` was given the frame of its wire, and left so many bytes."""
@@ -175,7 +175,7 @@ class CompressedTransport:
     def is_free(self) -> bool:
         return self._inner.is_free
 
-    def sender(self) -> Callable[[bytes], int] | None:
+    def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         return None
 
     def keep_rest(self, frame: bytes, left: int) -> None:

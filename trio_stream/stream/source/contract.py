@@ -53,11 +53,11 @@ class UpstreamOptions:
 class Offered(Protocol):
     """A stream whose client may be written to with others, see `transport.offering`."""
 
-    def sender(self) -> Callable[[bytes], int] | None:
-        """The `send` of the client's socket, if an event may be written to it now; else None.
+    def sender(self, frame: bytes, /) -> Callable[[bytes], int] | None:
+        """The `send` of the client's socket, if this may be written to it now; else None.
 
-        For one that goes to many: its `EncodedEvent.frame`, and `sent` is called before anything
-        else happens.
+        For an event that goes to many: its `EncodedEvent.frame`. It is called with that, and `sent`
+        is called, before anything else happens.
         """
 
     def sent(self, event: EncodedEvent, left: int, count: int, now: float, /) -> None:

@@ -130,7 +130,7 @@ class Http1Transport(KnownTransport):
         """Whether something that was accepted is not out yet."""
         return bool(self._rest)
 
-    def sender(self) -> Write | None:
+    def sender(self, frame: bytes) -> Write | None:
         # `is_free` once more.
         if not self.direct or self.stuck_since is not None or self._send_lock.locked():
             return None

@@ -48,16 +48,13 @@ class TlsTransport(OutletTransport, Http1Transport):
     def _is_unfinished(self) -> bool:
         return bool(self._rest) or self._outlet.stuck_since is not None
 
-    def sender(self) -> Write | None:
+    def sender(self, frame: bytes) -> Write | None:
         # As in clear, less a look at `stuck_since`, which is a call here.
-        if (
-            not self.direct
-            or self._waiting_since is not None
-            or self._outlet.stuck_since is not None
-            or self._send_lock.locked()
-        ):
+        if not self.direct or self._waiting_since is not None or self._send_lock.locked():
             return None
-        return self._push
+        if len(frame) > LARGE:
+            return self._push
+        return self._wire.seal(frame)
 
     def _push(self, frame: bytes | memoryview) -> int:
         taken, size = self._wire.push(frame), len(frame)

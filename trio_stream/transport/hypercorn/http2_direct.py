@@ -139,7 +139,7 @@ class DirectHttp2Transport(OutletTransport, Http2Transport):
             self._rest = memoryview(data)[taken:]
             self.stuck_since = self._clock.current_time()
 
-    def sender(self) -> Write | None:
+    def sender(self, frame: bytes) -> Write | None:
         if not self.direct or self._waiting_since is not None:
             return None
         # Not asked for nothing: it would be another object of each client to look at.

@@ -29,12 +29,12 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_clock",
         "_inner",
         "_looked",
-        "_rest",
         "_send",
         "_unacknowledged",
         "shared",
         "socket",
         "stuck_since",
+        "unsent",
     )
 
     def __init__(self, inner: trio.SocketStream) -> None:
@@ -43,7 +43,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._send: Final[Write] = sender(inner.socket)
         self._clock: Final = trio.lowlevel.current_clock()
         #: What was accepted and is not out yet; goes before all else.
-        self._rest: bytes | memoryview = b""
+        self.unsent: bytes | memoryview = b""
         #: When bytes were last taken of a write that is not finished, or None while there is none.
         self.stuck_since: float | None = None
         #: What the peer had not acknowledged at the last look, and `stuck_since` after it.
@@ -70,20 +70,35 @@ class Outlet(trio.abc.HalfCloseableStream):
         Raises:
           ClientGone: the connection is closed.
         """
+        self.unsent = bytes(self.unsent) + data if self.unsent else data
         try:  # `write_nowait`, without its call for each of many clients
-            taken = self._send(data)
-        except BlockingIOError:
-            taken = 0
+            self.flush(data)
         except OSError as error:
             raise ClientGone("the client is gone") from error
-        if taken < len(data):
-            self._rest = memoryview(data)[taken:]
+
+    def flush(self, data: bytes | memoryview) -> int:
+        """Write what is `unsent`, in place of a socket's `send` for ``data``, which it stands for.
+
+        Returns 0 when the kernel does not take it all now: that goes out with the next `send_all`.
+
+        Raises:
+          OSError: the connection is closed.
+        """
+        unsent, self.unsent = self.unsent, b""
+        try:
+            taken = self._send(unsent)
+        except BlockingIOError:
+            taken = 0
+        if taken < len(unsent):
+            self.unsent = memoryview(unsent)[taken:]
             self.stuck_since = self._clock.current_time()
+            return 0
+        return len(data)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        rest = memoryview(bytes(self._rest) + bytes(data)) if self._rest else memoryview(data)
-        self._rest = b""
+        rest = memoryview(bytes(self.unsent) + bytes(data)) if self.unsent else memoryview(data)
+        self.unsent = b""
         try:
             while rest:
                 taken = write_nowait(self._send, rest)

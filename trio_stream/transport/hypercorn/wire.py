@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ssl
 import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, final
@@ -10,6 +11,7 @@ import trio
 
 from ..base import LARGE, ClientGone
 from .outlet import Outlet
+from .sockets import Write
 
 if TYPE_CHECKING:
     from hypercorn.trio.tcp_server import TCPServer
@@ -30,7 +32,15 @@ class Wire:
     kernel has not taken what was written before.
     """
 
-    __slots__ = ("_encrypt", "_encrypted", "_inner_lock", "_server", "outlet", "send_lock")
+    __slots__ = (
+        "_encrypt",
+        "_encrypted",
+        "_flush",
+        "_inner_lock",
+        "_server",
+        "outlet",
+        "send_lock",
+    )
 
     def __init__(self, server: TCPServer, outlet: Outlet, tls: Any) -> None:
         self._server: Final = server
@@ -38,8 +48,10 @@ class Wire:
         self.send_lock: Final[trio.Lock] = server.send_lock
         self.outlet: Final = outlet
         self._inner_lock: Final[trio.StrictFIFOLock | None] = tls and tls._inner_send_lock
-        self._encrypt: Final = tls and tls._ssl_object.write
+        # `SSLObject.write` does nothing but call this.
+        self._encrypt: Final = tls and tls._ssl_object._sslobj.write
         self._encrypted: Final = tls and tls._outgoing.read
+        self._flush: Final = outlet.flush
 
     @property
     def is_held(self) -> bool:
@@ -63,8 +75,7 @@ class Wire:
         Raises:
           ClientGone: the connection is closed.
         """
-        lock, outlet = self._inner_lock, self.outlet
-        if outlet.stuck_since is not None or (lock is not None and lock.locked()):
+        if self.outlet.stuck_since is not None or self._tls_is_busy:
             return 0
         if len(data) <= LARGE:
             self.write(data)
@@ -75,6 +86,24 @@ class Wire:
             self.write(piece)
             taken += len(piece)
         return taken
+
+    def seal(self, data: bytes) -> Write | None:
+        """Encrypt it now, of a connection by TLS; what is returned writes that, and is called next.
+
+        So it is done for many clients before any is written to, for `MANY`'s reason: that, and
+        the calls that are spared here, was an eighth of a topic's cost over TLS.
+
+        Returns None when nothing may be written now, and when TLS has ended, as `write` tells.
+        """
+        lock, outlet = self._inner_lock, self.outlet
+        if outlet.stuck_since is not None or outlet.unsent or lock is None or lock.locked():
+            return None
+        try:
+            self._encrypt(data)
+        except ssl.SSLError:
+            return None
+        outlet.unsent = self._encrypted()
+        return self._flush
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of it, from any task, without waiting; what is left of it goes with `send_all`.
@@ -132,6 +161,7 @@ def find_wire(server: TCPServer) -> Wire | None:
 def _is_known(tls: Any) -> bool:
     return (
         type(getattr(tls, "_ssl_object", None)) is ssl.SSLObject
+        and type(getattr(tls._ssl_object, "_sslobj", None)) is _ssl._SSLSocket  # type: ignore[attr-defined]
         and type(getattr(tls, "_outgoing", None)) is ssl.MemoryBIO
         and type(getattr(tls, "_inner_send_lock", None)) is trio.StrictFIFOLock
         # Session tickets that `SSLStream` has held back: the response's head takes them along.
