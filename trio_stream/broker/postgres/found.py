@@ -32,7 +32,7 @@ class FoundRecords(PackedRecords):
         self._found = found
         self._start = start
         self._end = end
-        size = found.sizes[end - 1]
+        [size] = found.sizes(end - 1, end)
         last = _id_of(data[len(data) - size : len(data) - size + _ID_BYTES])
         super().__init__(data, last, end - start, self._made, found.about)
 
@@ -41,7 +41,7 @@ class FoundRecords(PackedRecords):
 
     def pages(self, limit: int, size: int) -> list[FoundRecords]:
         """The same in pieces of at most so many events, and bytes unless a single one has more."""
-        ends = [0, *accumulate(self._found.sizes[self._start : self._end])]
+        ends = [0, *accumulate(self._found.sizes(self._start, self._end))]
         pages: list[FoundRecords] = []
         start = 0
         while start < len(self):
@@ -71,10 +71,15 @@ class Found:
         self._names = names
         self._floors = floors
         self._data = data or b""
-        self.sizes: Final = read_sizes(sizes or b"")
+        self._sizes = sizes or b""
+        self._count = len(self._sizes) // 4
         self._places = [place - 1 for place in read_int_array(places or b"")]
-        self._spans = [len(self.sizes)] if spans is None else read_int_array(spans)
+        self._spans = [self._count] if spans is None else read_int_array(spans)
         self.about: Final = "" if self._buts is None else "\0".join(_texts(self._buts))
+
+    def sizes(self, start: int, end: int) -> Sequence[int]:
+        """The bytes of some of the events."""
+        return read_sizes(self._sizes[4 * start : 4 * end])
 
     def after_floors(self, limit: int) -> tuple[Sequence[Record], bool]:
         """So many of what was asked for, at most, and whether there is more of that here."""
@@ -86,13 +91,13 @@ class Found:
                 if record.id > self._floors[place]
             ]
             return records[:limit], len(records) > limit
-        start, count = skipped[0], len(self.sizes)
-        end = min(count, start + limit)
+        start = skipped[0]
+        end = min(self._count, start + limit)
         data, self._data = self._data, b""
-        if start or end < count:
-            first = sum(self.sizes[:start])
-            data = data[first : first + sum(self.sizes[start:end])]
-        return FoundRecords(self, data, start, end), end < count
+        if start or end < self._count:
+            first = sum(self.sizes(0, start))
+            data = data[first : first + sum(self.sizes(start, end))]
+        return FoundRecords(self, data, start, end), end < self._count
 
     def _skipped(self) -> list[int]:
         """How many events at the beginning of each row were not asked for."""
@@ -102,7 +107,7 @@ class Found:
             first = _id_of(self._data[start : start + _ID_BYTES])
             skipped.append(max(0, self._floors[place] - first + 1))
             if len(self._spans) > 1:
-                start += sum(self.sizes[event : event + span])
+                start += sum(self.sizes(event, event + span))
                 event += span
         return skipped
 
@@ -110,7 +115,7 @@ class Found:
         return chain.from_iterable(map(repeat, self._places, self._spans))
 
     def _all(self) -> list[Record]:
-        return self.records(self._data, 0, len(self.sizes))
+        return self.records(self._data, 0, self._count)
 
     def records(self, data: bytes, start: int, end: int) -> list[Record]:
         """Some of them, of which this is the data."""
@@ -119,7 +124,8 @@ class Found:
         places = [*self._each_place()][start:end]
         place = 0
         records: list[Record] = []
-        for size, of, key, but in zip(self.sizes[start:end], places, keys, buts, strict=False):
+        sizes = self.sizes(start, end)
+        for size, of, key, but in zip(sizes, places, keys, buts, strict=False):
             event = data[place : place + size]
             records.append(Record(_id_of(event), self._names[of], key, event, but))
             place += size

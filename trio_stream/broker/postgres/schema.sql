@@ -382,11 +382,11 @@ BEGIN
             WHERE (topic, id) > (t.number, 0) AND topic <= t.number
             ORDER BY topic DESC, id DESC LIMIT 1) AS newest ON true
     ), entry AS (
-        SELECT ord, name, key, but, data, octet_length(data) AS size
-        FROM unnest(store.topics, keys, buts, bodies)
-             WITH ORDINALITY AS e (name, key, but, body, ord),
-             convert_to('id: ' || before + ord || E'\n', 'UTF8') AS line,
-             LATERAL (SELECT line || body AS data) AS made
+        SELECT *, octet_length(data) AS size FROM (
+            SELECT ord, name, key, but,
+                   convert_to('id: ' || before + ord || E'\n', 'UTF8') || body AS data
+            FROM unnest(store.topics, keys, buts, bodies)
+                 WITH ORDINALITY AS e (name, key, but, body, ord) OFFSET 0) AS e    -- made once
     ), bounded AS (    -- in rows of some 32 KiB, where what is large is alone
         SELECT *, (ord - 1) / 500 AS about, sum(size) OVER own / 32768 AS room,
                lag(name) OVER own IS DISTINCT FROM name
@@ -394,13 +394,14 @@ BEGIN
         FROM entry WINDOW own AS (ORDER BY ord)
     ), mine AS (
         SELECT name, count(*) AS span, min(ord) AS first, max(ord) AS last, sum(size) AS size,
-               string_agg(int4send(size), ''::bytea ORDER BY ord) AS sizes,
+               string_agg(int4send(size), ''::bytea) AS sizes,
                CASE WHEN bool_or(key <> '') THEN
-                   string_agg(int4send(octet_length(key)) || key, ''::bytea ORDER BY ord) END AS keys,
+                   string_agg(int4send(octet_length(key)) || key, ''::bytea) END AS keys,
                CASE WHEN bool_or(but <> '') THEN
-                   string_agg(int4send(octet_length(but)) || but, ''::bytea ORDER BY ord) END AS buts,
-               string_agg(data, ''::bytea ORDER BY ord) AS data
-        FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY ord) AS run FROM bounded) AS e
+                   string_agg(int4send(octet_length(but)) || but, ''::bytea) END AS buts,
+               string_agg(data, ''::bytea) AS data
+        FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY ord) AS run FROM bounded
+              ORDER BY run, about, room, name, ord) AS e    -- once, and not for each aggregate
         GROUP BY run, about, room, name
     )
     INSERT INTO trio_stream.events
