@@ -17,7 +17,7 @@ import trio
 import trustme
 
 from tests.support.postgres_server import PostgresServer, postgres_server
-from trio_stream import publish
+from trio_stream import publish, publisher
 from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.postgres import wire
 from trio_stream.errors import BrokerUnavailableError, GapError
@@ -230,6 +230,45 @@ async def test_a_table_that_somebody_has_locked_is_waited_for(
         assert (await anext(events)).data == "waited"
         last = await broker.publish("t", "last")
         assert (await anext(events)).id == last
+
+
+async def test_a_publisher_that_may_nothing_else_ends_at_its_deadlines(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.database()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE clerk LOGIN")
+        connection.execute("SELECT trio_stream.let_publish('clerk', 't')")
+    theirs = url.replace("postgres@", "clerk@")
+    monkeypatch.setattr(wire, "SETTINGS", wire.SETTINGS + b"; SET lock_timeout = '100ms'")
+    publish_in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True)
+    with publisher(theirs, outage="raise") as strict, publisher(theirs) as patient:
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE trio_stream.outbox IN ACCESS EXCLUSIVE MODE")
+            with trio.fail_after(30), pytest.raises(BrokerUnavailableError, match="lock timeout"):
+                await publish_in_thread(strict.publish, "t", "raised")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish_in_thread, patient.publish, "t", "waited")
+                waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+                while connection.execute(waits).fetchone() != (True,):
+                    await trio.sleep(0.01)
+                connection.rollback()
+        with stopped(server.pids()), monkeypatch.context() as impatient:
+            impatient.setattr(wire, "PATIENCE", 0.2)
+            for one in (strict, patient):
+                # Whether that is stored when the server goes on, nobody can tell.
+                with trio.fail_after(30), pytest.raises(BrokerUnavailableError):
+                    await publish_in_thread(one.publish, "t", "hung")
+        with trio.fail_after(30):
+            await publish_in_thread(patient.publish, "t", "after")
+    async with open_broker(url) as broker:
+        events = broker.subscribe("t", after="earliest")
+        with trio.fail_after(30):
+            found = [(await anext(events)).data]
+            while found[-1] != "after":
+                found.append((await anext(events)).data)
+        assert [text for text in found if text != "hung"] == ["waited", "after"]
+        assert found.count("hung") <= 2
 
 
 async def test_a_time_limit_of_the_database_is_not_the_brokers(

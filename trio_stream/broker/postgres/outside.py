@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, final
 
-import psycopg
+import trio
 
 from ..contract import Entry, Retention
 from ..thread_way import ThreadWay
-from ..transaction import INSERT, insert_values
-from ..troubles import UnreachableError
-from .address import conninfo_of
+from ..troubles import Troubles
+from ..unwrapped import unwrapped
+from .address import parse_address
 from .engine import PostgresEngine
 from .faults import RefusedError
+from .link import Commands
+from .publishing import columns_of
+from .statements import INSERT
+from .wire import Wire
 
-__all__ = ["OutboxWay", "open_way"]
+__all__ = ["open_way"]
 
 #: What PostgreSQL says to a role that may not.
 _MAY_NOT = "42501"
 
+#: Seconds before what was refused is asked again.
+_PAUSE = 0.5
 
-def open_way(url: str, retention: Retention, options: dict[str, Any]) -> ThreadWay | OutboxWay:
+
+def open_way(url: str, retention: Retention, options: dict[str, Any]) -> ThreadWay:
     """The way that this role may go: as a broker's, or by the outbox."""
     engine = PostgresEngine(url, retention, **options)
     try:
@@ -30,50 +36,66 @@ def open_way(url: str, retention: Retention, options: dict[str, Any]) -> ThreadW
     except RefusedError as exc:
         if exc.state != _MAY_NOT:
             raise
-        return OutboxWay(url)
+        return ThreadWay(_OutboxEngine(url, waits=options.get("outage", "wait") == "wait"))
 
 
 @final
-class OutboxWay:
-    """For a role that may publish and nothing else: it is told no ids.
+class _OutboxEngine:
+    """The writing half of an engine for a role that may publish and nothing else.
 
-    Each publish is a transaction. After an outage a new connection is made; an event on whose way
-    it was lost may be stored or not, and is not sent again.
+    It is told no ids. Each publish is a transaction. An event on whose way the connection was lost
+    may be stored or not, which such a role cannot ask, and is not sent again.
+
+    Args:
+      waits: whether an outage is waited for.
     """
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = conninfo_of(url)
-        self._lock = threading.Lock()
-        self._connection: psycopg.Connection[Any] | None = None
+    def __init__(self, url: str, *, waits: bool) -> None:
+        self._waits = waits
+        self._commands = Commands(
+            "publishing", parse_address(url), self._enter, Troubles("PostgreSQL")
+        )
 
-    def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        self._insert(entries, keep=True)
+    async def _enter(self, wire: Wire) -> None:
+        """There is nothing that such a role may see."""
+
+    async def run_publishing(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._commands.link.run)
+                task_status.started()
+                await trio.sleep_forever()
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        await self._insert(entries, keep=True)
         return [0] * len(entries)
 
-    def pass_on(self, entries: Sequence[Entry]) -> None:
-        self._insert(entries, keep=False)
+    async def pass_on(self, entries: Sequence[Entry]) -> None:
+        await self._insert(entries, keep=False)
 
-    def _insert(self, entries: Sequence[Entry], keep: bool) -> None:
-        values = [insert_values(entry, keep=keep, ring=True) for entry in entries]
-        with self._lock:
+    async def _insert(self, entries: Sequence[Entry], keep: bool) -> None:
+        once = [entry.once for entry in entries]
+        values = [
+            *columns_of(entries),
+            [one and one.key.encode() for one in once],
+            [300.0 if one is None else one.seconds for one in once],
+            keep,
+        ]
+        while True:
+            if self._waits:
+                await self._commands.link.wait_up()
             try:
-                if self._connection is None or self._connection.broken:
-                    self._connection = psycopg.connect(self._conninfo)
-                with self._connection.transaction(), self._connection.cursor() as cursor:
-                    cursor.executemany(INSERT, values)
-            except psycopg.OperationalError as exc:
-                first = next(iter(str(exc).splitlines()), "")
-                raise UnreachableError(f"PostgreSQL: {first}") from None
-            except psycopg.Error as exc:
-                message, state = f"PostgreSQL: {exc.diag.message_primary}", exc.sqlstate or ""
-                if state == _MAY_NOT:
-                    message += (
-                        ": the owner of its topics lets a role publish to some of them by "
-                        "SELECT trio_stream.let_publish(role, pattern)"
-                    )
-                raise RefusedError(message, state) from None
-
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
+                await self._commands.ask(INSERT, *values)
+            except RefusedError as exc:
+                if exc.passes and self._waits:
+                    await trio.sleep(_PAUSE)
+                    continue
+                if exc.state != _MAY_NOT:
+                    raise
+                raise RefusedError(
+                    f"{exc}: the owner of its topics lets a role publish to some of them by "
+                    "SELECT trio_stream.let_publish(role, pattern)",
+                    exc.state,
+                ) from None
+            else:
+                return

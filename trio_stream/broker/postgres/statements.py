@@ -32,6 +32,14 @@ APPEND = Statement.of(
     *(LONG, UUID, BOOL, BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY),
     *(BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY, FLOAT_ARRAY, RAW_XID, RAW_XIDS),
 )
+#: For a role that may do nothing else.
+INSERT = Statement(
+    "insert",
+    "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) "
+    "SELECT topic, key, but, body, $7, once, once_for, true "
+    "FROM unnest($1, $2, $3, $4, $5, $6) AS e (topic, key, but, body, once, once_for)",
+    (*(BYTES_ARRAY,) * 5, FLOAT_ARRAY, BOOL),
+)
 PASS_ON = Statement.of("pass_on", BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY)
 READ = Statement.of("read", *_KEPT, LONG, LONG, INT, INT)
 LOOK_AHEAD = Statement.of("look_ahead", LONG, INT)
