@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from ..checks import check_callable
+from ..checks import check_callable, check_on_trio
 from ..transport.hypercorn import listen_in_worker
 from .farewell import EventName
 from .options import StreamKeywords, StreamKind, StreamOptions
@@ -63,6 +63,7 @@ class StreamApp:
         await receive()  # "lifespan.startup"
         step, is_last = "startup", False
         try:
+            check_on_trio()
             async with self._lifespan(self) if self._lifespan else nullcontext() as state:
                 if state is not None:
                     scope["state"].update(state)

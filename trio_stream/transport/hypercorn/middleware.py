@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from ...checks import check_callable, check_flag
+import trio
+
+from ...checks import check_callable, check_flag, check_on_trio
 from .connection import CONNECTION, find_connection
 from .door import pass_on
 from .http3_connection import find_http3
@@ -47,7 +49,10 @@ class StreamMiddleware:
     def pass_to_app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """What `__call__` awaits, which is a frame more in each idle stream."""
         if scope["type"] == "lifespan":
-            return self._app(scope, receive, _listening(send))
+            on_trio = trio.lowlevel.in_trio_run()
+            return (
+                self._app(scope, receive, _listening(send)) if on_trio else _refuse(receive, send)
+            )
         connection = find_connection(send) or find_http3(send) if scope["type"] == "http" else None
         if connection is None:
             return self._app(scope, receive, send)
@@ -71,6 +76,16 @@ async def _until_released(connection: HypercornConnection, answer: Awaitable[Non
         await answer
     finally:
         connection.release()
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    """Have a server not start that would answer each stream with a 500, and say what to do."""
+    await receive()  # "lifespan.startup"
+    try:
+        check_on_trio()
+    except RuntimeError as error:
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        raise
 
 
 def _listening(send: Send) -> Send:
