@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from tests.support.redis_server import redis_server
-from trio_stream import Broker, ResumableRun, open_broker
+from trio_stream import Broker, ResumableRun, open_broker, presence_topic
 from trio_stream.broker.engines import ENGINE_OPTIONS
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.broker.redis import RedisEngine
@@ -79,6 +79,14 @@ async def test_one_value_is_not_taken_for_many(broker: Broker, values: Any) -> N
 
 async def producer(run: ResumableRun) -> None:
     await run.send("x")
+
+
+async def test_nobody_is_present_on_what_is_only_matched() -> None:
+    async with open_broker() as broker:
+        for topics in (["rooms/*"], ["**", presence_topic("rooms/1")]):
+            with pytest.raises(ValueError, match="name the one where somebody is"):
+                broker.subscribe(*topics, presence="ann")
+        broker.subscribe("rooms/*", "rooms/1", presence="ann")
 
 
 @pytest.mark.parametrize("linger", [-1, float("nan")])

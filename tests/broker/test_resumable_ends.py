@@ -10,6 +10,7 @@ import trio.testing
 from tests.broker.test_resumable import WHOLE, Answer, words
 from trio_stream import Broker, ResumableRun, Stream, open_broker
 from trio_stream.broker.memory import MemoryEngine
+from trio_stream.broker.resumable.burying import bury
 from trio_stream.broker.resumable.marks import find_run, mark_end, topic_of
 from trio_stream.testing import connect
 
@@ -322,10 +323,9 @@ async def test_nobody_is_buried_at_the_first_look(
     ):
         await words(client, 1)
         engine, owner = broker.engine, running(broker).owner
-        watcher = broker.resumable("a", None)
 
         async def look() -> None:
-            buried.append(await watcher._bury())
+            buried.append(await bury(broker._runs, TOPIC))
 
         async with trio.open_nursery() as nursery:
             await engine.release(TOPIC, owner)

@@ -18,6 +18,11 @@ from trio_stream import (
     open_broker,
     serve,
 )
+from trio_stream.broker.contract import Page
+from trio_stream.broker.feed import LocalFeed
+from trio_stream.broker.memory import MemoryEngine
+from trio_stream.broker.resumable import IfRunning
+from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 
@@ -28,6 +33,51 @@ async def ask(broker: Broker, answer: Answer, after: str | None, **notices: Any)
         found = await words(client) if client.status == 200 else [str(client.status)]
         ids[:] = [client.last_event_id or ""]
         return found
+
+
+class SlowToRead(MemoryEngine):
+    """An engine whose history is somewhere else."""
+
+    keeps_history = True
+
+    async def read(self, selection: Selection, cursor: int, limit: int) -> Page:
+        await trio.sleep(1)
+        assert isinstance(self._feed, LocalFeed)
+        return self._feed.log.read(selection, cursor, limit)
+
+
+@pytest.mark.parametrize("if_running", ["join", "replace"])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_one_that_ends_before_who_has_started_it_looks_is_not_run_again(
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+    if_running: IfRunning,
+    fails: bool,
+) -> None:
+    runs = 0
+
+    async def answer(run: ResumableRun) -> None:
+        nonlocal runs
+        runs += 1
+        if fails:
+            raise LookupError
+
+    ending = "failed" if fails else "done"
+    async with open_broker(SlowToRead()) as broker:
+        with caplog.at_level("CRITICAL"):
+            for n in range(3):
+                stream = Stream(broker.resumable("a", answer, if_running=if_running))
+                async with connect(stream) as client:
+                    assert (await client.receive_event()).event == ending
+                assert runs == (n + 1 if fails or if_running == "replace" else 1)
+            assert await broker.start_resumable("b", answer)
+            await trio.sleep(10)
+            before = runs
+            assert await broker.start_resumable("b", answer, if_running=if_running) is (
+                fails or if_running == "replace"
+            )
+            await trio.sleep(10)
+            assert runs == before + (fails or if_running == "replace")
 
 
 #: The last id that `ask` heard.

@@ -7,7 +7,7 @@ from typing import Any
 from ..codec import ServerSentEvent
 from .contract import Engine, Member, full_engine
 from .feed import LocalFeed
-from .presence import Presence
+from .presence import Presence, present_on
 from .presence_value import decoded, value_of
 from .publisher import Publisher
 from .resumable import Runs
@@ -82,6 +82,11 @@ class Attendance(Running):
                 raise TypeError("presence_data= belongs to a name: presence=")
             return None
         check_name(name, "a name to be present under")
+        if not present_on(selection):
+            raise ValueError(
+                f"presence= is on topics that are named, and on none that {selection!r} only "
+                "matches: name the one where somebody is, too"
+            )
         said = None if data is None else self._value_of(data)
         return NamedVisit(self._presence, selection, name, said)
 

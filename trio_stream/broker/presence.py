@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
@@ -31,7 +31,7 @@ from .local_member import LocalMember
 from .publisher import Publisher
 from .topics import Selection, presence_topic
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "present_on"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -66,7 +66,7 @@ class Presence:
 
     async def join(self, selection: Selection, name: str, data: str | None) -> None:
         """A subscription has come; the first under a name is news, and so is what belongs to it."""
-        keys = [(topic, name) for topic in _present_on(selection)]
+        keys = [(topic, name) for topic in present_on(selection)]
         for key in keys:  # all of them before the first checkpoint: `leave` takes all of them back
             member = self._member(key)
             member.count += 1
@@ -102,7 +102,7 @@ class Presence:
         if self._closing:
             return  # all have gone
         now = trio.current_time()
-        for topic in _present_on(selection):
+        for topic in present_on(selection):
             key = (topic, name)
             member = self._members.get(key)
             if member is not None:
@@ -316,7 +316,7 @@ class Presence:
         await self._publisher.append([Entry(presence_topic(topic), body)])
 
 
-def _present_on(selection: Selection) -> Iterable[str]:
+def present_on(selection: Selection) -> Sequence[str]:
     """The topics that a subscription is present on: not those it only matches, nor the news."""
     return [name for name in selection.names if not name.startswith("$presence/")]
 

@@ -79,6 +79,10 @@ class LastRun:
         """Whether the producer has returned."""
         return self.end is not None and self.end.key == _END
 
+    def is_from(self, start: int) -> bool:
+        """Whether it is the run with this mark at its start, or a later one."""
+        return self.kept and (self.start is None or self.start >= start)
+
     def is_same(self, other: LastRun) -> bool:
         """Whether nothing has begun or ended in between."""
         return (self.start, self.end) == (other.start, other.end)

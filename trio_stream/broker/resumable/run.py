@@ -100,13 +100,13 @@ class ResumableRun:
         self.scope.cancel()
 
     async def run(
-        self, producer: Producer, linger: float, *, task_status: trio.TaskStatus[None]
+        self, producer: Producer, linger: float, *, task_status: trio.TaskStatus[int]
     ) -> None:
         """Mark the start, run the producer beside what could end it early, mark the end."""
         try:
             lease = Lease(self.topic, self.owner)
             start = self._start = await mark_start(self._publisher, self.topic, lease)
-            task_status.started()
+            task_status.started(start)
             result = await outcome.acapture(self._run_guarded, producer, linger, start)
             with trio.move_on_after(LEASE, shield=True):
                 await self._mark_end(result)

@@ -55,9 +55,10 @@ class Runs:
         """One that is still to be started, and whose it is."""
         return ResumableRun(self.engine, self.feed, self.publisher, key, principal)
 
-    async def start(self, run: ResumableRun, producer: Producer, linger: float) -> None:
-        """Start it in the broker's nursery; returns once its start is marked."""
-        await self._nursery.start(self._run, run, producer, linger)
+    async def start(self, run: ResumableRun, producer: Producer, linger: float) -> int:
+        """Start it in the broker's nursery; returns once its start is marked, that mark's id."""
+        start: int = await self._nursery.start(self._run, run, producer, linger)
+        return start
 
     async def _run(
         self,
@@ -65,7 +66,7 @@ class Runs:
         producer: Producer,
         linger: float,
         *,
-        task_status: trio.TaskStatus[None],
+        task_status: trio.TaskStatus[int],
     ) -> None:
         self._by_topic[run.topic] = run
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from math import inf
 from typing import TYPE_CHECKING, Literal, Self, final
 
@@ -11,13 +10,14 @@ import outcome
 import trio
 
 from ...errors import BrokerError, GapError, LeaseLostError, RunFailedError, RunInProgressError
-from ..contract import Lease, Record, lease_of
+from ..contract import Record, lease_of
 from ..event import TopicEvent
 from ..notices import Notice
 from ..recent import Cursor
 from ..subscription import Subscription
 from ..topics import EARLIEST, Selection, parse_cursor
 from ..visit import NamedVisit
+from .burying import bury
 from .ends import RunEnding
 from .marks import (
     LastRun,
@@ -26,7 +26,6 @@ from .marks import (
     find_run,
     is_end,
     is_mark,
-    mark_end,
     topic_of,
     truth,
 )
@@ -107,7 +106,9 @@ class Resumable:
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
-        self._over = self._busy = self._began = False
+        self._over = self._busy = False
+        #: The id of the mark at the start of the run that this has started, if it has.
+        self._began: int | None = None
         self._runs = runs
         self._key = key
         self._topic = topic_of(key)
@@ -146,7 +147,7 @@ class Resumable:
         """Start the run, if it is to be started, and do not watch it; whether it was."""
         await self._find_or_start()
         self._over = True
-        return self._began
+        return self._began is not None
 
     async def _find_or_start(self) -> Subscription | None:
         """From where to read; None when there is nothing that this client has not seen."""
@@ -155,10 +156,16 @@ class Resumable:
         stopped: set[int | None] = set()
         while not self._runs.feed.closed:
             run = await find_run(self._runs.feed, self._topic, after)
+            if self._began is not None:  # its own is what it watches, whatever has become of that
+                if run.is_from(self._began):
+                    return self._watch(run, after)
+                if (await find_run(self._truth, self._topic)).is_from(self._began):
+                    await trio.sleep(_AGAIN)  # as this process hears in a moment
+                    continue
             if run.over or (run.end is not None and self._has_seen_all(run, run.end, after)):
                 self._over = True
                 return None
-            if run.kept and run.end is None and await self._bury():
+            if run.kept and run.end is None and await bury(self._runs, self._topic):
                 continue
             if run.end is None and not await self._may_join(run, stopped):
                 continue
@@ -232,8 +239,8 @@ class Resumable:
         begun = False
         try:
             if last.is_same(await find_run(self._truth, self._topic)):
-                await self._runs.start(run, self._producer, self._linger)
-                begun = self._began = True
+                self._began = await self._runs.start(run, self._producer, self._linger)
+                begun = True
                 self._if_running = "join"  # its own
             else:
                 await trio.sleep(_AGAIN)  # it was run meanwhile, as this process hears in a moment
@@ -243,29 +250,6 @@ class Resumable:
             if not begun:  # or this client has gone already
                 with trio.move_on_after(1, shield=True):
                     await engine.release(self._topic, run.owner)
-        return True
-
-    async def _bury(self) -> bool:
-        """Mark the end of a run that nobody runs; whether that was so."""
-        engine = self._runs.engine
-        lease = lease_of(engine)
-        if await engine.holder(self._topic) is not None:
-            return False
-        if engine.shared:
-            # Leases lapse in an outage, too: whoever lives takes his again when it is over.
-            await trio.sleep(lease / 10)
-        undertaker = Lease(self._topic, uuid.uuid4().hex)
-        if await engine.claim(self._topic, undertaker.owner, lease) is not None:
-            return False
-        try:
-            run = await find_run(self._truth, self._topic)
-            if run.kept and run.end is None:
-                await mark_end(self._runs.publisher, self._topic, "lost", undertaker)
-        except LeaseLostError:
-            pass  # it stood still itself
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await engine.release(self._topic, undertaker.owner)
         return True
 
     @property
@@ -279,7 +263,7 @@ class Resumable:
 
     async def _try_to_bury(self) -> None:
         try:
-            await self._bury()
+            await bury(self._runs, self._topic)
         except BrokerError as exc:
             log.warning(
                 "whether %(key)s is still run could not be asked: %(error)s",
