@@ -11,7 +11,7 @@ The conversation lives in the page; examples/resumable.py has answers that survi
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ async def chat(request: Request) -> Stream:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     key = os.environ.get("OPENAI_API_KEY", "none is needed")
     async with AsyncOpenAI(api_key=key, max_retries=0) as client:  # who asks tries again, or not
         yield {"client": client}

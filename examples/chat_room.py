@@ -10,7 +10,7 @@ name from that: whoever may name a topic may read it.
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ async def refuse(request: Request, error: Exception) -> Response:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     url = os.environ.get("BROKER", "memory://")
     async with open_broker(url, history=200, presence_grace=2) as broker:
         yield {"broker": broker}

@@ -9,7 +9,7 @@ newest, which is what `overflow="latest"` and a small `buffer` are for.
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import time
@@ -54,7 +54,7 @@ async def market(broker: Broker) -> None:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     async with open_broker(history_age=120) as broker, trio.open_nursery() as nursery:
         nursery.start_soon(market, broker)
         yield {"broker": broker}

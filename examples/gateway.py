@@ -9,7 +9,7 @@ Known limits: it counts events and not tokens, keeps no bill, and only streams.
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,7 +66,7 @@ async def billed(answer: Any) -> AsyncIterator[ServerSentEvent | dict[str, Any] 
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     headers = {"authorization": f"Bearer {os.environ.get('OPENAI_API_KEY', 'none is needed')}"}
     async with httpx.AsyncClient(headers=headers, timeout=60) as client:
         yield {"client": client}

@@ -10,7 +10,7 @@ Known limits: anybody sees and pays all orders. Each payment opens a connection:
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ async def pay(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     await trio.to_thread.run_sync(make_table)
     async with open_broker(DATABASE) as broker:
         yield {"broker": broker}

@@ -14,7 +14,7 @@ worker has a request of its own.
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -25,7 +25,7 @@ from trio_stream import SourceRun, Stream, StreamApp, last_event_id, open_broker
 
 
 @asynccontextmanager
-async def lifespan(app: StreamApp) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: StreamApp) -> AsyncGenerator[dict[str, Any]]:
     """One client for the server's whole life, in the state of every request."""
     async with httpx.AsyncClient() as client, open_broker("memory://") as broker:
         urls: set[str] = set()  # where its clients find this server

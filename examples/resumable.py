@@ -11,7 +11,7 @@ checks. The model stops when nobody has watched for 20 seconds.
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -63,7 +63,7 @@ async def stop(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     async with open_broker(os.environ.get("BROKER", "memory://")) as broker:
         yield {"broker": broker}
 

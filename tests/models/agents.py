@@ -4,7 +4,7 @@ Each endpoint is shown in docs/language-models.md. With ``?then=fails`` the mode
 """
 
 import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,7 +106,7 @@ async def count(n: int, context: Context[Any]) -> str:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
     async with tools.session_manager.run():  # before the routes below are asked
         yield
 

@@ -8,7 +8,7 @@ framework comes between.
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, ClassVar
@@ -208,7 +208,7 @@ DIALECTS: list[tuple[str, Callable[[], Dialect]]] = [
 
 
 @asynccontextmanager
-async def model_endpoint() -> AsyncIterator[Endpoint]:
+async def model_endpoint() -> AsyncGenerator[Endpoint]:
     """Serve on a free port until the block ends."""
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     endpoint = Endpoint(listener.socket.getsockname()[1])

@@ -1,7 +1,7 @@
 """mistralai, which needs asyncio, as docs/language-models.md has it."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from trio_stream.frameworks.trio_asyncio import open_asyncio
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
     client = Mistral(api_key="k", server_url=os.environ["MISTRAL_URL"])
     async with open_asyncio() as loop, aio_as_trio(client):
         yield {"loop": loop, "client": client}

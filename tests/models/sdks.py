@@ -3,7 +3,7 @@
 None is imported before it is used: together they take seconds to load.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class Sdk:
 
 
 @asynccontextmanager
-async def anthropic_create(url: str) -> AsyncIterator[Call]:
+async def anthropic_create(url: str) -> AsyncGenerator[Call]:
     from anthropic import AsyncAnthropic
 
     async with AsyncAnthropic(api_key="k", base_url=url, max_retries=0) as client:
@@ -37,7 +37,7 @@ async def anthropic_create(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def anthropic_stream(url: str) -> AsyncIterator[Call]:
+async def anthropic_stream(url: str) -> AsyncGenerator[Call]:
     from anthropic import AsyncAnthropic
 
     async with AsyncAnthropic(api_key="k", base_url=url, max_retries=0) as client:
@@ -45,7 +45,7 @@ async def anthropic_stream(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def openai_chat(url: str) -> AsyncIterator[Call]:
+async def openai_chat(url: str) -> AsyncGenerator[Call]:
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0) as client:
@@ -54,7 +54,7 @@ async def openai_chat(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def openai_responses(url: str) -> AsyncIterator[Call]:
+async def openai_responses(url: str) -> AsyncGenerator[Call]:
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0) as client:
@@ -62,7 +62,7 @@ async def openai_responses(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def cohere(url: str) -> AsyncIterator[Call]:
+async def cohere(url: str) -> AsyncGenerator[Call]:
     import httpx
     from cohere import AsyncClientV2
 
@@ -73,7 +73,7 @@ async def cohere(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def ollama(url: str) -> AsyncIterator[Call]:
+async def ollama(url: str) -> AsyncGenerator[Call]:
     from ollama import AsyncClient
 
     client = AsyncClient(host=url)
@@ -82,7 +82,7 @@ async def ollama(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def huggingface_hub(url: str) -> AsyncIterator[Call]:
+async def huggingface_hub(url: str) -> AsyncGenerator[Call]:
     from huggingface_hub import AsyncInferenceClient
 
     async with AsyncInferenceClient(base_url=f"{url}/v1", api_key="k") as client:
@@ -90,7 +90,7 @@ async def huggingface_hub(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def google_genai(url: str) -> AsyncIterator[Call]:
+async def google_genai(url: str) -> AsyncGenerator[Call]:
     import httpx2
     from google import genai
 
@@ -102,7 +102,7 @@ async def google_genai(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def google_genai_as_it_comes(url: str) -> AsyncIterator[Call]:
+async def google_genai_as_it_comes(url: str) -> AsyncGenerator[Call]:
     from google import genai
 
     options: Any = {"base_url": url}
@@ -112,7 +112,7 @@ async def google_genai_as_it_comes(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def mistralai(url: str) -> AsyncIterator[Call]:
+async def mistralai(url: str) -> AsyncGenerator[Call]:
     from mistralai.client import Mistral
 
     async with Mistral(api_key="k", server_url=url) as client:

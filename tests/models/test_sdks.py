@@ -48,7 +48,7 @@ def loaded() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def asked_by(sdk: Sdk) -> AsyncIterator[tuple[Endpoint, Call]]:
+async def asked_by(sdk: Sdk) -> AsyncGenerator[tuple[Endpoint, Call]]:
     """The endpoint, and what asks it for an answer, as a source."""
     async with model_endpoint() as endpoint:
         if sdk.asyncio:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ async def async_numbers() -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[list[int]]:
+async def opened() -> AsyncGenerator[list[int]]:
     yield [1]
 
 
@@ -111,7 +111,7 @@ async def app_with_options(stream: Stream) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def state(app: StreamApp) -> AsyncIterator[dict[str, int]]:
+async def state(app: StreamApp) -> AsyncGenerator[dict[str, int]]:
     yield {"answer": 42}
 
 

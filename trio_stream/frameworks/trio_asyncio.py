@@ -25,7 +25,6 @@ from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
@@ -55,7 +54,7 @@ Given = AsyncIterable[Any] | Awaitable[Any] | AbstractAsyncContextManager[Any] |
 
 
 @asynccontextmanager
-async def open_asyncio() -> AsyncIterator[AsyncioLoop]:
+async def open_asyncio() -> AsyncGenerator[AsyncioLoop]:
     """Open an asyncio loop inside Trio, for as long as the block lasts: the server's lifespan.
 
     SDKs keep connections for the next answer, and these belong to a loop: so one for all streams,
