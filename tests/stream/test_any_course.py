@@ -89,9 +89,9 @@ class Course:
         self.limits = full() if use == "refused" else StreamLimits(total=1)
         self.stream = Stream(
             buffer=2,
-            limits=self.limits,
+            limits=None if use == "entered" else self.limits,  # there is no request
             principal="ann",
-            authorize=None if use == "entered" else self.authorize,  # there is no request
+            authorize=None if use == "entered" else self.authorize,
             recheck=None if use == "entered" else 5,
             stall_timeout=20,
             max_duration=100,

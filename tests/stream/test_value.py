@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.stream.helpers import Generator
 from tests.support.tasks import NothingLeft
-from trio_stream import Outcome, Stream, open_broker
+from trio_stream import Outcome, Stream, StreamLimits, open_broker
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -216,11 +216,37 @@ async def test_an_entered_stream_cannot_be_served() -> None:
                 pytest.fail("served")
 
 
-async def test_nobody_could_be_asked_for_one() -> None:
-    stream = Stream(["x"], authorize=lambda scope: 403)
-    with pytest.raises(TypeError, match="ask before you enter it"):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"authorize": lambda scope: 403},
+        {"authorize": lambda scope: True, "recheck": 5},
+        {"limits": StreamLimits(total=1)},
+        {"limits": StreamLimits(per_principal=1), "principal": "ann"},
+    ],
+)
+async def test_nobody_could_be_asked_for_one(options: Any) -> None:
+    stream = Stream(["x"], **options)
+    with pytest.raises(TypeError, match=f"{next(iter(options))}= asks .* before you enter it"):
         async with stream:
             raise AssertionError("never entered")
+    stream.close()
+
+
+async def test_its_client_is_told_its_id() -> None:
+    async with Stream(["a"], tell_id="event", retry=500) as stream:
+        body = b"".join([chunk async for chunk in stream.value])
+    told = f'retry: 500\nevent: stream\ndata: {{"id":"{stream.id}"}}\n\ndata: a\n\n'
+    assert body == told.encode()
+
+
+async def test_one_of_somebody_who_is_refused_ends_at_once() -> None:
+    async with open_broker() as broker:
+        await broker.disconnect("ann", refuse_for=60)
+        producer = Generator()
+        async with Stream(producer(), principal="ann") as stream:
+            assert [chunk async for chunk in stream.value] == []
+    assert (stream.outcome, producer.closed) == ("revoked", True)
 
 
 async def test_nor_entered_again() -> None:

@@ -91,7 +91,8 @@ class Stream(Sender, NoSource, Returned):
       recheck: seconds, plus or minus 10 %, after which `authorize` is asked again: a refusal ends
         the stream, and so does another principal, unless there was none; while it raises, or takes
         as long, the stream goes on.
-      limits: how many streams may be open at once; shared between streams.
+      limits: how many streams may be open at once; shared between streams. They ask about a
+        request, as `authorize` does.
       hooks: a `StreamHooks`: what is called when it opens, its first byte goes out, it ends.
       on_end: called with the stream once all of it has ended; what it raises is logged.
       label: the name that it is counted and logged under, one for many streams. None: its route's
@@ -281,7 +282,10 @@ class Stream(Sender, NoSource, Returned):
         """The stream's bytes, for use without a server: ``async for chunk in stream.value``.
 
         Pull only: no ping, no stall timer, no ``flush_every``; `max_duration`, `expires_at` and the
-        timeouts of a silent producer hold. The stream must have been entered.
+        timeouts of a silent producer hold, and `Broker.disconnect` ends it. What is about a
+        response is for whoever makes one: `status` and `headers`, ``compress``, ``hold_headers``,
+        ``error_answer``, and how it ends: no server's shutdown drains it. The stream must have been
+        entered.
         """
         if self._entered is None:
             raise RuntimeError("enter the stream first: async with Stream(...) as stream")
@@ -289,11 +293,13 @@ class Stream(Sender, NoSource, Returned):
 
     async def __aenter__(self) -> Self:
         state = self._state
-        if state.options.access.authorize is not None:
-            raise TypeError(
-                "authorize= asks about a request, which an entered stream has none of: ask before "
-                "you enter it, and leave authorize= out"
-            )
+        options = {"authorize": state.options.access.authorize, "limits": state.options.limits}
+        for name, given in options.items():
+            if given is not None:
+                raise TypeError(
+                    f"{name}= asks about a request, which an entered stream has none of: ask "
+                    f"before you enter it, and leave {name}= out"
+                )
         state.use_once("use")
         self._entered = Entered(state)
         await self._entered.__aenter__()

@@ -6,12 +6,12 @@ from typing import Any, Self, final
 
 import trio
 
-from ..codec import encode_retry, join_events
+from ..codec import join_events
 from . import timers
-from .apart import own_retry
 from .end_line import tell_end
 from .ends import log_failure
 from .outcome import Outcome
+from .primer import primer_of
 from .principals import current_principals
 from .producer import produce
 from .state import StreamState
@@ -64,9 +64,7 @@ class StreamValue:
         if state.headers_out:
             return b""
         state.headers_out = state.primed = True
-        if state.retry is None or state.retry is False:
-            return b""
-        return encode_retry(own_retry(state.retry, state.options.timing.retry_jitter))
+        return primer_of(state, default_retry=False)
 
 
 @final
@@ -85,7 +83,10 @@ class Entered:
         state = self._state
         self._helpers = await self._nursery_manager.__aenter__()
         state.open()
-        current_principals().join(state)
+        principals = current_principals()
+        principals.join(state)
+        if state.principal is not None and principals.is_refused(state.principal):
+            state.end(Outcome.REVOKED)
         state.options.telling.tell("on_open", state.handle, state.facts)
         self._helpers.start_soon(produce, state)
         if timers.ends_by_itself(state):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..codec import Uncompressed, encode, encode_retry, join_events
+from ..codec import Uncompressed, join_events
 from ..transport.base import LARGE, ClientGone
-from .apart import own_retry
 from .error_answer import ErrorAnswer, answer_with, response_to
+from .primer import primer_of
 from .refusals import blame
 from .state import StreamState
 
@@ -113,7 +113,8 @@ async def _answer_instead(state: StreamState, transport: Transport) -> bool:
 async def _begin(state: StreamState, transport: Transport) -> None:
     state.headers_out = True
     await transport.start(state.options.status, _headers(state))
-    primer = _primer(state)
+    # With these, proxies and browsers know at once that the stream is open.
+    primer = primer_of(state, default_retry=True)
     data = join_events(state.channel.take())
     state.note_written(primer)
     state.note_written(data)
@@ -158,16 +159,3 @@ async def _write_failure(state: StreamState, transport: Transport, failure: Base
     await transport.start(status, headers)
     await transport.write(body)
     await transport.finish()
-
-
-def _primer(state: StreamState) -> bytes:
-    """The first bytes: with them proxies and browsers know at once that the stream is open."""
-    if not state.options.format.has_fields:
-        return b""
-    state.primed = True  # from now on a change of `retry` goes with the next event
-    primer = b""
-    if state.retry is not False:
-        primer = encode_retry(own_retry(state.retry, state.options.timing.retry_jitter))
-    if state.options.tell_id == "event":
-        primer += encode({"id": state.id}, event="stream").data
-    return primer
