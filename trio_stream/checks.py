@@ -8,16 +8,18 @@ there is None.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, iscoroutine
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, iscoroutine, signature
+from typing import Any
 
 import trio
 
 __all__ = [
     "MAX_COUNT",
     "MAX_SECONDS",
+    "call_with",
     "check_answers",
     "check_callable",
     "check_choice",
@@ -171,6 +173,30 @@ def refuse_coroutine(name: str, answer: object) -> None:
     if iscoroutine(answer):
         answer.close()
         raise TypeError(f"{name}= returned a coroutine, which nobody awaits: it must be sync")
+
+
+def call_with(function: Callable[[Any], Any], argument: object, what: str, hint: str) -> Any:
+    """Call it; where it cannot be called with that alone, Python's error gets a note on it."""
+    try:
+        return function(argument)
+    except TypeError as error:
+        if not _takes_one(function):
+            name = getattr(function, "__name__", "function")
+            error.add_note(f"{what} alone: {hint.format(name=name)}")
+        raise
+
+
+def _takes_one(function: Callable[[Any], Any]) -> bool:
+    """Whether it can be called with one argument, as far as it says."""
+    try:
+        taken = signature(function)
+    except (TypeError, ValueError):  # some of C's say nothing
+        return True
+    try:
+        taken.bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def check_kind(

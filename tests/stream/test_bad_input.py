@@ -207,11 +207,22 @@ async def test_a_callback_that_takes_nothing() -> None:
         pass
 
     stream = Stream(callback)
-    with pytest.raises(TypeError, match="takes 0 positional arguments"):
+    with pytest.raises(TypeError, match="takes 0 positional arguments") as raised:
         await body_of(stream)
+    [note] = raised.value.__notes__
+    assert note.startswith("a callback is called with the stream alone: Stream(callback()) streams")
     assert stream.outcome == "failed"
     async with connect(Stream(callback), raise_app_exceptions=False) as client:
         assert client.status == 500
+
+
+async def test_a_callback_that_fails_has_no_note_on_how_it_is_called() -> None:
+    def callback(stream: Stream) -> None:
+        len(5)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="has no len") as raised:
+        await body_of(Stream(callback))
+    assert not hasattr(raised.value, "__notes__")
 
 
 async def test_a_callback_that_was_called_too_early() -> None:

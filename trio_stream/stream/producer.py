@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from ..checks import call_with
 from .ends import failure_in
 from .failing import fail
 from .outcome import Outcome
@@ -12,6 +13,11 @@ from .source import is_awaited, open_result
 from .state import StreamState
 
 __all__ = ["produce"]
+
+_WHAT = "a callback is called with the stream"
+_HINT = (
+    "Stream({name}()) streams what it gives by itself, functools.partial binds what else it takes"
+)
 
 
 async def produce(state: StreamState) -> None:
@@ -56,7 +62,7 @@ async def _run_source(state: StreamState) -> None:
         source, state.source = state.source, None
         await source.run(StreamSink(state))
     elif state.callback is not None:
-        result = state.callback(state.handle())
+        result = call_with(state.callback, state.handle(), _WHAT, _HINT)
         if is_awaited(result):
             result = await result
         if result is not None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, TypeVar
 
+from ...checks import call_with
 from ...stream.source.contract import close_within
 from ...stream.source.leaving import leave
 
@@ -21,7 +22,10 @@ async def produce(
 
     Raises what it does, and `TypeError` for what is neither; ``name`` says whose it is.
     """
-    result = producer(run)
+    what = "a producer is called with its run"
+    result = call_with(
+        producer, run, what, "give it that parameter, functools.partial binds others"
+    )
     if inspect.isawaitable(result):
         result = await result
     if inspect.isgenerator(result):
