@@ -284,6 +284,22 @@ async def test_a_time_limit_of_the_database_is_not_the_brokers(
         assert len((await broker.read("t", last=5)).events) == 5
 
 
+async def test_settings_that_come_too_late_are_made_again(
+    sound_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempts take longer than the database lets anything take."""
+    url = sound_server.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE attempts")
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname} SET statement_timeout = '200ms'".encode()
+        )
+    slow = b"SELECT pg_sleep(CASE WHEN nextval('attempts') < 3 THEN 1 ELSE 0 END)"
+    monkeypatch.setattr(wire, "SETTINGS", slow + b"; " + wire.SETTINGS)
+    async with open_broker(url) as broker:
+        await broker.publish("t", "x")
+
+
 async def test_a_wrong_password_is_in_no_log_and_no_error(
     sound_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGconn
 
 from ..troubles import UnreachableError
 from .address import attempts
-from .faults import error_of
+from .faults import RefusedError, error_of
 from .values import NO_XIDS, ZERO_XID, Statement
 
 __all__ = ["PATIENCE", "SETTINGS", "Row", "Wire"]
@@ -111,11 +111,20 @@ class Wire:
             # Else libpq writes notices to standard error.
             connection.notice_handler = _ignore
             wire = cls(connection)
-            await wire.run(SETTINGS)
+            await wire._settle()
         except BaseException:
             connection.finish()
             raise
         return wire
+
+    async def _settle(self) -> None:
+        """Set what holds here; until then it is under the database's own time limit."""
+        while True:
+            try:
+                return await self.run(SETTINGS)
+            except RefusedError as exc:
+                if not exc.passes:
+                    raise
 
     def close(self) -> None:
         """Let go of it. Idempotent."""
