@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+import trio
 
 from tests.support.postgres_server import PostgresServer, postgres_server
 from trio_stream import Retention
 from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.contract import Entry, Record
+from trio_stream.broker.postgres import ahead
 from trio_stream.broker.topics import Selection
 
 TOPICS = ("a", "b", "c")
@@ -130,3 +132,25 @@ async def test_each_event_is_read_whatever_row_it_is_in(server: PostgresServer, 
         model = Model(broker, seed)
         for _ in range(60):
             await model.step()
+
+
+@pytest.mark.parametrize("who", ["this process", "another"])
+async def test_what_is_forgotten_is_not_handed_out_as_it_was_read_ahead(
+    server: PostgresServer, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_SECONDS", 1000.0)  # it is not for its age that it goes
+    url = server.database()
+    kept = {"history": 10**5, "memory_bytes": 1}
+    async with open_broker(url, **kept) as one, open_broker(url, **kept) as two:
+        ids = [int(id) for _ in range(12) for id in await one.publish_many("t", ["x"] * 1000)]
+        selection, after = Selection(["t"]), ids[0] - 1
+        for _ in range(3):
+            after = (await one.engine.read(selection, after, 1024)).upto
+        assert one.engine.statistics()["read_ahead"]
+        await (one if who == "this process" else two).forget("t", str(after + 1))
+        with trio.fail_after(30):
+            while one.engine.statistics()["read_ahead"]:
+                await trio.sleep(0.01)
+        page = await one.engine.read(selection, after, 1024)
+        assert page.records[0].id == after + 2
+        assert page.gone

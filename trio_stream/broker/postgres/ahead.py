@@ -73,6 +73,9 @@ class ReadAhead:
     Args:
       read: as `History.read`.
       is_idle: whether nobody waits for an answer of PostgreSQL's.
+
+    Attributes:
+      bytes: of the pages that are there.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class ReadAhead:
         self._is_idle = is_idle
         self._ends: OrderedDict[_Place, None] = OrderedDict()
         self._kept: dict[_Place, _Kept] = {}
-        self._bytes = 0
+        self.bytes: int = 0
         #: What is being read, for who comes meanwhile.
         self._coming: dict[_Place, trio.Event] = {}
         #: How often something may have been deleted.
@@ -103,7 +106,7 @@ class ReadAhead:
         """Something may have been deleted: what was read before is handed out no more."""
         self._changes += 1
         self._kept.clear()
-        self._bytes = 0
+        self.bytes = 0
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         """As `Engine.read`."""
@@ -174,8 +177,9 @@ class ReadAhead:
             for records in found.records.pages(place.limit, PAGE_BYTES)
         ]
         pages[-1] = Page(pages[-1].records, found.upto, found.gone)
-        if changes == self._changes and not found.gone:
-            self._keep(place, pages, end)
+        if changes != self._changes or found.gone:
+            return pages[0], None
+        self._keep(place, pages, end)
         return pages[0], end if is_waited_for else None
 
     def _keep(self, place: _Place, pages: Sequence[Page], end: _Place | None) -> None:
@@ -186,7 +190,7 @@ class ReadAhead:
                 break
             self._forget(place)
             self._kept[place] = _Kept(page, size, end)
-            self._bytes += size
+            self.bytes += size
             place = place._replace(after=page.upto)
 
     def _begin(self, place: _Place) -> bool:
@@ -202,13 +206,13 @@ class ReadAhead:
     def _make_room(self, size: int) -> bool:
         """For so many bytes, if that can be had of what was used, or has been there for long."""
         for place, kept in list(self._kept.items()):
-            if self._bytes + size <= _MOST_BYTES:
+            if self.bytes + size <= _MOST_BYTES:
                 break
             if kept.used or kept.is_old():
                 self._forget(place)
-        return self._bytes + size <= _MOST_BYTES
+        return self.bytes + size <= _MOST_BYTES
 
     def _forget(self, place: _Place) -> None:
         kept = self._kept.pop(place, None)
         if kept is not None:
-            self._bytes -= kept.size
+            self.bytes -= kept.size

@@ -280,6 +280,7 @@ class PostgresEngine:
             "waiting": self._publishing.waiting,
             "numbered": self._live.numbered,
             "looks": self._live.looks,
+            "read_ahead": self._ahead.bytes,
             "on_duty": self._live.on_duty,
             "connected": all(link.is_up for link in self._links),
             "connections": sum(link.connects for link in self._links),
