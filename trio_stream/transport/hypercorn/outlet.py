@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import trio
 
 from ..base import ClientGone
-from .sockets import Write, reset, sender, wait_writable, write_nowait
+from .sockets import Sending, reset, sending, wait_writable, write_nowait
 
 __all__ = ["Outlet"]
 
@@ -29,7 +29,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_clock",
         "_inner",
         "_looked",
-        "_send",
+        "_sending",
         "_unacknowledged",
         "shared",
         "socket",
@@ -40,7 +40,7 @@ class Outlet(trio.abc.HalfCloseableStream):
     def __init__(self, inner: trio.SocketStream) -> None:
         self._inner: Final = inner
         self.socket: Final = inner.socket
-        self._send: Final[Write] = sender(inner.socket)
+        self._sending: Final[Sending] = sending(inner.socket)
         self._clock: Final = trio.lowlevel.current_clock()
         #: What was accepted and is not out yet; goes before all else.
         self.unsent: bytes | memoryview = b""
@@ -86,7 +86,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         """
         unsent, self.unsent = self.unsent, b""
         try:
-            taken = self._send(unsent)
+            taken = self._sending.send(unsent)
         except BlockingIOError:
             taken = 0
         if taken < len(unsent):
@@ -101,7 +101,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         self.unsent = b""
         try:
             while rest:
-                taken = write_nowait(self._send, rest)
+                taken = write_nowait(self._sending.send, rest)
                 rest = rest[taken:]
                 if rest:
                     if taken or self.stuck_since is None:

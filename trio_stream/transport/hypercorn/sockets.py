@@ -7,12 +7,13 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol, final
 
 import trio
 
 from ..base import ClientGone
 
-__all__ = ["Write", "reset", "sender", "wait_writable", "write_nowait"]
+__all__ = ["Write", "reset", "sender", "sending", "wait_writable", "write_nowait"]
 
 #: A socket's own `send`, or what does the same.
 Write = Callable[[bytes | memoryview], int]
@@ -21,8 +22,19 @@ Write = Callable[[bytes | memoryview], int]
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
+class Sending(Protocol):
+    """What has a socket's `send`."""
+
+    def send(self, data: bytes | memoryview, /) -> int: ...
+
+
 def sender(sock: trio.socket.SocketType) -> Write:
-    """What `write_nowait` calls: once for all writes to a socket.
+    """What `write_nowait` calls: once for all writes to a socket."""
+    return sending(sock).send
+
+
+def sending(sock: trio.socket.SocketType) -> Sending:
+    """Whose `send` that is.
 
     The descriptor is never kept: Hypercorn may have closed it in this very turn, and the number may
     be another client's by now. After a close it is -1, which the kernel answers with EBADF.
@@ -31,8 +43,17 @@ def sender(sock: trio.socket.SocketType) -> Write:
     if type(inner) is socket.socket and inner.gettimeout() == 0:
         # Trio has no public way to the socket in its own. Its `send` is a twentieth of an event's
         # cost cheaper than `os.write`.
-        return inner.send
-    return lambda data: os.write(sock.fileno(), data)
+        return inner
+    return _ByDescriptor(sock)
+
+
+@final
+class _ByDescriptor:
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._sock = sock
+
+    def send(self, data: bytes | memoryview) -> int:
+        return os.write(self._sock.fileno(), data)
 
 
 def write_nowait(send: Write, data: bytes | memoryview) -> int:
