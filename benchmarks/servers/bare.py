@@ -1,6 +1,6 @@
 """Bare ASGI: no library at all, one `send` for each event.
 
-`on_hypercorn` is for Hypercorn's Trio worker, `on_uvicorn` for uvicorn.
+`on_hypercorn` is for Hypercorn's Trio worker, `on_uvicorn` for uvicorn, also behind Caddy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from types import ModuleType
 
 from benchmarks.servers import on_asyncio, on_trio
 from benchmarks.servers.asgi import App, Receive, Scope, Send
-from benchmarks.servers.workload import INTERVAL, now
+from benchmarks.servers.workload import INTERVAL, now, quote
 
 START = {
     "type": "http.response.start",
@@ -28,6 +28,7 @@ def block(text: str) -> bytes:
 
 def make_app(runtime: ModuleType) -> App:
     hub = runtime.Hub(lambda: block(now()))
+    quotes = runtime.Hub(lambda: block(quote()))
 
     async def flood() -> AsyncIterator[bytes]:
         async for word in runtime.words():
@@ -38,15 +39,21 @@ def make_app(runtime: ModuleType) -> App:
             await runtime.sleep(INTERVAL)
             yield block(now())
 
+    async def quote_each() -> AsyncIterator[bytes]:
+        while True:
+            await runtime.sleep(INTERVAL)
+            yield block(quote())
+
     async def crowd() -> AsyncIterator[bytes]:
         yield block(now())
         await runtime.sleep_forever()
 
     sources = {"/flood": flood, "/ticks": ticks, "/fanout": hub.subscribe, "/crowd": crowd}
+    sources |= {"/ticks-json": quote_each, "/topic-json": quotes.subscribe}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await runtime.lifespan(receive, send, hub.publish_forever)
+            await runtime.lifespan(receive, send, hub.publish_forever, quotes.publish_forever)
             return
         await send(START)
 

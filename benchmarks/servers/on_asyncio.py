@@ -34,13 +34,14 @@ async def words() -> AsyncIterator[str]:
         await sleep(0)
 
 
-async def lifespan(receive: Receive, send: Send, background: Task) -> None:
-    """The ASGI lifespan, with one task that runs between startup and shutdown."""
+async def lifespan(receive: Receive, send: Send, *background: Task) -> None:
+    """The ASGI lifespan, with tasks that run between startup and shutdown."""
     await receive()
-    task = asyncio.create_task(background())
+    tasks = [asyncio.create_task(each()) for each in background]
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    task.cancel()
+    for task in tasks:
+        task.cancel()
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -20,11 +20,14 @@ async def words() -> AsyncIterator[str]:
         yield TEXT
 
 
-async def lifespan(receive: Receive, send: Send, background: Callable[[], Awaitable[None]]) -> None:
-    """The ASGI lifespan, with one task that runs between startup and shutdown."""
+async def lifespan(
+    receive: Receive, send: Send, *background: Callable[[], Awaitable[None]]
+) -> None:
+    """The ASGI lifespan, with tasks that run between startup and shutdown."""
     async with trio.open_nursery() as nursery:
         await receive()
-        nursery.start_soon(background)
+        for task in background:
+            nursery.start_soon(task)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         nursery.cancel_scope.cancel()
