@@ -19,7 +19,7 @@ from tests.codec.test_compressor import READERS, whole
 from tests.support.direct_wire import DirectWire
 from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
-from trio_stream.codec import groups
+from trio_stream.codec import compressor, groups
 from trio_stream.stream.admission import Admission
 from trio_stream.stream.compression import coding_for
 from trio_stream.stream.lifetime import Lifetime
@@ -57,6 +57,7 @@ class Client:
         coding: str | None,
         *topics: str,
         map: Map | None = None,
+        after: str | None = None,
         **options: Any,
     ) -> None:
         self.wire = DirectWire()
@@ -64,7 +65,7 @@ class Client:
         self.topics = topics
         self.map = map
         self.stream = Stream(
-            broker.subscribe(*topics, map=map, place=None),
+            broker.subscribe(*topics, map=map, place=None, after=after),
             stall_timeout=None,
             compress=None if coding is None else "auto",
             **options,
@@ -179,23 +180,64 @@ MIXTURES = (
 )  # fmt: skip
 
 
-async def test_many_who_ask_in_many_ways_share_few_compressors(autojump_clock: Clock) -> None:
+async def test_many_who_ask_in_many_ways_share_few_compressors(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        made = getattr(compressor, name)
+
+        def make(*how: int) -> Any:
+            opened.append(name)
+            return made(*how)
+
+        return make
+
+    for name in ("deflating", "zstd_step"):
+        counts = counted(name)
+        monkeypatch.setattr(groups, name, counts)
+        monkeypatch.setattr(compressor, name, counts)
     codings = [
         coding_for({"headers": [(b"accept-encoding", mixture.encode())]}, CODINGS)
         for mixture in MIXTURES
     ]
-    async with crowd(*codings * 20) as (broker, clients):
+    async with crowd(*codings * 50) as (broker, clients):
         for _ in range(5):
             await broker.publish("t", DATA["tick"])
             await settled()
         crowds = broker._feed.fanout._audience._crowds.values()
         assert len(crowds) == 2
-        assert sum(len(crowd_.followers) for crowd_ in crowds) > 100
-        for client in clients:
+        assert sum(len(crowd_.followers) for crowd_ in crowds) > 250
+        # However many they are: none has ever had a window of its own.
+        assert sorted(opened) == ["deflating", "zstd_step"]
+        for client in clients[:: len(MIXTURES) + 1]:
             assert len(client.events()) == 5
-            if client.coding is not None:
-                compressor = client.stream._state.transport._compressor
-                assert compressor._step is None  # none has a window of its own
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_who_leaves_in_the_middle_of_a_group_changes_nothing_for_others(
+    autojump_clock: Clock, coding: str
+) -> None:
+    async with crowd(coding, coding, coding) as (broker, [first, *others]):
+        for number in range(6):
+            if number == 3:
+                first.leave()
+                others[0].wire.take(30)  # in the middle of an event
+            if number == 5:
+                others[0].leave()
+            await broker.publish("t", f"{number}: {DATA['tick']}")
+            await settled()
+        data = [re.findall(r"data: (\d)", client.read().decode()) for client in (first, *others)]
+        assert data[0] == list("012")
+        assert data[1] == list("012345")[: len(data[1])]
+        assert data[2] == list("012345")
+        assert others[1].wire.shared == 5  # one group, all the time
+        [found] = broker._feed.fanout._audience._crowds.values()
+        assert found._compressor._mark() is not None
+        others[1].leave()
+        await settled()
+        assert found._compressor._mark() is None  # the group ends with the last who can read on
 
 
 async def test_those_with_the_same_map_are_sent_the_same_bytes(autojump_clock: Clock) -> None:
@@ -323,6 +365,7 @@ STEPS = st.lists(
             st.tuples(st.sampled_from((*CODINGS, None)), st.sampled_from((None, without_large))),
         ),
         st.tuples(st.just("leave"), st.integers(0, 9), st.none()),
+        st.tuples(st.just("cut"), st.integers(0, 9), st.none()),
         st.tuples(st.just("take"), st.integers(0, 9), st.integers(0, 300)),
         st.tuples(st.just("take"), st.integers(0, 9), st.just(float("inf"))),
         st.tuples(st.just("send"), st.integers(0, 9), st.sampled_from(list(DATA))),
@@ -378,8 +421,9 @@ class World:
         if client.left or client.stream.outcome is not None:
             return
         if what == "leave":
-            self.kept.pop(client)
-            client.leave()
+            self.leave(client)
+        elif what == "cut":
+            await self.come_back(client)
         elif what == "take":
             client.wire.take(how)
         elif what == "send":
@@ -394,6 +438,26 @@ class World:
                 await settled()
                 self.check(client)
                 self.kept.pop(client)
+
+    def leave(self, client: Client) -> tuple[list[bytes], list[bytes]]:
+        """It has read the first of its events and nothing else; those, and the others."""
+        kept = self.kept.pop(client)
+        client.leave()
+        read = [event for event in client.events() if event.startswith(b"id: ")]
+        assert read == kept[: len(read)]
+        return read, kept[len(read) :]
+
+    async def come_back(self, client: Client) -> None:
+        """With the id that it has read last; without one, as one who has never been there."""
+        read, rest = self.leave(client)
+        after = read[-1].split(b"\n")[0].removeprefix(b"id: ").decode() if read else None
+        heir = Client(
+            self.broker, client.coding, *client.topics, map=client.map, after=after, buffer=4
+        )
+        self.clients.append(heir)
+        self.kept[heir] = rest if read else []
+        self.nursery.start_soon(heir.run)
+        await settled()
 
     def check(self, client: Client) -> None:
         """It has read every event once, in order, and nothing else."""

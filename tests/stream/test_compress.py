@@ -192,7 +192,8 @@ async def test_what_goes_straight_out_after_a_silence_is_not_held(
     async with trio.open_nursery() as nursery:
         state = stream._state
         state.use_once("test")
-        nursery.start_soon(Lifetime(state).run, CompressedTransport(wire, coding), None)
+        way = CompressedTransport(wire, coding)
+        nursery.start_soon(Lifetime(state, Admission(state)).run, way, None)
         await trio.testing.wait_all_tasks_blocked()
         held = []
         for seconds in (1, 1, 6, 1):
@@ -202,6 +203,8 @@ async def test_what_goes_straight_out_after_a_silence_is_not_held(
             held.append(transport._compressor._step is not None)
         assert held == [True, True, False, True]
         stream.close()
+    await trio.testing.wait_all_tasks_blocked()  # until its clock has ended, too
+    assert transport._compressor._step is None  # nor for who keeps a stream that has ended
     body, _ = wire.body
     assert whole(coding, body).count(b"data: text") == 4
 
@@ -252,6 +255,19 @@ async def test_a_secrets_size_tells_nothing(autojump_clock: Clock, coding: str, 
     wrong_size, _ = await sizes(wrong, compress=False)
     assert right_size == wrong_size
     assert body.count(f"data: csrf={SECRET}\n\n".encode()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"), [("gzip, zstd", "gzip"), ("zstd, gzip;q=0.5", "gzip"), ("zstd", None)]
+)
+async def test_without_a_module_there_is_no_zstd(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, accepted: str, coding: str | None
+) -> None:
+    monkeypatch.setattr("trio_stream.codec.compressor.zstd_module", lambda: None)
+    headers = {"accept-encoding": accepted}
+    async with connect(Stream(three, compress="auto"), headers=headers) as client:
+        assert client.headers.get("content-encoding") == coding
+        assert (await client.receive_event()).data == "one"
 
 
 async def test_nonsense_is_refused_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:

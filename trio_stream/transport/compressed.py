@@ -32,17 +32,21 @@ class CompressedTransport:
 
     Of a stream that is to be sent what many are, see `share`, what it is sent by itself is mostly
     little, and holds nothing: ten thousand of them have no window each.
+
+    Attributes:
+      inner: the transport on which it goes.
+      read: how far the client has read what many are sent, if that was the last that it was sent;
+        whoever sends it more of that by ``inner.sender`` moves it on.
     """
 
-    __slots__ = ("_compressor", "_inner", "_joined", "_name", "_read", "_shares", "_written")
+    __slots__ = ("_compressor", "_joined", "_name", "_shares", "_written", "inner", "read")
 
     def __init__(self, inner: Transport, name: str) -> None:
-        self._inner = inner
+        self.inner: Transport = inner
         self._name = name
         self._compressor: Compressor | None = None
         self._shares = False
-        #: How far the client has read what many are sent, if that was the last that it was sent.
-        self._read: Mark | None = None
+        self.read: Mark | None = None
         #: How much of it there was, before the first of it that the client was sent.
         self._joined = Mark(None, 0, 0)
         self._written = 0
@@ -52,17 +56,17 @@ class CompressedTransport:
         if may_be and status != 204:  # "No Content": an upstream's, passed on
             self._compressor = open_compressor(self._name)
             headers = (*headers, (b"content-encoding", self._name.encode()))
-        await self._inner.start(status, headers)
+        await self.inner.start(status, headers)
 
     async def write(self, data: bytes) -> None:
         made = self._compressed(data)
         if self._compressor is not None and trio.current_time() - self.last_write > _REST:
             self._compressor.rest()
-        await self._inner.write(made)
+        await self.inner.write(made)
 
     def write_nowait(self, data: bytes | EncodedEvent) -> bool:
         """What is compressed has to go out, so it is asked before whether it will."""
-        inner = self._inner
+        inner = self.inner
         if not inner.is_free:
             return False
         before = inner.last_write
@@ -77,7 +81,7 @@ class CompressedTransport:
     def _compressed(self, data: bytes) -> bytes:
         if self._compressor is None or not data:
             return data
-        read = self._read
+        read = self.read
         if read is not None:
             self._leave(read)
             if read.group is not None:
@@ -85,16 +89,16 @@ class CompressedTransport:
         self._written += 1
         if type(data) is Uncompressed:
             return self._compressor.alone(data, stored=True)
-        if self._shares and (self._inner.direct or self._written <= _PROVED):
+        if self._shares and (self.inner.direct or self._written <= _PROVED):
             return self._compressor.alone(data)
         return self._compressor.compress(data)
 
     async def finish(self) -> None:
         if self._compressor is not None:
-            if self._read is not None:
-                self._leave(self._read)
-            await self._inner.write(self._compressor.end())
-        await self._inner.finish()
+            if self.read is not None:
+                self._leave(self.read)
+            await self.inner.write(self._compressor.end())
+        await self.inner.finish()
 
     @property
     def coding(self) -> str | None:
@@ -103,77 +107,66 @@ class CompressedTransport:
     # What many are sent.
 
     def share(self) -> str:
-        """From now on it is sent mostly what many are, by `shared_sender` or `write_shared`.
+        """From now on it is sent mostly what many are, by ``inner.sender`` or `write_shared`.
 
         Returns the coding's name.
         """
         self._shares = True
         return self._name
 
-    def shared_sender(self, event: SharedEvent) -> Callable[[bytes], int] | None:
-        """The inner transport's `sender`, if the client can read on with this event's ``wire``."""
-        return self._inner.sender(event.wire.frame) if self._read is event.before else None
-
-    def sent_shared(self, event: SharedEvent, left: int, now: float) -> None:
-        """`shared_sender` was given the frame of its wire, and left so many bytes."""
-        self._read = event.after
-        self._inner.last_write = now
-        if left:
-            self._inner.keep_rest(event.wire.frame, left)
-
     def write_shared(self, event: SharedEvent) -> bool:
         """Write it, if the client can read it, and takes anything now."""
-        reads_on = self._read is event.before
+        reads_on = self.read is event.before
         if (
             not (reads_on or event.beginning is not None)
             or self._compressor is None
-            or not self._inner.is_free
+            or not self.inner.is_free
         ):
             return False
         wire: bytes | EncodedEvent = event.wire
         if event.beginning is not None and not reads_on:
-            if self._read is not None:
-                self._leave(self._read)
+            if self.read is not None:
+                self._leave(self.read)
             before = self._compressor.lead_in()
             wire = before + event.beginning.data if before else event.beginning
             self._joined = Mark(None, event.before.checksum, event.before.size)
-        self._read = event.after
-        return self._inner.write_nowait(wire)
+        self.read = event.after
+        return self.inner.write_nowait(wire)
 
     def _leave(self, read: Mark) -> None:
         """What follows is not what many were sent next."""
-        self._read = None
+        self.read = None
         assert self._compressor is not None
         self._compressor.note_shared(self._joined, read)
 
     # All else is the inner one's.
     @property
     def direct(self) -> bool:
-        return self._inner.direct
+        return self.inner.direct
 
     @property
     def last_write(self) -> float:
-        return self._inner.last_write
+        return self.inner.last_write
 
     @last_write.setter
     def last_write(self, when: float) -> None:
-        self._inner.last_write = when
+        self.inner.last_write = when
 
     @property
     def stuck_since(self) -> float | None:
-        return self._inner.stuck_since
+        return self.inner.stuck_since
 
     @stuck_since.setter
     def stuck_since(self, when: float | None) -> None:
-        self._inner.stuck_since = when
+        self.inner.stuck_since = when
 
     @property
     def sees_progress(self) -> bool:
-        return self._inner.sees_progress
+        return self.inner.sees_progress
 
     @property
     def is_free(self) -> bool:
-        return self._inner.is_free
+        return self.inner.is_free
 
     def sender(self, frame: bytes) -> Callable[[bytes], int] | None:
         return None
@@ -182,19 +175,23 @@ class CompressedTransport:
         raise AssertionError("there is no sender")
 
     async def abort(self) -> None:
-        await self._inner.abort()
+        await self.inner.abort()
 
     def close(self) -> None:
-        self._inner.close()
+        # Nothing is held for whoever keeps the stream itself.
+        self.read = None
+        if self._compressor is not None:
+            self._compressor.rest()
+        self.inner.close()
 
     async def wait_disconnected(self) -> None:
-        await self._inner.wait_disconnected()
+        await self.inner.wait_disconnected()
 
     def drop(self) -> None:
-        self._inner.drop()
+        self.inner.drop()
 
     def look(self) -> None:
-        self._inner.look()
+        self.inner.look()
 
     def is_gone(self) -> bool:
-        return self._inner.is_gone()
+        return self.inner.is_gone()
