@@ -50,6 +50,14 @@ class DirectWire:
         self.response += data[:size]
         return size
 
+    begins_at_once = True
+
+    async def begin(self, status: int, headers: Headers, first: Callable[[], bytes]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.headers = headers
+        self.direct = True
+        self.write_nowait(first())
+
     async def start(self, status: int, headers: Headers) -> None:
         self.headers = headers
         self.direct = True

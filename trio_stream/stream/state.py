@@ -16,7 +16,7 @@ import trio
 
 from ..codec import DroppedInput, Format, encode_retry
 from ..codec.formats import coded_format
-from ..transport.base import ServerConnection, Transport
+from ..transport.base import LARGE, ServerConnection, Transport
 from ..transport.compressed import CompressedTransport
 from .apart import farewell_retry
 from .clocked import Clocked
@@ -282,6 +282,15 @@ class StreamState(Clocked):
             return None
         self.compressed = self.transport
         return self.transport.share()
+
+    def waits_to_begin(self) -> bool:
+        """Whether its headers wait for something, or it is for the writer how its bytes go out."""
+        waits = self.held_until is not None and not self.channel.queued_events
+        ended = self.outcome is not None or self.no_content
+        # What is large, or not to be compressed, is not joined with the rest.
+        alone = self.channel.queued_bytes > LARGE or self.channel.apart
+        # A task that fails at its first step is to be told by a status.
+        return waits or ended or alone or self.tasks.had_one() or self.by_writer_alone
 
     def begin_writing(self) -> trio.CancelScope:
         """A writer runs, in this scope: no event goes past it. Whatever is cancelled, it is not."""

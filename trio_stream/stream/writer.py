@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +18,7 @@ from .state import StreamState
 if TYPE_CHECKING:
     from ..transport.base import Headers, Transport
 
-__all__ = ["write_response"]
+__all__ = ["begin_response", "write_response"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
@@ -36,18 +37,54 @@ async def write_response(state: StreamState, transport: Transport) -> bool:
         return await _write_on(state, transport)
     except ClientGone:
         raise
-    except Exception as error:  # the server's `send`, or a middleware's, failed by itself
-        # Raised by the stream's call in the end, and not in a group from this task.
-        if state.failure is None:
-            state.fail(error)
-        else:  # that is what is raised
-            state.answered = False
-            log.error(
-                "the client of a failed stream could not be told",
-                {"error": error, **state.facts()},
-                exc_info=error,
-            )
+    except Exception as error:  # noqa: BLE001  # the server's `send`, or a middleware's, failed
+        _note_fault(state, error)
         return True
+
+
+async def begin_response(state: StreamState, transport: Transport) -> bool:
+    """Begin a response where nothing has to be waited for, so that it takes no task to do that.
+
+    False, and nothing done, where it does: then it is for `write_response` to begin.
+
+    Raises:
+      ClientGone: the client has gone.
+    """
+    if not transport.begins_at_once or state.waits_to_begin():
+        return False
+    state.held_until = None
+    try:
+        headers = _headers(state)
+        await transport.begin(state.options.status, headers, partial(_first_bytes, state))
+    except ClientGone:
+        raise
+    except Exception as error:  # noqa: BLE001  # likewise
+        state.delivered = True
+        _note_fault(state, error)
+    return True
+
+
+def _first_bytes(state: StreamState) -> bytes:
+    """What follows the headers at once."""
+    state.headers_out = True
+    primer = primer_of(state, default_retry=True)
+    data = join_events(state.channel.take())
+    state.note_written(primer)
+    state.note_written(data)
+    return primer + data if primer else data
+
+
+def _note_fault(state: StreamState, error: Exception) -> None:
+    """Have it raised by the stream's call in the end, and not in a group from this task."""
+    if state.failure is None:
+        state.fail(error)
+    else:  # that is what is raised
+        state.answered = False
+        log.error(
+            "the client of a failed stream could not be told",
+            {"error": error, **state.facts()},
+            exc_info=error,
+        )
 
 
 async def _write_on(state: StreamState, transport: Transport) -> bool:

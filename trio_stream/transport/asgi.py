@@ -97,6 +97,13 @@ class AsgiTransport(Progress):
         self._body_waiter: trio.Event | None = None
         self._body_left = _BODY_BYTES
 
+    @property
+    def begins_at_once(self) -> bool:
+        return False
+
+    async def begin(self, status: int, headers: Headers, first: Callable[[], bytes]) -> None:
+        raise AssertionError("it does not begin at once")
+
     async def start(self, status: int, headers: Headers) -> None:
         # ASGI wants lists of lists or tuples; each message gets its own, because middleware
         # appends to it.

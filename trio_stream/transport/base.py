@@ -59,6 +59,17 @@ class Transport(Protocol):
     def direct(self) -> bool:
         """Whether `write_nowait` is worth a try."""
 
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether `begin` may be called in place of `start` and the first `write`."""
+
+    async def begin(self, status: int, headers: Headers, first: Callable[[], bytes]) -> None:
+        """Send the status, the headers and what ``first`` gives then, without waiting.
+
+        From any task. No checkpoint, but raises `trio.Cancelled` where that has been delivered
+        already, and nothing has been done then. As after `write_nowait` a part may be unsent.
+        """
+
     async def start(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
 

@@ -51,12 +51,21 @@ class CompressedTransport:
         self._joined = Mark(None, 0, 0)
         self._written = 0
 
+    async def begin(self, status: int, headers: Headers, first: Callable[[], bytes]) -> None:
+        await self.inner.begin(
+            status, self._opened(status, headers), lambda: self._compressed(first())
+        )
+
     async def start(self, status: int, headers: Headers) -> None:
+        await self.inner.start(status, self._opened(status, headers))
+
+    def _opened(self, status: int, headers: Headers) -> Headers:
+        """The headers, with the coding's if there is to be one, and what compresses then."""
         may_be = any(pair is VARIES for pair in headers)
         if may_be and status != 204:  # "No Content": an upstream's, passed on
             self._compressor = open_compressor(self._name)
             headers = (*headers, (b"content-encoding", self._name.encode()))
-        await self.inner.start(status, headers)
+        return headers
 
     async def write(self, data: bytes) -> None:
         made = self._compressed(data)
@@ -143,6 +152,10 @@ class CompressedTransport:
     @property
     def direct(self) -> bool:
         return self.inner.direct
+
+    @property
+    def begins_at_once(self) -> bool:
+        return self.inner.begins_at_once
 
     @property
     def last_write(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import h11
@@ -65,13 +65,38 @@ class Http1Transport(KnownTransport):
         if not connection.tls and self._http_version == "1.1":
             self._to_prove = chunks_to_prove(connection, send)
 
+    @property
+    def begins_at_once(self) -> bool:
+        # Over TLS a write may have to wait for what others have to say.
+        return self._holds_head and not self._connection.tls and not self._send_lock.locked()
+
+    async def begin(self, status: int, headers: Headers, first: Callable[[], bytes]) -> None:
+        await self._make_head(status, headers)
+        if not self.direct:  # as of a CONNECT: that waits
+            await self._write_direct(b"")
+            await self.write(first())
+            return
+        parts: Sequence[bytes | memoryview] = (*self._rest, *_frame_parts(first()))
+        if sum(map(len, parts)) <= LARGE:
+            parts = (b"".join(parts),)
+        self._rest = ()
+        self.stuck_since = None
+        self._write_parts_nowait(parts)
+
     async def start(self, status: int, headers: Headers) -> None:
-        if self._to_prove == NONE_BETWEEN and self._connection.http.scope["method"] != "HEAD":
-            await self._start_direct(status, headers)
+        if self._holds_head:
+            await self._make_head(status, headers)
+            if not self.direct:
+                await self._write_direct(b"")
         else:
             await super().start(status, headers)
 
-    async def _start_direct(self, status: int, headers: Headers) -> None:
+    @property
+    def _holds_head(self) -> bool:
+        """Whether the head goes out with the first chunk, as nothing is between."""
+        return self._to_prove == NONE_BETWEEN and self._connection.http.scope["method"] != "HEAD"
+
+    async def _make_head(self, status: int, headers: Headers) -> None:
         """Have h11 make the head, and hold it back for the first chunk to go out with it.
 
         Each write of Hypercorn's is a lock, a cancel scope, a system call and two turns of Trio's
@@ -87,8 +112,7 @@ class Http1Transport(KnownTransport):
         if any(_CHUNKED in head for head in self._rest):
             self.direct = True
             self.stuck_since = self.last_write
-        else:  # another framing, or no body: that goes on through Hypercorn
-            await self._write_direct(b"")
+        # Else it has another framing, or no body: that goes on through Hypercorn.
 
     async def _keep_head(self, event: RawData) -> None:
         """In place of Hypercorn's own write."""
