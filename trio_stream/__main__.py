@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .broker import publisher
+from .broker.engines import needing
 from .client.arguments import (
     add_request,
     add_verbose,
@@ -101,13 +102,11 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
 
 def _migrate(options: dict[str, Any]) -> int:
     try:
-        from .broker.postgres.migrate import migrate, schema_sql
+        with needing("postgresql", "migrate"):
+            from .broker.postgres.migrate import migrate, schema_sql
 
         said = schema_sql() if options["sql"] else f"{migrate(options['url'] or '')}\n"
-    except ImportError:
-        sys.stderr.write("trio-stream: this needs psycopg: trio-stream[postgres]\n")
-        return 1
-    except (ValueError, TrioStreamError) as exc:
+    except (ValueError, ImportError, TrioStreamError) as exc:
         sys.stderr.write(f"trio-stream: {exc}\n")
         return 2 if isinstance(exc, ValueError) else 1
     sys.stdout.write(said)

@@ -490,3 +490,42 @@ async def test_on_the_command_line_a_text_is_a_text() -> None:
         with trio.fail_after(20):
             while [event.data for event in (await broker.read("t")).events] != ["x"]:
                 await trio.sleep(0.01)
+
+
+WITHOUT = """
+import sys
+sys.modules["coredis"] = sys.modules["psycopg"] = None
+import trio, trio_stream
+from trio_stream.__main__ import main
+
+async def open_broker(url):
+    async with trio_stream.open_broker(url):
+        pass
+
+for url in sys.argv[1:]:
+    for act in trio_stream.publisher, lambda url: trio.run(open_broker, url):
+        try:
+            act(url)
+        except ImportError as exc:
+            print(exc)
+print(main(["migrate", "--sql"]), file=sys.stderr)
+"""
+
+
+def test_what_is_to_be_installed_is_said_alike_wherever_it_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "valkey://h", "postgres://h/d"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    redis = "coredis: trio-stream[redis]"
+    postgres = "psycopg, trio-stream[postgres], and libpq: the system's, or that of psycopg[binary]"
+    assert done.stdout.splitlines() == [
+        f"a valkey:// publisher needs {redis}",
+        f"a valkey:// broker needs {redis}",
+        f"a postgres:// publisher needs {postgres}",
+        f"a postgres:// broker needs {postgres}",
+    ]
+    assert done.stderr == f"trio-stream: migrate needs {postgres}\n1\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,7 +11,7 @@ from .contract import Engine, Retention
 from .memory import MemoryEngine
 from .urls import shown_url
 
-__all__ = ["ENGINE_OPTIONS", "check_options", "open_engine"]
+__all__ = ["ENGINE_OPTIONS", "check_options", "needing", "open_engine"]
 
 #: The engines' own options, here because an engine is imported only when it is used.
 ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -19,6 +20,24 @@ ENGINE_OPTIONS: dict[str, tuple[str, ...]] = {
     "postgresql": ("outage", "max_topics"),
     "redis": ("outage", "prefix", "live_events", "live_bytes", "max_topics"),
 }
+
+
+#: What their modules import that an extra brings.
+_NEEDED = {
+    "postgresql": (
+        "psycopg, trio-stream[postgres], and libpq: the system's, or that of psycopg[binary]"
+    ),
+    "redis": "coredis: trio-stream[redis]",
+}
+
+
+@contextmanager
+def needing(engine: str, what: str) -> Iterator[None]:
+    """Where a module of an engine is imported; the `ImportError` says what is to be installed."""
+    try:
+        yield
+    except ImportError as exc:
+        raise ImportError(f"{what} needs {_NEEDED[engine]}") from exc
 
 
 def open_engine(
@@ -42,20 +61,13 @@ def open_engine(
         return SqliteEngine(url, retention, **options)
     if scheme.startswith(("redis", "valkey")) or scheme == "unix":
         check_options("redis", options, common)
-        try:
+        with needing("redis", f"a {scheme}:// broker"):
             from .redis import RedisEngine
-        except ImportError as exc:
-            raise ImportError(f"a {scheme}:// broker needs coredis: trio-stream[redis]") from exc
         return RedisEngine(url, retention, **options)
     if scheme in {"postgresql", "postgres"}:
         check_options("postgresql", options, common)
-        try:
+        with needing("postgresql", f"a {scheme}:// broker"):
             from .postgres import PostgresEngine
-        except ImportError as exc:
-            raise ImportError(
-                f"a {scheme}:// broker needs psycopg, trio-stream[postgres], and libpq: the "
-                "system's, or that of psycopg[binary]"
-            ) from exc
         return PostgresEngine(url, retention, **options)
     raise ValueError(
         f"no engine has the URL {shown_url(url)!r}: there are memory://, sqlite:///path/to/file, "

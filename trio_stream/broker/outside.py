@@ -12,7 +12,7 @@ import trio
 from ..checks import check_kind, check_seconds, check_several
 from .contract import Entry, Retention
 from .disconnects import check_disconnect, disconnect_entry
-from .engines import check_options
+from .engines import check_options, needing
 from .entries import body_of, check_once, check_published, known_together, special_entry
 from .retention import retention_of
 from .thread_way import ThreadWay
@@ -81,20 +81,13 @@ def publisher(
         return TopicPublisher(SqliteWay(url, kept, options), once_for)
     if scheme.startswith(("redis", "valkey")) or scheme == "unix":
         check_options("redis", options, _COMMON)
-        try:
+        with needing("redis", f"a {scheme}:// publisher"):
             from .redis.engine import RedisEngine
-        except ImportError as exc:
-            raise ImportError(f"a {scheme}:// publisher needs coredis: trio-stream[redis]") from exc
         return TopicPublisher(ThreadWay(RedisEngine(url, kept, **options)), once_for)
     if scheme in {"postgresql", "postgres"}:
         check_options("postgresql", options, _COMMON)
-        try:
+        with needing("postgresql", f"a {scheme}:// publisher"):
             from .postgres.outside import open_way
-        except ImportError as exc:
-            raise ImportError(
-                f"a {scheme}:// publisher needs psycopg, trio-stream[postgres], and libpq: the "
-                "system's, or that of psycopg[binary]"
-            ) from exc
         return TopicPublisher(open_way(url, kept, options), once_for)
     if scheme == "memory":
         raise ValueError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
 from math import inf
 from typing import final
 
@@ -47,7 +46,6 @@ class Keeper:
     """Of one source, for one of the topics that it runs for.
 
     Attributes:
-      engine: the broker's.
       name: of the lease, and of what its watchers are present on.
     """
 
@@ -59,7 +57,7 @@ class Keeper:
         source: Source,
         topic: str,
     ) -> None:
-        self.engine: FullEngine = engine
+        self._engine = engine
         self.name: str = source.name_of(topic)
         self._publisher = publisher
         self._presence = presence
@@ -115,7 +113,7 @@ class Keeper:
                     if await self._claim():
                         await self._hold()
                     else:
-                        await self._wait(lease_of(self.engine) / 3)
+                        await self._wait(lease_of(self._engine) / 3)
                 nursery.cancel_scope.cancel()
         finally:
             for visit in self._visits.values():
@@ -134,6 +132,10 @@ class Keeper:
                     raise
             else:
                 return id
+
+    async def watched(self) -> list[str]:
+        """See `SourceRun.watched`."""
+        return [member.name for member in await self._engine.members(self.name)]
 
     async def _wait(self, seconds: float) -> None:
         changed = self._changed
@@ -157,9 +159,9 @@ class Keeper:
             await changed.wait()
 
     async def _claim(self) -> bool:
-        owner, seconds = uuid.uuid4().hex, lease_of(self.engine)
+        owner, seconds = uuid.uuid4().hex, lease_of(self._engine)
         try:
-            if await self.engine.claim(self.name, owner, seconds) is not None:
+            if await self._engine.claim(self.name, owner, seconds) is not None:
                 return False
         except BrokerError as exc:
             # That the engine is away is told by itself, and who watches asks every few seconds.
@@ -186,9 +188,9 @@ class Keeper:
 
     async def _give_up(self) -> None:
         try:
-            await self.engine.release(self.name, self._owner)
-            if self.engine.shared:
-                await self.engine.pass_on([Entry(NEWS, b":\n\n")])
+            await self._engine.release(self.name, self._owner)
+            if self._engine.shared:
+                await self._engine.pass_on([Entry(NEWS, b":\n\n")])
         except (BrokerError, trio.ClosedResourceError) as exc:
             log.warning(
                 "the lease of the source of %(topic)s will lapse: %(error)s",
@@ -196,7 +198,7 @@ class Keeper:
             )
 
     async def _keep_lease(self) -> None:
-        await keep_lease(lease_of(self.engine), self._is_alive, self._tell_danger)
+        await keep_lease(lease_of(self._engine), self._is_alive, self._tell_danger)
         self._scope.cancel()
 
     def _tell_danger(self, error: BrokerError) -> None:
@@ -206,7 +208,7 @@ class Keeper:
     async def _is_alive(self) -> bool:
         """Prolong its lease, or take it again; whether no other process has it."""
         async with self._asking:
-            if await self.engine.prolong(self.name, self._owner, lease_of(self.engine)):
+            if await self._engine.prolong(self.name, self._owner, lease_of(self._engine)):
                 return True
             return await self._claim()
 
@@ -225,10 +227,10 @@ class Keeper:
                 await changed.wait()
 
     async def _is_watched(self) -> bool:
-        if self.is_needed or not self.engine.shared:
+        if self.is_needed or not self._engine.shared:
             return self.is_needed
         try:
-            return bool(await self.engine.members(self.name))
+            return bool(await self._engine.members(self.name))
         except BrokerError:
             return True  # nobody knows
 
@@ -262,12 +264,9 @@ class Keeper:
             event = shaped("failed", self._source.failed, None, reason, again)
             if event is not None:
                 self.told, self.told_at = event, self._publisher.newest
-                watched: Sequence[str] = [
-                    member.name for member in await self.engine.members(self.name)
-                ]
-                entries = [Entry(name, event.data, UNMAPPED) for name in watched]
+                entries = [Entry(name, event.data, UNMAPPED) for name in await self.watched()]
                 if entries:
-                    await self.engine.pass_on(entries)
+                    await self._engine.pass_on(entries)
         except Exception as exc:  # the user's function may raise anything; the source goes on
             log.exception(
                 "the watchers of the source of %(topic)s could not be told",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, final
 
-from ..contract import Engine, Entry
+from ..contract import Entry
 from ..entries import body_of, check_published
 
 __all__ = ["SourceRun"]
@@ -13,13 +13,8 @@ __all__ = ["SourceRun"]
 class Holder(Protocol):
     """Who runs a source, as it is seen here."""
 
-    @property
-    def name(self) -> str:
-        """Of its lease."""
-
-    @property
-    def engine(self) -> Engine:
-        """The broker's."""
+    async def watched(self) -> list[str]:
+        """See `SourceRun.watched`."""
 
     async def publish(self, entry: Entry, /) -> int:
         """Store it, if this process still is who runs the source."""
@@ -56,5 +51,4 @@ class SourceRun:
 
     async def watched(self) -> list[str]:
         """The names and patterns that somebody watches now, in any process."""
-        members = await self._holder.engine.members(self._holder.name)
-        return [member.name for member in members]
+        return await self._holder.watched()

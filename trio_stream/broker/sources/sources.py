@@ -51,8 +51,9 @@ class Sources:
 
     async def stop(self) -> None:
         """Let other processes run them."""
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        nursery, self._nursery = self._nursery, None  # none is started from now on
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
             await self._ended.wait()
 
     def add(self, source: Source) -> None:
@@ -84,10 +85,10 @@ class Sources:
         """Somebody watches what this source runs for a topic, under a name of his."""
         keeper = self._keepers.get(source.name_of(topic))
         if keeper is None:
-            engine = full_engine(self._engine, "a source on demand")
-            keeper = Keeper(engine, self._publisher, self._presence, source, topic)
             if self._nursery is None:
                 return  # the broker is closed
+            engine = full_engine(self._engine, "a source on demand")
+            keeper = Keeper(engine, self._publisher, self._presence, source, topic)
             self._keepers[keeper.name] = keeper
             self._nursery.start_soon(self._keep, keeper)
         keeper.arrive(name)
