@@ -264,6 +264,29 @@ def test_lines_fit_the_terminal(width: int) -> None:
             assert len("".join(part for part, _ in line)) <= width
 
 
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (30, "state request"),
+        (45, "state request"),
+        (50, "state open request"),
+        (80, "state open events ev/s bytes queued request"),
+        (70, "state open ev/s queued request"),
+        (160, "state open events ev/s bytes queued client request"),
+    ],
+)
+def test_a_narrow_line_has_fewer_columns_and_still_the_request(width: int, columns: str) -> None:
+    long = {**ROW, "request": "GET /orders/of-somebody"}
+    picture = {**PICTURE, "streams": {"1": long}}
+    totals, _, heads, row = (
+        "".join(text for text, _ in line) for line in table_of(ABOUT, picture, 1000.0, width)
+    )
+    assert heads.split() == ["stream", *columns.split()]
+    assert "GET /orde" in row
+    assert len(row) <= width
+    assert totals.startswith("host:1: 1 open, 0 stuck" if width > 60 else "1 open, 0 stuck")
+
+
 @pytest.mark.parametrize("rich", [True, False])
 async def test_in_a_terminal_the_screen_is_written_anew_until_ctrl_c(rich: bool) -> None:
     """Without rich as where it is not installed: its import finds nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..client.paper import Part, visible
 
@@ -11,9 +11,11 @@ __all__ = ["table_of"]
 
 _Row = Mapping[str, Any]
 
-#: Each column's head, its width, to the right if that is negative, and what is in it. The request
-#: has the rest of the line, and the client's place where the line is short.
-_COLUMNS: tuple[tuple[str, int, Callable[[_Row, float], str]], ...] = (
+#: A column's head, its width, to the right if that is negative, and what is in it.
+_Column: TypeAlias = tuple[str, int, Callable[[_Row, float], str]]
+
+#: The request has the rest of the line.
+_COLUMNS: tuple[_Column, ...] = (
     ("state", 12, lambda row, now: _state(row, now)),
     ("open", -7, lambda row, now: _span(now - row["since"])),
     ("events", -8, lambda row, now: f"{row['events']:,}"),
@@ -23,8 +25,10 @@ _COLUMNS: tuple[tuple[str, int, Callable[[_Row, float], str]], ...] = (
     ("client", 21, lambda row, now: row["client"] or "none"),
 )
 
-#: Characters of a line that has room for the client.
-_WIDE = 110
+#: Which columns a line has as far as there is room, the state always, and the characters that it
+#: leaves for the request, which says most.
+_FIRST = ("state", "open", "ev/s", "queued", "events", "bytes", "client")
+_REQUEST = 20
 
 _STYLES = {"open": "green", "stuck": "yellow"}
 
@@ -32,29 +36,45 @@ _STYLES = {"open": "green", "stuck": "yellow"}
 def table_of(about: _Row, picture: _Row, now: float, width: int) -> list[list[Part]]:
     """The lines: totals, heads, and a row for each stream, cut to the width."""
     totals = picture["totals"]
+    process = visible(f"{about['process']}: ")
     head = (
-        f"{about['process']}: {totals['open']:,} open, {totals['stuck']:,} stuck, "
-        f"{totals['rate']:,.1f} events/s, {_size(totals['byteRate'])}/s, "
-        f"{totals['queued']:,} queued"
+        f"{totals['open']:,} open, {totals['stuck']:,} stuck, {totals['rate']:,.1f} events/s, "
+        f"{_size(totals['byteRate'])}/s, {totals['queued']:,} queued"
     )
     shown, found = len(picture["order"]), picture["matching"]
-    more = f"; {shown:,} of {found:,} shown" if shown < found else ""
-    columns = _COLUMNS if width >= _WIDE else _COLUMNS[:-1]
+    if shown < found:
+        head += f"; {shown:,} of {found:,} shown"
+    if len(process) + len(head) <= width:
+        head = process + head
+    first = max([len("stream"), *(len(str(number)) for number in picture["order"])])
+    columns = _columns(width - first - 1)
     heads = " ".join(_padded(name, size) for name, size, _ in columns)
     lines: list[list[Part]] = [
-        [(_cut(visible(head + more), width), "bold")],
+        [(_cut(head, width), "bold")],
         [],
-        [(_cut(f"{'stream':>8} {heads} request", width), "dim")],
+        [(_cut(f"{'stream':>{first}} {heads} request", width), "dim")],
     ]
     for number in picture["order"]:
         row = picture["streams"][str(number)]
         state, *others = (_padded(text(row, now), size) for _, size, text in columns)
-        before = f"{number:>8} "
-        rest = f" {' '.join(others)} {visible(row['request'])}"
+        before = f"{number:>{first}} "
+        rest = "".join(f" {text}" for text in [*others, visible(row["request"])])
         style = "red" if "outcome" in row else _STYLES["stuck" if "stuckSince" in row else "open"]
         room = width - len(before) - len(state)
         lines.append([(before, ""), (state, style), (_cut(rest, room), "")])
     return lines
+
+
+def _columns(width: int) -> list[_Column]:
+    """Those that a line of this width has, in their order."""
+    state, *others = sorted(_COLUMNS, key=lambda column: _FIRST.index(column[0]))
+    chosen, left = [state], width - abs(state[1]) - 1 - _REQUEST
+    for column in others:
+        left -= abs(column[1]) + 1
+        if left < 0:
+            break
+        chosen.append(column)
+    return [column for column in _COLUMNS if column in chosen]
 
 
 def _padded(text: str, size: int) -> str:
