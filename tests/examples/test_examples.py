@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
+from examples import overview
 from tests.support.chromium import chromium
 from tests.support.hypercorn_process import hypercorn
 from tests.support.raw import read_until, send_request
-from trio_stream import EventStreamDecoder
+from trio_stream import EventStreamDecoder, Stream
+from trio_stream.testing import connect
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
@@ -132,6 +135,25 @@ async def test_overview() -> None:
             await read_until(first, b'"path":"/second"')
         # The second has left, and the first sees it.
         await read_until(first, b'"ended":[{"path":"/second","outcome":"disconnected"')
+
+
+async def test_overview_tells_of_a_client_that_has_stalled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As the demo's panel shows it, whose streams have the same `on_end`."""
+
+    async def tireless(stream: Stream) -> None:
+        while True:
+            await stream.send("x" * 1000)
+
+    slow = Stream(tireless, stall_timeout=10, on_end=overview.ended)
+    with trio.fail_after(60):
+        async with connect(overview.app, path="/server") as page, connect(slow, path="/slow"):
+            found: list[str] = []
+            while not found:
+                told = (await page.receive_event()).json()["ended"]
+                found = [each["outcome"] for each in told if each["path"] == "/slow"]
+    assert found == ["stalled"]
 
 
 async def test_progress() -> None:
