@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, final
@@ -14,6 +13,7 @@ import trio
 from ..checks import check_callable, check_count, check_kind
 from ..errors import BrokerError
 from .broker import Broker
+from .permission import allows
 from .refused import RefusedError, read_body
 from .whole_answer import answer_json
 
@@ -112,10 +112,7 @@ class PublishApp:
             ) from None
 
     async def _check(self, scope: Scope, topic: str) -> None:
-        allowed = self._authorize(scope, topic)
-        if inspect.isawaitable(allowed):
-            allowed = await allowed
-        if allowed is not True:  # what is only true in an `if` may be a response, or a user
+        if not await allows(self._authorize, scope, topic):
             raise RefusedError(403, "not allowed to publish there")
 
     async def _publish(self, wanted: _Wanted) -> str:

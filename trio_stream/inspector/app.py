@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 from ..broker import Broker
+from ..broker.permission import allows
 from ..broker.refused import RefusedError, read_body
 from ..broker.whole_answer import answer, answer_json
 from ..checks import check_callable, check_flag, check_kind
@@ -95,7 +95,7 @@ class InspectorApp:
         if method == "GET" and b"text/event-stream" in list_header(scope, b"accept").lower():
             await self._feed(scope, receive, send)
             return
-        if not await self._allows(scope):
+        if not await allows(self._authorize, scope):
             raise RefusedError(403, _NOT_ALLOWED)
         if method == "POST":
             action = read_action(await read_body(receive, _MOST_BYTES))
@@ -110,12 +110,6 @@ class InspectorApp:
             return await self._others.end(action)
         return end_here(action)
 
-    async def _allows(self, scope: Scope) -> bool:
-        allowed = self._authorize(scope)
-        if inspect.isawaitable(allowed):
-            allowed = await allowed
-        return allowed is True  # what is only true in an `if` may be a response, or a user
-
     async def _feed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the feed, which asks by itself who is there, and each minute again."""
         view = read_view(scope.get("query_string", b""))
@@ -129,7 +123,7 @@ class InspectorApp:
 
     async def _verdict(self, scope: Scope) -> bool | Refusal:
         refusal = Refusal(403, {"error": _NOT_ALLOWED}, headers=SAFE)
-        return await self._allows(scope) or refusal
+        return await allows(self._authorize, scope) or refusal
 
     def _watched(self, view: View) -> AbstractContextManager[None]:
         return self._lookout.watched() if view.show == "streams" else nullcontext()
