@@ -73,7 +73,7 @@ class LogReader:
         #: Whether to begin with a snapshot.
         self._anew = False
         #: Ids of what was left out of what was read last, for a newer one of the same key.
-        self._left_out: list[int] = []
+        self._left_out: Sequence[int] = ()
         self._recent: Last | timedelta | None = None
         #: Of what is gone, by topic, all that the reader knows. None: it has not begun, and asks
         #: for whatever there is.

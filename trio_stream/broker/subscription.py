@@ -114,9 +114,9 @@ class Subscription(Position):
         self._map = mapping
         self._number: int | None = None
         self._visit = visit
-        #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56, and
-        #: most subscriptions are streamed.)
-        self._page: list[Record] = []
+        #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, an empty list
+        #: 56, and most subscriptions are streamed.)
+        self._page: list[Record] | None = None
         self._passing: PassingEvents | None = None  # an iterator's
         self._used = self._busy = self._is_open = False
         self._gap = gap
@@ -253,6 +253,7 @@ class Subscription(Position):
 
     def _take(self) -> Record | None:
         """The first of what has been read, if its map does not leave it out."""
+        assert self._page
         record = self._page.pop()
         if not record.id:  # only passed on, and not read; or a part of a snapshot
             if not record.topic:
@@ -288,7 +289,7 @@ class Subscription(Position):
     async def aclose(self) -> None:
         """Leave, if it was iterated: the presence ends, the position is forgotten. Idempotent."""
         self._used = True
-        self._page.clear()
+        self._page = None
         self._feed.fanout.discard(self)
         self._disappear()
         await trio.lowlevel.checkpoint()

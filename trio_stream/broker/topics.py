@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, final
 
@@ -139,11 +139,18 @@ class Selection:
         return {"topic": ", ".join(self.filters)}
 
 
-def select_topics(names: Sequence[str], patterns: bool) -> Selection:
+def select_topics(names: tuple[str, ...], patterns: bool) -> Selection:
     """What somebody may subscribe to or read; else `TypeError` or `ValueError`."""
     check_flag("patterns", patterns)
     for name in names:
         check_name(name, "a topic")
+    return _select(names, patterns)
+
+
+@lru_cache(maxsize=1024)
+def _select(names: tuple[str, ...], patterns: bool) -> Selection:
+    """One for all subscribers of the same topics: each one's own would be 200 bytes."""
+    for name in names:
         if name.startswith("$") and not name.startswith("$presence/"):
             raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
         if not patterns:
