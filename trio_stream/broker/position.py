@@ -96,11 +96,24 @@ class Position(Follower):
         feed.fanout.add(self)
         return True
 
+    def _sleeps(self) -> bool:
+        """Whether its task is to sleep: the fan-out does the work, until it finds no room.
+
+        Who asks sleeps itself, with `_abort`: to await `_follow` is 216 bytes more in each idle
+        subscriber.
+        """
+        if self.seen is inf or self._feed.closed:
+            self._come_back()
+            return False
+        self._task = trio.lowlevel.current_task()
+        return True
+
     async def _follow(self) -> None:
-        """Sleep while the fan-out does the work, until it finds no room."""
-        while self.seen is not inf and not self._feed.closed:
-            self._task = trio.lowlevel.current_task()
+        """Sleep as long as that."""
+        while self._sleeps():
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _come_back(self) -> None:
         if self.seen is not inf:  # the broker is closed, and up to here it has had everything
             self._cursor, self.seen = int(self.seen), inf
             self._feed.fanout.discard(self)

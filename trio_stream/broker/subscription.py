@@ -114,8 +114,7 @@ class Subscription(Position):
         self._map = mapping
         self._number: int | None = None
         self._visit = visit
-        #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, an empty list
-        #: 56, and most subscriptions are streamed.)
+        #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56.)
         self._page: list[Record] | None = None
         self._passing: PassingEvents | None = None  # an iterator's
         self._used = self._busy = self._is_open = False
@@ -166,7 +165,8 @@ class Subscription(Position):
                     for event in () if self._visit is None else self._visit.missed(had):
                         if (wait := sink.put(event)) is not None:
                             await wait
-                    await self._follow()
+                    while self._sleeps():
+                        await trio.lowlevel.wait_task_rescheduled(self._abort)
                     had = self._cursor
         finally:
             self._feed.fanout.discard(self)
@@ -275,8 +275,7 @@ class Subscription(Position):
         while not self._page:
             self._feed.check_open()
             page, gap = await self._read()
-            self._page = self._passing.merged(page.records, page.upto)
-            self._page.reverse()
+            self._page = self._passing.merged(page.records, page.upto)[::-1]
             self._cursor = page.upto
             if gap is not None:
                 raise gap

@@ -60,15 +60,27 @@ class StreamMiddleware:
         connection.proof = proof = Proof(enabled=self._direct)
         scope.setdefault("extensions", {})[CONNECTION] = connection
 
-        async def watched_send(message: Message) -> None:
-            proof.look(message)
-            await pass_on(connection, send, message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                connection.withdraw()
-
-        proof.outermost = watched_send.__code__
-        answer = self._app(scope, receive, watched_send)
+        outermost = _Outermost(connection, send)
+        proof.outermost = outermost.send.__code__
+        answer = self._app(scope, receive, outermost.send)
         return _until_released(connection, answer) if connection.is_http3 else answer
+
+
+class _Outermost:
+    """What sees a response's messages come out; a function in each call would be 200 bytes more."""
+
+    __slots__ = ("_connection", "_send")
+
+    def __init__(self, connection: HypercornConnection, send: Send) -> None:
+        self._connection = connection
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        connection = self._connection
+        connection.proof.look(message)
+        await pass_on(connection, self._send, message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            connection.withdraw()
 
 
 async def _until_released(connection: HypercornConnection, answer: Awaitable[None]) -> None:

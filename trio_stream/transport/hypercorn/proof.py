@@ -43,7 +43,7 @@ class Proof:
         self.seen: bool = False
         self.touched: bool = False
         #: The content codings that the stream itself has named.
-        self.codings: list[bytes] = []
+        self.codings: tuple[bytes, ...] = ()
         #: The code of the outermost wrapper's `send`.
         self.outermost: CodeType | None = None
 
@@ -68,9 +68,9 @@ class Proof:
             self.seen = self.enabled and not self.touched
 
 
-def codings_in(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+def codings_in(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     """The content codings that headers name, whose names are in lower case."""
-    return [bytes(value) for name, value in headers if name == b"content-encoding"]
+    return tuple([bytes(value) for name, value in headers if name == b"content-encoding"])
 
 
 def chunks_to_prove(connection: HypercornConnection, send: Send) -> int:
