@@ -46,7 +46,7 @@ class Reader:
         """Take the next event, if there is one."""
         wanted = [(t, id) for t, id in published if t in self.selection and id > self.at]
         kept = {id for topic in TOPICS for id in [i for t, i in published if t == topic][-HISTORY:]}
-        ahead = [record.id for record in reversed(self.subscription._page)]
+        ahead = [record.id for record in reversed(self.subscription._page or ())]
         left_out = {id for topic, id in wanted if self.mapped and topic == "b/2"}
         coming = ahead or [id for _, id in wanted if id in kept - left_out]
         if self.latest:
