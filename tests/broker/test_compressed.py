@@ -78,7 +78,7 @@ class Client:
         state = self.stream._state
         state.use_once("test")
         way = self.wire if self.coding is None else CompressedTransport(self.wire, self.coding)
-        await Lifetime(state, Admission(state)).run(way, None)
+        await Lifetime(state, Admission(state), way, None).run()
 
     def send(self, text: str, *, compress: bool = True) -> None:
         with suppress(trio.WouldBlock):

@@ -223,9 +223,8 @@ async def test_a_secrets_size_tells_nothing(autojump_clock: Clock, coding: str, 
         async with trio.open_nursery() as nursery:
             state = stream._state
             state.use_once("test")
-            nursery.start_soon(
-                Lifetime(state, Admission(state)).run, CompressedTransport(wire, coding), None
-            )
+            compressed = CompressedTransport(wire, coding)
+            nursery.start_soon(Lifetime(state, Admission(state), compressed, None).run)
             if way == "direct":
                 await trio.testing.wait_all_tasks_blocked()
             stream.send_nowait("something")

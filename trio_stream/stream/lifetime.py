@@ -44,8 +44,15 @@ class Lifetime:
 
     __slots__ = ("_admission", "_begun", "_done", "_helpers", "counted_as", "number", "state")
 
-    def __init__(self, state: StreamState, admission: Admission) -> None:
+    def __init__(
+        self,
+        state: StreamState,
+        admission: Admission,
+        transport: Transport,
+        connection: ServerConnection | None,
+    ) -> None:
         self.state: StreamState = state
+        state.open(transport, connection)
         self._admission = admission
         #: By which it is spoken of, in this Trio run.
         self.number: int = next(current_registry().numbers)
@@ -56,11 +63,11 @@ class Lifetime:
         #: Whether somebody has begun to write.
         self._begun = False
 
-    async def run(self, transport: Transport, connection: ServerConnection | None) -> None:
-        """Run the stream over ``transport`` until it has ended and nothing of it is left."""
+    async def run(self) -> None:
+        """Run the stream until it has ended and nothing of it is left."""
         state = self.state
-        self._begin(transport, connection)
         try:
+            self._begin()
             async with trio.open_nursery() as helpers:
                 self._helpers = helpers
                 helpers.start_soon(self._watch)
@@ -73,14 +80,12 @@ class Lifetime:
             log_failure(state.failure, "its call was cancelled", state.facts)
             raise
         finally:
-            transport.close()
-            self._finish(connection)
+            self._finish()
         if not isinstance(state.failure, ProducerSilent):  # the log has been told of that
             state.raise_failure()
 
-    def _begin(self, transport: Transport, connection: ServerConnection | None) -> None:
-        state = self.state
-        state.open(transport, connection)
+    def _begin(self) -> None:
+        state, connection = self.state, self.state.connection
         hold_headers(state, headers_wait_for(state))
         current_principals().join(state)
         plan_recheck(state)
@@ -96,11 +101,17 @@ class Lifetime:
         state = self.state
         self._in_context(state.options.telling.tell, hook, state.handle, state.facts)
 
-    def _finish(self, connection: ServerConnection | None) -> None:
-        current_principals().leave(self.state)
-        if connection is not None:
-            current_registry().leave_worker(self, connection.context)
-        note_end(self.state, self.number, self.counted_as)
+    def _finish(self) -> None:
+        transport, connection = self.state.transport, self.state.connection
+        assert transport is not None
+        try:
+            transport.close()
+            current_principals().leave(self.state)
+            if connection is not None:
+                current_registry().leave_worker(self, connection.context)
+            note_end(self.state, self.number, self.counted_as)
+        finally:
+            self._admission.release()
 
     def check(self, now: float) -> float:
         """Called by the registry."""

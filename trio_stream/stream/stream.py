@@ -17,7 +17,7 @@ from .options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
 from .returned import Returned
 from .sender import Sender
-from .serving import last_event_id, serve_asgi
+from .serving import answer, last_event_id
 from .source import NoSource
 from .state import StreamState
 from .statistics import StreamStatistics, statistics_of
@@ -275,7 +275,9 @@ class Stream(Sender, NoSource, Returned):
         Raises:
           RuntimeError: a second request, an entered stream, or a scope that is not HTTP.
         """
-        await serve_asgi(self._state, scope, receive, send)
+        lifetime = await answer(self._state, scope, receive, send)
+        if lifetime is not None:
+            await lifetime.run()
 
     @property
     def value(self) -> StreamValue:
