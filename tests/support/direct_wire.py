@@ -124,6 +124,9 @@ class DirectWire:
     async def wait_disconnected(self) -> None:
         await self._gone.wait()
 
+    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+        return False
+
     def drop(self) -> None:
         self.leave()
 

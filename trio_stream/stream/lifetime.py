@@ -37,6 +37,9 @@ from .writer import begin_response, write_response
 
 __all__ = ["Lifetime"]
 
+#: The watcher's task. Trio would make a name for each.
+_WATCHER = f"{__name__}.Lifetime._watch"
+
 
 @final
 class Lifetime:
@@ -65,12 +68,13 @@ class Lifetime:
 
     async def run(self) -> None:
         """Run the stream until it has ended and nothing of it is left."""
-        state = self.state
+        state, transport = self.state, self.state.transport
+        assert transport is not None
         try:
             self._begin()
             async with trio.open_nursery() as helpers:
                 self._helpers = helpers
-                helpers.start_soon(self._watch)
+                helpers.start_soon(self._watch, name=_WATCHER)
                 if not transport.begins_at_once:
                     self._start_writer()
                 await produce(state)
@@ -137,7 +141,11 @@ class Lifetime:
         try:
             if not self._begun:
                 await self._begin_response(state.transport)
-            await state.transport.wait_disconnected()
+            if state.transport.tell_disconnected(self._disconnect):
+                # Nothing wakes it but its cancellation: that of the call, or the stream's end.
+                await trio.lowlevel.wait_task_rescheduled(_let_cancel)
+            else:
+                await state.transport.wait_disconnected()
         except BaseException as error:
             if not isinstance(error, Exception):
                 shutdown.cut_short(state)
@@ -146,7 +154,10 @@ class Lifetime:
             # client's leaving any more.
             state.fail(state.failure or error)
         else:
-            state.lose(Outcome.DISCONNECTED)
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        self.state.lose(Outcome.DISCONNECTED)
 
     async def _begin_response(self, transport: Transport) -> None:
         """Write what is there by now from the watcher, where that takes no waiting; no checkpoint.
@@ -208,3 +219,7 @@ class Lifetime:
         if self.state.writing is not None:
             self._done = trio.Event()
             await self._done.wait()
+
+
+def _let_cancel(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["answer", "last_event_id"]
 
 
-async def answer(
-    state: StreamState, scope: Scope, receive: Receive, send: Send
-) -> Lifetime | None:
+async def answer(state: StreamState, scope: Scope, receive: Receive, send: Send) -> Lifetime | None:
     """What is to run as the answer to a request; None: it was answered without a stream.
 
     Returned and not run here, which would be a coroutine of 330 bytes more in each idle stream.

@@ -187,14 +187,20 @@ class AsgiTransport(Progress):
             self.close()
 
     async def wait_disconnected(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._note_body(b"", more=False)
-                if self._ending:
-                    await trio.sleep_forever()  # until the end of the response is through
-                return
-            self._note_body(message.get("body", b""), more=message.get("more_body", False))
+        while not self._hear(await self._receive()):
+            pass
+        if self._ending:
+            await trio.sleep_forever()  # until the end of the response is through
+
+    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+        return False
+
+    def _hear(self, message: Message) -> bool:
+        """Take a message of `receive`'s; whether it is that the client has gone."""
+        is_over = bool(message["type"] == "http.disconnect")
+        more = not is_over and message.get("more_body", False)
+        self._note_body(message.get("body", b""), more=more)
+        return is_over
 
     def _note_body(self, body: bytes, *, more: bool) -> None:
         self._body_arriving = more

@@ -118,6 +118,13 @@ class Transport(Protocol):
     async def wait_disconnected(self) -> None:
         """Return when the client has gone, or when the response has ended."""
 
+    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+        """Have ``tell`` called then, by whatever task, so that nobody need wait for it.
+
+        For the stream's life, after which `wait_disconnected` is called no more. False where it
+        cannot be told: then it is to be waited for.
+        """
+
     def drop(self) -> None:
         """Cut a stalled client off at once, where the transport can; any task may call it."""
 

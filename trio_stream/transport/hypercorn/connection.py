@@ -37,7 +37,7 @@ from .outlet import Outlet
 from .sockets import reset
 
 if TYPE_CHECKING:
-    from ..asgi import Send
+    from ..asgi import Message, Receive, Send
 
 __all__ = [
     "CONNECTION",
@@ -179,6 +179,13 @@ class HypercornConnection:
     def has_ended(self) -> bool:
         """Whether all of the response has been given to the protocol, its end included."""
         return self.http.state is ASGIHTTPState.CLOSED
+
+    def find_channel(self, receive: Receive) -> trio.MemoryReceiveChannel[Message] | None:
+        """The channel into which Hypercorn puts what is for the application, if this reads it."""
+        reads = bound_to(receive, "receive", trio.MemoryReceiveChannel)
+        puts = bound_to(getattr(self.http, "app_put", None), "send", trio.MemorySendChannel)
+        state = getattr(reads, "_state", None)
+        return reads if state is not None and getattr(puts, "_state", None) is state else None
 
     def make_free(self) -> None:
         """All of the response is out, but Hypercorn was cancelled before it could go on."""
