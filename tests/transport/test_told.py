@@ -1,0 +1,117 @@
+"""How a stream hears what Hypercorn has for its application: without a task that waits for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from tests.serving.test_serve import serving
+from tests.support.raw import read_to_end, read_until, send_request
+from trio_stream import Outcome, Stream
+from trio_stream.transport.asgi import Message, Receive, Scope, Send
+
+LIMIT = 30
+
+
+class Told:
+    """An app of one stream, whose `receive` is Hypercorn's own, or somebody's around it."""
+
+    def __init__(self, *, wrapped: bool) -> None:
+        self.wrapped = wrapped
+        self.opened, self.may_end, self.ended = trio.Event(), trio.Event(), trio.Event()
+        self.channel: Any = None
+        self.outcome: Outcome | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.channel = getattr(receive, "__self__", None)
+
+        async def around() -> Message:
+            return await receive()
+
+        stream = Stream(self._produce, hold_headers=False)
+        try:
+            await stream(scope, around if self.wrapped else receive, send)
+        finally:
+            self.outcome = stream.outcome
+            self.ended.set()
+
+    async def _produce(self, stream: Stream) -> None:
+        await stream.send("begun")
+        self.opened.set()
+        await self.may_end.wait()
+        await stream.send("last")
+
+    @asynccontextmanager
+    async def asked(self, *headers: str, method: str = "GET") -> AsyncIterator[trio.SocketStream]:
+        """A client whose stream has begun."""
+        with trio.fail_after(LIMIT):
+            async with serving(self, bind="127.0.0.1:0") as binds:
+                port = int(binds[0].rpartition(":")[2])
+                async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+                    await send_request(client, "/", *headers, method=method)
+                    await read_until(client, b"data: begun\n\n")
+                    await self.opened.wait()
+                    await trio.testing.wait_all_tasks_blocked()
+                    yield client
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_the_clients_leaving_is_told(wrapped: bool) -> None:
+    """As the pinned Hypercorn is: when no wrapper fails, an idle stream holds 1 KiB too much."""
+    told = Told(wrapped=wrapped)
+    async with told.asked() as client:
+        assert told.channel.statistics().tasks_waiting_receive == wrapped
+        await client.aclose()
+        await told.ended.wait()
+    assert told.outcome is Outcome.DISCONNECTED
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_more_of_a_body_than_hypercorn_keeps_passes_while_it_streams(wrapped: bool) -> None:
+    """And the response ends in order, behind all of it."""
+    told = Told(wrapped=wrapped)
+    pieces, size = 30, 2**16  # Hypercorn keeps ten
+    length = f"content-length: {pieces * size}"
+    async with told.asked(length, "connection: close", method="POST") as client:
+        for _ in range(pieces):
+            await client.send_all(bytes(size))
+        told.may_end.set()
+        answer = await read_to_end(client)
+    assert b"data: last\n\n" in answer
+    assert answer.endswith(b"0\r\n\r\n")
+    assert told.outcome is Outcome.COMPLETED
+
+
+async def test_the_calls_cancellation_is_heard_of_first() -> None:
+    """By the task that does nothing else where the leaving is told."""
+    seen: list[Outcome | None] = []
+    called = trio.Event()
+
+    async def produce(stream: Stream) -> None:
+        called.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            seen.append(stream.outcome)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                await called.wait()
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(cancel)
+            await Stream(produce, hold_headers=False)(scope, receive, send)
+
+    with trio.fail_after(LIMIT):
+        async with serving(app, bind="127.0.0.1:0") as binds:
+            port = int(binds[0].rpartition(":")[2])
+            async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+                await send_request(client, "/", "connection: close")
+                await read_to_end(client)
+    assert seen == [Outcome.SHUTDOWN]
