@@ -2,9 +2,10 @@
 
 Served, a stream is three tasks. The ASGI call itself is the producer's, so that a generator is
 closed in the task that ran it. The writer is shielded: whatever cancels the producer, what is
-queued still goes out. The watcher waits for the client's leaving; before that it begins the
-response, where that takes no waiting, and then there is no writer until something has to wait.
-Their order is fixed by two nurseries, the user's inside the helpers':
+queued still goes out. The watcher waits for the client's leaving, where the transport does not
+tell it by itself, and for the call's cancellation; before that it begins the response, where that takes no
+waiting, and then there is no writer until something has to wait. Their order is fixed by two
+nurseries, the user's inside the helpers':
 
     helpers nursery: watcher, writer
       stream.nursery: the source or callback, and every task started there
