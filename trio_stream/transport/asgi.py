@@ -23,6 +23,7 @@ __all__ = [
     "Scope",
     "Send",
     "body_message",
+    "messages_in",
     "pieces",
 ]
 
@@ -161,13 +162,9 @@ class AsgiTransport(Progress):
             await self.finish()
 
     def close(self) -> None:
-        # Hypercorn keeps what an application has not taken, and waits for room. Where `receive` is
-        # bare, as there, it can be taken away.
-        channel = getattr(self._receive, "__self__", None)
-        if isinstance(channel, trio.MemoryReceiveChannel):
-            with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-                while True:
-                    channel.receive_nowait()
+        # Hypercorn keeps what an application has not taken, and waits for room.
+        for _ in messages_in(self._receive):
+            pass
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed.
@@ -251,6 +248,15 @@ class AsgiTransport(Progress):
 
     async def _pass_on(self, message: Message) -> None:
         await self._send(message)
+
+
+def messages_in(receive: Receive) -> Iterator[Message]:
+    """Take all that is there, where ``receive`` is a bare channel's, as Hypercorn's is."""
+    channel = getattr(receive, "__self__", None)
+    if isinstance(channel, trio.MemoryReceiveChannel):
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                yield channel.receive_nowait()
 
 
 _warned: trio.lowlevel.RunVar[frozenset[str]] = trio.lowlevel.RunVar("looks_whole", frozenset())

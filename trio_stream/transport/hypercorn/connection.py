@@ -180,12 +180,18 @@ class HypercornConnection:
         """Whether all of the response has been given to the protocol, its end included."""
         return self.http.state is ASGIHTTPState.CLOSED
 
-    def find_channel(self, receive: Receive) -> trio.MemoryReceiveChannel[Message] | None:
-        """The channel into which Hypercorn puts what is for the application, if this reads it."""
+    def find_channel(self, receive: Receive) -> trio.MemorySendChannel[Message] | None:
+        """Where Hypercorn puts what is for the application, if ``receive`` alone reads it.
+
+        What is between the two, or waits there already, means None.
+        """
         reads = bound_to(receive, "receive", trio.MemoryReceiveChannel)
         puts = bound_to(getattr(self.http, "app_put", None), "send", trio.MemorySendChannel)
         state = getattr(reads, "_state", None)
-        return reads if state is not None and getattr(puts, "_state", None) is state else None
+        if state is None or getattr(puts, "_state", None) is not state:
+            return None
+        channel: trio.MemorySendChannel[Message] = puts
+        return None if channel.statistics().tasks_waiting_receive else channel
 
     def make_free(self) -> None:
         """All of the response is out, but Hypercorn was cancelled before it could go on."""

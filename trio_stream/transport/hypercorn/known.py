@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
-from ..asgi import AsgiTransport
+from ..asgi import AsgiTransport, messages_in
 from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
@@ -37,6 +36,7 @@ class KnownTransport(AsgiTransport):
 
     __slots__ = (
         "_begun",
+        "_channel",
         "_connection",
         "_finished",
         "_kernel_waits",
@@ -72,8 +72,9 @@ class KnownTransport(AsgiTransport):
         connection.limit_silence(self._silence)
         #: Chunks that are still to be seen to come out as they went in, before others go past.
         self._to_prove = 0
-        #: Who is told that the client has gone.
+        #: Who is told that the client has gone, and the channel that Hypercorn has for that.
         self._tell: Callable[[], None] | None = None
+        self._channel: trio.MemorySendChannel[Message] | None = None
 
     async def start(self, status: int, headers: Headers) -> None:
         if self._connection.proof is not None:
@@ -133,16 +134,15 @@ class KnownTransport(AsgiTransport):
     def tell_disconnected(self, tell: Callable[[], None]) -> bool:
         # What Hypercorn has for the application it puts into a channel, whose other end is
         # `receive`. Where nothing is between, it is taken from Hypercorn as it comes: a task that
-        # waits at the channel holds 1.2 KiB for that, the channel's half that is let go included.
-        channel = self._connection.find_channel(self._receive)
-        if channel is None:
+        # waits at the channel holds 0.8 KiB for that.
+        self._channel = self._connection.find_channel(self._receive)
+        if self._channel is None:
             return False
         self._tell = tell
         http: Any = self._connection.http
         http.app_put = self._take
-        with suppress(trio.WouldBlock):
-            while True:
-                self._hear_or_tell(channel.receive_nowait())
+        for message in messages_in(self._receive):
+            self._hear_or_tell(message)
         return True
 
     async def _take(self, message: Message) -> None:
@@ -157,9 +157,9 @@ class KnownTransport(AsgiTransport):
     def close(self) -> None:
         super().close()
         connection, http = self._connection, self._connection.http  # type: HypercornConnection, Any
-        if self._tell is not None:
+        if self._channel is not None:
             self._tell = None
-            http.app_put = _drop
+            http.app_put = self._channel.send
         if not (self._finished or connection.has_ended):
             if connection.http.closed:  # the client has left: what is kept for it is let go of
                 self._break_off()
@@ -173,11 +173,6 @@ class KnownTransport(AsgiTransport):
 
     def _break_off(self) -> None:
         break_off(self._connection)
-
-
-async def _drop(message: Message) -> None:
-    """Takes what Hypercorn has for an application whose stream has ended."""
-    await trio.lowlevel.checkpoint()
 
 
 class OutletTransport(KnownTransport):
