@@ -193,7 +193,7 @@ async def test_what_goes_straight_out_after_a_silence_is_not_held(
         state = stream._state
         state.use_once("test")
         way = CompressedTransport(wire, coding)
-        nursery.start_soon(Lifetime(state, Admission(state)).run, way, None)
+        nursery.start_soon(Lifetime(state, Admission(state), way, None).run)
         await trio.testing.wait_all_tasks_blocked()
         held = []
         for seconds in (1, 1, 6, 1):
