@@ -124,7 +124,7 @@ class DirectWire:
     async def wait_disconnected(self) -> None:
         await self._gone.wait()
 
-    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+    async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
         return False
 
     def drop(self) -> None:

@@ -3,9 +3,9 @@
 Served, a stream is three tasks. The ASGI call itself is the producer's, so that a generator is
 closed in the task that ran it. The writer is shielded: whatever cancels the producer, what is
 queued still goes out. The watcher waits for the client's leaving, where the transport does not
-tell it by itself, and for the call's cancellation; before that it begins the response, where that takes no
-waiting, and then there is no writer until something has to wait. Their order is fixed by two
-nurseries, the user's inside the helpers':
+tell it by itself, and for the call's cancellation; before that it begins the response, where that
+takes no waiting, and then there is no writer until something has to wait. Their order is fixed by
+two nurseries, the user's inside the helpers':
 
     helpers nursery: watcher, writer
       stream.nursery: the source or callback, and every task started there
@@ -142,7 +142,7 @@ class Lifetime:
         try:
             if not self._begun:
                 await self._begin_response(state.transport)
-            if state.transport.tell_disconnected(self._disconnect):
+            if await state.transport.tell_disconnected(self._disconnect):
                 # Nothing wakes it but its cancellation: that of the call, or the stream's end.
                 await trio.lowlevel.wait_task_rescheduled(_let_cancel)
             else:

@@ -23,7 +23,6 @@ __all__ = [
     "Scope",
     "Send",
     "body_message",
-    "messages_in",
     "pieces",
 ]
 
@@ -162,9 +161,13 @@ class AsgiTransport(Progress):
             await self.finish()
 
     def close(self) -> None:
-        # Hypercorn keeps what an application has not taken, and waits for room.
-        for _ in messages_in(self._receive):
-            pass
+        # Hypercorn keeps what an application has not taken, and waits for room. Where `receive` is
+        # bare, as there, it can be taken away.
+        channel = getattr(self._receive, "__self__", None)
+        if isinstance(channel, trio.MemoryReceiveChannel):
+            with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+                while True:
+                    channel.receive_nowait()
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed.
@@ -189,7 +192,7 @@ class AsgiTransport(Progress):
         if self._ending:
             await trio.sleep_forever()  # until the end of the response is through
 
-    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+    async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
         return False
 
     def _hear(self, message: Message) -> bool:
@@ -248,15 +251,6 @@ class AsgiTransport(Progress):
 
     async def _pass_on(self, message: Message) -> None:
         await self._send(message)
-
-
-def messages_in(receive: Receive) -> Iterator[Message]:
-    """Take all that is there, where ``receive`` is a bare channel's, as Hypercorn's is."""
-    channel = getattr(receive, "__self__", None)
-    if isinstance(channel, trio.MemoryReceiveChannel):
-        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            while True:
-                yield channel.receive_nowait()
 
 
 _warned: trio.lowlevel.RunVar[frozenset[str]] = trio.lowlevel.RunVar("looks_whole", frozenset())

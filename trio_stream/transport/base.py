@@ -118,11 +118,11 @@ class Transport(Protocol):
     async def wait_disconnected(self) -> None:
         """Return when the client has gone, or when the response has ended."""
 
-    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+    async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
         """Have ``tell`` called then, by whatever task, so that nobody need wait for it.
 
-        For the stream's life, after which `wait_disconnected` is called no more. False where it
-        cannot be told: then it is to be waited for.
+        For the stream's life, in which `wait_disconnected` is then not called. False where it
+        cannot be told: then it is to be waited for. A checkpoint where there is something to hear.
         """
 
     def drop(self) -> None:

@@ -200,8 +200,8 @@ class CompressedTransport:
     async def wait_disconnected(self) -> None:
         await self.inner.wait_disconnected()
 
-    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
-        return self._inner.tell_disconnected(tell)
+    async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+        return await self._inner.tell_disconnected(tell)
 
     def drop(self) -> None:
         self.inner.drop()

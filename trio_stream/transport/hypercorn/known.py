@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
-from ..asgi import AsgiTransport, messages_in
+from ..asgi import AsgiTransport
 from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
@@ -131,18 +131,19 @@ class KnownTransport(AsgiTransport):
     def _has_left(self) -> bool:
         return self._connection.peer_has_closed()
 
-    def tell_disconnected(self, tell: Callable[[], None]) -> bool:
+    async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
         # What Hypercorn has for the application it puts into a channel, whose other end is
         # `receive`. Where nothing is between, it is taken from Hypercorn as it comes: a task that
         # waits at the channel holds 0.8 KiB for that.
-        self._channel = self._connection.find_channel(self._receive)
-        if self._channel is None:
+        channel = self._connection.find_channel(self._receive)
+        if channel is None:
             return False
         self._tell = tell
+        while channel.statistics().current_buffer_used:
+            self._hear_or_tell(await self._receive())
+        self._channel = channel
         http: Any = self._connection.http
         http.app_put = self._take
-        for message in messages_in(self._receive):
-            self._hear_or_tell(message)
         return True
 
     async def _take(self, message: Message) -> None:
