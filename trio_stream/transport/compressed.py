@@ -201,7 +201,7 @@ class CompressedTransport:
         await self.inner.wait_disconnected()
 
     async def tell_disconnected(self, tell: Callable[[], None]) -> bool:
-        return await self._inner.tell_disconnected(tell)
+        return await self.inner.tell_disconnected(tell)
 
     def drop(self) -> None:
         self.inner.drop()
