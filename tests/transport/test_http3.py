@@ -249,8 +249,8 @@ async def test_what_fails_in_hypercorn_ends_one_connection_alone(
     """And what is meant for a stream that has ended does no harm."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await Stream(["a"])(scope, receive, send)
         protocol: Any = scope["extensions"]["trio_stream.connection"].protocol
+        await Stream(["a"])(scope, receive, send)
         await protocol.streams[0].handle(object())
         if scope["path"] == "/broken":
             protocol.connection.handle_event = fail
