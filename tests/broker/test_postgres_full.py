@@ -1,10 +1,11 @@
-"""``postgresql://`` on a disk that is full: a real one, of 40 MiB, which only its server sees."""
+"""``postgresql://`` on a disk that is full: a real one, of some MiB, which only its server sees."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -18,60 +19,82 @@ from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.postgres.migrate import migrate
 from trio_stream.errors import BrokerUnavailableError
 
-#: Mounts a small disk, and starts what follows as the user who may not do that.
-AFTER_MOUNTING = """
-mount -t tmpfs -o size=40m,mode=700,uid=$(id -u postgres),gid=$(id -g postgres) small "$0" || exit 9
-exec setpriv --reuid=postgres --regid=postgres --clear-groups "$@"
+#: Mounts a small disk, which is there until nobody is left to tell.
+MOUNTING = """
+mount -t tmpfs -o size=48m,mode=700,uid=$(id -u postgres),gid=$(id -g postgres) small "$0" || exit 9
+echo mounted; exec cat
 """
 
 LARGE = "x" * 200_000
 
 
-@pytest.fixture
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, Path]]:
-    """A server, and its small disk as it is seen from here."""
-    unshare, *_ = need("unshare", "mount", "setpriv")
+class SmallDisk:
+    """A server that has ended, and an empty disk that it sees when it is started here.
+
+    Attributes:
+      place: the disk's folder, as the server calls it.
+      seen: the same as it is seen from outside.
+    """
+
+    def __init__(self, server: PostgresServer, place: Path, keeper: int, nsenter: str) -> None:
+        self.server = server
+        self.place = place
+        self.seen = Path(f"/proc/{keeper}/root{place}")
+        self._enter = [nsenter, f"--mount=/proc/{keeper}/ns/mnt", "setpriv", "--reuid=postgres"]
+        self._enter += ["--regid=postgres", "--clear-groups"]
+
+    def start(self) -> None:
+        """As the user who may not mount anything."""
+        server = self.server
+        start = [f"{server.programs}/pg_ctl", "-D", server.folder, "-s", "-w", "start"]
+        log = ["-l", server.folder.with_name("log")]
+        subprocess.run([*self._enter, *start, *log], cwd="/", timeout=60, check=True)
+
+    def fill(self) -> None:
+        with (self.seen / "filler").open("wb", buffering=0) as file:
+
+            def fill_on() -> None:
+                while file.write(b"x" * 4096):
+                    pass
+
+            with pytest.raises(OSError, match="No space left on device"):
+                fill_on()
+
+    def empty(self) -> None:
+        (self.seen / "filler").unlink()
+
+
+@contextmanager
+def small_disk(**options: str) -> Iterator[SmallDisk]:
+    unshare, nsenter, *_ = need("unshare", "nsenter", "mount", "setpriv")
     if os.geteuid() != 0:
         pytest.skip("only root can mount a disk")
-    with postgres_server() as server:
+    with postgres_server(**options) as server:
         place = server.folder.with_name("small")
         place.mkdir()
         owned(place)
-        server.command("stop", "-m", "fast")
-        start = [f"{server.programs}/pg_ctl", "-D", server.folder, "-s", "-w", "start"]
-        log = server.folder.with_name("log")
-        done = subprocess.run(
-            [unshare, "--mount", "sh", "-c", AFTER_MOUNTING, place, *start, "-l", log],
-            cwd="/",
-            timeout=60,
-            check=False,
-        )
-        if done.returncode == 9:
-            server.start()  # which is to be ended
-            pytest.skip("no disk can be mounted here")
-        assert done.returncode == 0
-        yield server, Path(f"/proc/{server.pids()[0]}/root{place}")
+        command = [unshare, "--mount", "sh", "-c", MOUNTING, place]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+            assert keeper.stdin is not None
+            assert keeper.stdout is not None
+            if keeper.stdout.readline() != b"mounted\n":
+                pytest.skip("no disk can be mounted here")
+            server.command("stop", "-m", "fast")
+            disk = SmallDisk(server, place, keeper.pid, nsenter)
+            try:
+                yield disk
+            finally:
+                keeper.stdin.close()
 
 
-def database_on(server: PostgresServer, disk: Path) -> str:
+def database_on(disk: SmallDisk) -> str:
     """The URL of a database on that disk, with the schema."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        place = "/" + str(disk).split("/root/", 1)[1]
-        connection.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
+    disk.start()
+    with psycopg.connect(disk.server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{disk.place}'".encode())
         connection.execute("CREATE DATABASE shop TABLESPACE small")
-    migrate(server.url("shop"))
-    return server.url("shop")
-
-
-def fill(disk: Path) -> None:
-    with (disk / "filler").open("wb", buffering=0) as file:
-
-        def fill_on() -> None:
-            while file.write(b"x" * 4096):
-                pass
-
-        with pytest.raises(OSError, match="No space left on device"):
-            fill_on()
+    migrate(disk.server.url("shop"))
+    return disk.server.url("shop")
 
 
 async def fill_up(broker: Broker, topic: str) -> list[str]:
@@ -87,11 +110,14 @@ async def fill_up(broker: Broker, topic: str) -> list[str]:
     return stored
 
 
-async def test_a_disk_that_is_full_is_told_and_loses_nothing(
-    disk: tuple[PostgresServer, Path],
-) -> None:
-    server, small = disk
-    url = database_on(server, small)
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    with small_disk() as there:
+        yield there
+
+
+async def test_a_disk_that_is_full_is_told_and_loses_nothing(disk: SmallDisk) -> None:
+    url = database_on(disk)
     with trio.fail_after(60):
         async with (
             open_broker(url) as broker,
@@ -102,7 +128,7 @@ async def test_a_disk_that_is_full_is_told_and_loses_nothing(
             ids = [await broker.publish("t", "first")]
             with psycopg.connect(url) as connection:
                 publish(connection, "t", f"committed {LARGE}")
-                fill(small)
+                disk.fill()
                 ids += await fill_up(broker, "t")
                 assert await fill_up(strict, "t") == []
                 # What is committed now has no room to be numbered in, and waits for it.
@@ -116,7 +142,7 @@ async def test_a_disk_that_is_full_is_told_and_loses_nothing(
                     await broker.publish("t", "behind it")
             page = await broker.read("t", limit=1000)
             assert [event.id for event in page.events] == ids
-            (small / "filler").unlink()
+            disk.empty()
             ids.append(await broker.publish("t", "by the broker"))
             ids.append(await strict.publish("t", "last"))
             found = [await anext(events)]
@@ -128,3 +154,66 @@ async def test_a_disk_that_is_full_is_told_and_loses_nothing(
             for one in (broker, strict, reading):
                 while one.health().trouble or not one.health().reachable:
                     await trio.sleep(0.02)
+
+
+@pytest.fixture
+def wal_disk() -> Iterator[SmallDisk]:
+    """One that has the write-ahead log, and nothing else; its database has the schema."""
+    sizes = {"max_wal_size": "32MB", "min_wal_size": "32MB"}
+    with small_disk(fsync="off", **sizes) as there:
+        server = there.server
+        wal = server.folder / "pg_wal"
+        subprocess.run(["cp", "-a", f"{wal}/.", there.seen], check=True)
+        wal.rename(wal.with_name("moved"))
+        wal.symlink_to(there.place)
+        there.start()
+        yield there
+
+
+async def test_a_log_that_has_no_room_ends_the_server_and_loses_nothing(
+    wal_disk: SmallDisk,
+) -> None:
+    """PostgreSQL ends then, whatever it did: so it is an outage, until somebody starts it."""
+    server = wal_disk.server
+    url = server.database()
+    ids: list[str] = []
+
+    async def publish_all(broker: Broker, numbers: range) -> None:
+        for n in numbers:
+            ids.append(await broker.publish("t", f"{n} {LARGE}"))
+
+    options = {"history": 1000, "history_bytes": 2**30, "memory_bytes": 1}
+    with trio.fail_after(120):
+        async with (
+            open_broker(url, **options) as broker,  # type: ignore[arg-type]
+            open_broker(url, outage="raise") as strict,
+            trio.open_nursery() as nursery,
+        ):
+            events = broker.subscribe("t", after="earliest")
+            with psycopg.connect(url) as connection:
+                publish(connection, "t", "committed")
+            assert (await anext(events)).data == "committed"
+            open_one = psycopg.connect(url)
+            publish(open_one, "t", "never committed")
+            wal_disk.fill()
+            for numbers in (range(100), range(100, 200)):
+                nursery.start_soon(publish_all, broker, numbers)
+            while (server.folder / "postmaster.pid").exists():
+                await trio.sleep(0.02)
+            assert "No space left on device" in server.log()
+            assert len(ids) < 200
+            with pytest.raises(BrokerUnavailableError):
+                await strict.publish("t", "raised")
+            with pytest.raises(psycopg.OperationalError):
+                open_one.commit()
+            wal_disk.empty()
+            await trio.to_thread.run_sync(wal_disk.start)
+            found = [await anext(events) for _ in range(200)]
+            numbers_of = [int(event.data.split()[0]) for event in found]
+            assert sorted(numbers_of) == [*range(200)]
+            for first in (0, 100):
+                mine = [n for n in numbers_of if first <= n < first + 100]
+                assert mine == sorted(mine)
+            last = await strict.publish("t", "last")
+            assert (await anext(events)).id == last
+        assert sorted(ids, key=int) == [event.id for event in found]
