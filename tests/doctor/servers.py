@@ -409,6 +409,7 @@ CASES = [
     Case("no-ids", "none with", streaming(events=without_ids)),
     Case("bad-id", "no HTTP header", streaming(events=one(b"id: \x01\ndata: a\n\n"))),
     Case("bad-id", "U+0000", streaming(events=one(b"id: a\0\ndata: a\n\n"))),
+    Case("foreign-id", "more than ASCII", streaming(events=one("id: 7é\ndata: a\n\n".encode()))),
     Case("not-resumed", "at another place", streaming(events=without_regard)),
     Case("not-resumed", "with what was not seen before", streaming(events=anew)),
     Case("repeated", "with the event of Last-Event-ID", streaming(events=repeating)),

@@ -36,9 +36,10 @@ async def test_last_event_id_as_the_client_sent_it() -> None:
     assert await last_event_id() is None
 
 
-async def test_invalid_utf_8_in_it_is_replaced() -> None:
-    headers = [(b"Last-Event-ID", b"\xff7")]
-    assert await last_event_id(scope={"headers": headers}) == "\ufffd7"
+@pytest.mark.parametrize("id", ["café", "\xff7", "7±"])
+async def test_what_is_not_utf_8_is_latin_1_as_clients_on_node_send_it(id: str) -> None:
+    headers = [(b"Last-Event-ID", id.encode("latin-1"))]
+    assert await last_event_id(scope={"headers": headers}) == id
 
 
 @pytest.mark.parametrize("name", ["last_event_id", "lastEventId"])

@@ -120,6 +120,8 @@ _ADVICE = {
     "a page without news.",
     "no-ids": "Give events an `id:`, and begin behind `Last-Event-ID`: what comes while a client "
     "is away is lost without.",
+    "foreign-id": "Give ids of ASCII alone: of others clients on Node send back what is no UTF-8, "
+    "or never come back.",
     "unknown-field": "The standard knows `data`, `event`, `id` and `retry`, in small letters and "
     "without a blank before the colon; all others are ignored.",
     "ends-soon": "A client comes back at once and asks again, which is polling. Tell it by an "

@@ -69,6 +69,8 @@ def ids(seen: Examination) -> Finding | None:
     given = [event.event.id for event in reading.events if event.event.id]
     if not all(map(can_be_sent, given)):
         return complain("ids", "bad-id", "there are ids that no HTTP header can carry")
+    if not all(map(str.isascii, given)):
+        return complain("ids", "foreign-id", "there are ids with more than ASCII in them")
     if not given and not seen.repeatable:
         return None
     if not given:

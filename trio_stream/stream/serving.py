@@ -122,11 +122,22 @@ def last_event_id(scope: Scope) -> str | None:
     """
     for name, value in scope["headers"]:
         if name.lower() == b"last-event-id":
-            # "encoded as UTF-8", says the HTML standard of this one header.
-            header: str = value.decode("utf-8", "replace")
+            header: str = _text_of(value)
             return header
     query: dict[str, list[str]] = parse_qs(scope.get("query_string", b"").decode("latin-1"))
     for name in ("last_event_id", "lastEventId"):
         if name in query:
             return query[name][0]
     return None
+
+
+def _text_of(value: bytes) -> str:
+    """A ``Last-Event-ID`` as the client meant it.
+
+    "encoded as UTF-8", says the HTML standard of this one header; clients on Node encode it as they
+    do all others, in Latin-1.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
