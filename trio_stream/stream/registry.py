@@ -3,7 +3,8 @@
 Pings, stalls and deadlines are checked here and not by a timer in every stream: moving a deadline
 with every event costs Trio about 5 us, a tenth of what the whole event costs, and a timer's task
 costs memory in every idle stream. So each stream says when it next wants to be looked at, and
-sending an event only notes the time. The task ends with the last stream.
+sending an event only notes the time. The same task wakes whoever waits by `Stream.wait`. It ends
+with the last stream.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import trio
 
 from .tally import streams
+from .waiting import Waits
 
 __all__ = ["Registry", "Watched", "current_registry", "streams_of_all_runs"]
 
@@ -84,7 +86,9 @@ class Registry:
         self._entries: dict[Watched, _Entry] = {}
         self._heap: list[_Entry] = []
         self._counter = itertools.count()
+        #: That of the task that watches; None while there is none.
         self._sleep: trio.CancelScope | None = None
+        self._waits = Waits()
         #: Of streams, each one's own.
         self.numbers: itertools.count[int] = itertools.count(1)
         #: How streams ended, and what is known of the last of them.
@@ -173,13 +177,32 @@ class Registry:
         if self._sleep is not None and entry.when < self._sleep.deadline:
             self._sleep.deadline = entry.when
 
+    async def sleep(self, seconds: float) -> None:
+        """`trio.sleep`, but for what it costs; that itself where there is no stream to watch."""
+        if seconds == 0:
+            await trio.lowlevel.checkpoint()
+            return
+        when = trio.current_time() + seconds
+        if self._sleep is not None:
+            if when < self._sleep.deadline:
+                self._sleep.deadline = when
+            if await self._waits.until(when):
+                return
+        await trio.sleep_until(when)
+
     async def _watch(self) -> None:
-        while self._entries:
-            self._sleep = trio.CancelScope(deadline=self._heap[0].when)
-            with self._sleep:
-                await trio.sleep_forever()
-            self._check_due(trio.current_time())
-        self._sleep = None
+        try:
+            while self._entries:
+                deadline = min(self._heap[0].when, self._waits.next_wake)
+                self._sleep = trio.CancelScope(deadline=deadline)
+                with self._sleep:
+                    await trio.sleep_forever()
+                now = trio.current_time()
+                self._waits.wake_due(now)
+                self._check_due(now)
+        finally:
+            self._sleep = None
+            self._waits.let_go()
 
     def _check_due(self, now: float) -> None:
         while self._heap and self._heap[0].when <= now:
