@@ -19,7 +19,8 @@ from .client.arguments import (
     read_seconds,
     read_size,
 )
-from .client.tail import Options, run
+from .client.connector import IDLE_TIMEOUT
+from .client.tail import ANSWER_TIMEOUT, Options, run
 from .doctor import add_doctor
 from .errors import TrioStreamError
 from .top import add_top
@@ -177,9 +178,16 @@ def _add_manner(add: Callable[..., object]) -> None:
     add(
         "--idle-timeout",
         type=read_seconds,
-        default=300.0,
+        default=IDLE_TIMEOUT,
         metavar="SECONDS",
-        help="reconnect when no byte has come for this long (default: 300)",
+        help="reconnect when no byte has come for this long (default: %(default)g)",
+    )
+    add(
+        "--answer-timeout",
+        type=read_seconds,
+        default=ANSWER_TIMEOUT,
+        metavar="SECONDS",
+        help="how long the server may take to answer (default: %(default)g)",
     )
     add(
         "--read-as",

@@ -227,6 +227,19 @@ async def test_one_that_nobody_comes_to_watch_is_abandoned(autojump_clock: Clock
         assert (known.state, known.reason) == ("failed", "abandoned")
 
 
+async def test_one_may_go_on_to_its_end_whoever_comes(autojump_clock: Clock) -> None:
+    async def work(run: ResumableRun) -> None:
+        await trio.sleep(10**6)
+        await run.send("the result")
+
+    async with open_broker() as broker:
+        assert await broker.start_resumable("k", work, linger=None)
+        await trio.sleep(10**6 + 1)
+        known = await broker.run("k")
+        assert known is not None
+        assert known.state == "done"
+
+
 async def test_what_runs_can_be_let_finish_before_the_broker_is_closed(
     autojump_clock: Clock,
 ) -> None:

@@ -1,10 +1,16 @@
 """URLs of PostgreSQL that are none, refused before anything is asked."""
 
-import pytest
-from psycopg.conninfo import conninfo_to_dict
+import socket
+from math import inf
 
+import pytest
+import trio
+from psycopg.conninfo import conninfo_to_dict
+from trio.testing import MockClock
+
+from trio_stream import BrokerUnavailableError
 from trio_stream.broker import open_broker
-from trio_stream.broker.postgres.address import conninfo_of, parse_address
+from trio_stream.broker.postgres.address import connect_timeout, conninfo_of, parse_address
 
 
 @pytest.mark.parametrize(
@@ -67,3 +73,21 @@ def test_who_connects_in_a_thread_does_not_wait_for_ever() -> None:
     assert said["connect_timeout"] == "10"
     said = conninfo_to_dict(conninfo_of("postgresql://h/db?connect_timeout=9"))
     assert said["connect_timeout"] == "9"
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
+async def test_who_says_nothing_is_given_up_when_the_url_says_so(
+    autojump_clock: MockClock, query: str, seconds: float
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = trio.current_time()
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/db{query}"
+        with pytest.raises(BrokerUnavailableError, match=f"not answered within {seconds} s"):
+            async with open_broker(url):
+                pass
+        assert trio.current_time() - began == pytest.approx(seconds)
+
+
+def test_nothing_and_less_are_for_ever_as_for_libpq() -> None:
+    for text in ("0", "-1"):
+        assert connect_timeout({"connect_timeout": text}) == inf

@@ -14,6 +14,7 @@ from tests.support.need import need
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer, need_tls, redis_server
 from trio_stream.broker import Broker, open_broker
+from trio_stream.broker.redis.wire import RefusedError
 from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import check_broker
 
@@ -196,6 +197,30 @@ async def test_when_nobody_can_be_asked_that_is_told(url: str) -> None:
     with pytest.raises(BrokerUnavailableError, match="no node can be reached"):
         async with open_broker(url):
             pass
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis+cluster://127.0.0.1:{},[::1]:1", "belongs into the URL"),
+        ("redis+sentinel://127.0.0.1:{},127.0.0.1:1/main", "Sentinel wants a password"),
+    ],
+)
+async def test_a_password_that_is_missing_is_told_and_not_that_nobody_is_there(
+    url: str, words: str
+) -> None:
+    async with redis_server(requirepass="word") as server:
+        with pytest.raises(RefusedError, match=words) as caught:
+            async with open_broker(url.format(server.port)):
+                pass
+        assert caught.value.code == "NOAUTH"
+
+
+async def test_who_answers_counts_more_than_who_refuses(tmp_path: Path) -> None:
+    async with redis_server(requirepass="word") as other, cluster() as (first, _):
+        nodes = f"127.0.0.1:{other.port},127.0.0.1:{first.port}"
+        async with open_broker(f"redis+cluster://{nodes}") as broker:
+            await broker.publish("t", 1)
 
 
 async def test_a_password_is_escaped_as_in_any_url() -> None:

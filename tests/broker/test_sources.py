@@ -96,6 +96,19 @@ async def test_it_lingers_and_starts_again(autojump_clock: MockClock) -> None:
     assert ticks.running == []
 
 
+async def test_it_may_go_on_for_ever(autojump_clock: MockClock) -> None:
+    ticks = Ticks()
+    async with open_broker() as broker:
+        broker.source("t", ticks, linger=None)
+        async with watching(broker, "t"):
+            pass
+        await trio.sleep(10**6)
+        assert ticks.running == ["t"]
+        async with watching(broker, "t"):
+            assert ticks.starts == 1
+    assert ticks.running == []
+
+
 async def test_it_lingers_by_a_clock_that_goes_on_meanwhile() -> None:
     ticks = Ticks()
     async with open_broker() as broker:

@@ -126,12 +126,17 @@ def nowhere(request: StreamRequest, last: ServerSentEvent | None) -> StreamReque
     return replace(request, url="http://[::1")
 
 
+def by_websocket(request: StreamRequest, last: ServerSentEvent | None) -> StreamRequest:
+    return replace(request, url="wss://user:word@example.org/a?b")
+
+
 @pytest.mark.parametrize(
     ("hook", "error", "match"),
     [
         (refusing, LookupError, "nothing is known after 7"),
         (nothing_like_it, TypeError, r"dataclasses\.replace"),
         (nowhere, InvalidRequestError, "cannot be asked for"),
+        (by_websocket, InvalidRequestError, r"^wss://example\.org/a is .*: that is https://$"),
     ],
 )
 async def test_what_a_hook_does_wrong_reaches_who_receives(
@@ -147,7 +152,7 @@ async def test_what_a_hook_does_wrong_reaches_who_receives(
     gc.collect()  # what was left open would warn
 
 
-@pytest.mark.parametrize("hook", [refusing, nothing_like_it, nowhere])
+@pytest.mark.parametrize("hook", [refusing, nothing_like_it, nowhere, by_websocket])
 async def test_through_a_stream_it_breaks_off(autojump_clock: MockClock, hook: Any) -> None:
     async with over_memory(ScriptedServer(events(b"id: 7\ndata: a\n\n"))) as client:
         source = EventSource(URL, client=client, next_request=hook)

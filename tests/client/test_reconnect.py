@@ -99,6 +99,27 @@ async def test_reconnects_when_there_is_no_answer_in_time(autojump_clock: MockCl
     assert server.waits == [43]
 
 
+async def test_an_answer_may_be_waited_for_less_long_than_events_are(
+    autojump_clock: MockClock,
+) -> None:
+    server = ScriptedServer(silence, opened_and_silent, no_content)
+    assert await all_data(server, answer_timeout=5, idle_timeout=40) == ["1"]
+    assert server.waits == [8, 43]
+
+
+async def test_with_an_answer_timeout_silence_may_last(autojump_clock: MockClock) -> None:
+    """Also that in which it is found out what an answer is, which is there already."""
+
+    async def patient(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/plain")
+        await trio.sleep(100)
+        await exchange.send(ONE)
+
+    server = ScriptedServer(silence, patient, no_content)
+    found = await all_data(server, answer_timeout=5, idle_timeout=None, read_as="auto")
+    assert (found, server.waits) == (["1"], [8, 103])
+
+
 async def test_comments_are_no_silence(autojump_clock: MockClock) -> None:
     async def quiet(exchange: Exchange) -> None:
         await exchange.events()

@@ -32,6 +32,7 @@ from tests.client.scripted import (
 from trio_stream.__main__ import main
 from trio_stream.client.arguments import read_url
 from trio_stream.client.paper import visible
+from trio_stream.client.tail import Options
 from trio_stream.client.wiretap import Wiretap
 
 PROJECT = Path(__file__).parents[2]
@@ -274,7 +275,8 @@ async def test_what_is_no_event_stream_is_shown_on_request(tail: Tail, read_as: 
         ]
         refused = await tail(url, "--no-reconnect")
     assert refused.returncode == 1
-    assert "read_as= says what else to take" in refused.stderr
+    assert "; an event stream is 'text/event-stream', and --read-as says" in refused.stderr
+    assert "read_as=" not in refused.stderr
     assert '{"a":1}' in refused.stderr
 
 
@@ -395,6 +397,7 @@ async def test_a_failure_is_one_line_and_what_the_server_said(tail: Tail) -> Non
         ["http://h/", "-n", "x"],
         ["http://h/", "--idle-timeout", "0"],
         ["http://h/", "--idle-timeout", "nan"],
+        ["http://h/", "--answer-timeout", "0"],
         ["http://h/", "-d", "@/nonexistent"],
     ],
     ids=" ".join,
@@ -404,6 +407,24 @@ async def test_misuse_is_told_with_the_usage(tail: Tail, arguments: list[str]) -
     assert done.returncode == 2
     assert done.stderr.startswith("usage: trio-stream tail")
     assert "Traceback" not in done.stderr
+
+
+async def test_who_does_not_answer_is_not_waited_for_as_long_as_an_event(tail: Tail) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.until_closed()
+
+    async with over_tcp(ScriptedServer(silent)) as url:
+        done = await tail(url, "-n1", "--answer-timeout", "0.1")
+    assert done.returncode == 1
+    assert "the server did not answer for 0.1 s" in done.stderr
+
+
+def test_by_itself_it_waits_half_a_minute_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Options] = []
+    monkeypatch.setattr("trio_stream.__main__.run", given.append)
+    with pytest.raises(TypeError):  # the exit code, which is none
+        main(["tail", "http://h/"])
+    assert (given[0].answer_timeout, given[0].idle_timeout) == (30, 300)
 
 
 async def test_a_header_that_is_none_is_not_repeated(tail: Tail) -> None:

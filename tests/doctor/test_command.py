@@ -206,12 +206,21 @@ async def test_works_without_the_extra_for_colours() -> None:
     assert done.stdout.decode().startswith(f"✓ answer        200 from {url}\n")
 
 
-@pytest.mark.parametrize("url", ["ftp://h/", "http://", "http://u:s3cret@h:x/?key=s3cret", ""])
+@pytest.mark.parametrize(
+    "url", ["ftp://h/", "http://", "http://u:s3cret@h:x/?key=s3cret", "ws://h/", ""]
+)
 async def test_a_url_that_is_none_is_told(doctor: Doctor, url: str) -> None:
     done = await doctor(url)
     assert done.returncode == 1
     assert "unreachable: no answer from" in done.stdout
     assert "s3cret" not in done.stdout + done.stderr
+
+
+async def test_who_is_sent_to_a_websocket_asks_none(doctor: Doctor) -> None:
+    async with over_tcp(ScriptedServer(redirect(302, "ws://127.0.0.1:1/?key=s3cret"))) as url:
+        done = await doctor(url)
+    assert done.returncode == 1
+    assert "ws://127.0.0.1:1/ is a WebSocket's address, and no event stream's" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["h", "--seconds", "0"], ["h", "-H", "x"]], ids=str)

@@ -151,6 +151,13 @@ async def test_another_event_stream_is_no_inspector(top: Top, body: bytes) -> No
     assert "not an inspector's" in done.stderr
 
 
+async def test_a_page_is_no_inspector(top: Top) -> None:
+    async with over_tcp(ScriptedServer(status("200 OK", b"<p>", content_type="text/html"))) as url:
+        done = await top(url)
+    assert done.returncode == 1
+    assert "answered with 'text/html'; that is no inspector" in done.stderr
+
+
 async def test_who_says_that_there_is_no_more_is_no_inspector(top: Top) -> None:
     async with over_tcp(ScriptedServer(no_content)) as url:
         done = await top(url, "-n", "1")

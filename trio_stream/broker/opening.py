@@ -18,6 +18,7 @@ from .feed import LocalFeed
 from .log import MemoryLog
 from .presence import Presence
 from .publisher import Publisher
+from .records import ONCE_FOR
 from .resumable import Runs
 from .retention import retention_of
 from .sources import Sources
@@ -46,7 +47,7 @@ async def open_broker(
     retention: Mapping[str, Retention] | None = None,
     memory_bytes: int = 2**26,
     presence_grace: float = 5.0,
-    once_for: float = 300.0,
+    once_for: float = ONCE_FOR,
     **options: Any,
 ) -> AsyncGenerator[Broker]:
     """Open a broker, for an application's lifespan: ``async with open_broker(url) as broker``.

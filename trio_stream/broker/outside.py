@@ -14,6 +14,7 @@ from .contract import Entry, Retention
 from .disconnects import check_disconnect, disconnect_entry
 from .engines import check_options, needing
 from .entries import body_of, check_once, check_published, known_together, special_entry
+from .records import ONCE_FOR
 from .retention import retention_of
 from .thread_way import ThreadWay
 from .urls import shown_url
@@ -43,7 +44,7 @@ def publisher(
     history_age: float | None = None,
     history_bytes: int = 2**20,
     retention: Mapping[str, Retention] | None = None,
-    once_for: float = 300.0,
+    once_for: float = ONCE_FOR,
     **options: Any,
 ) -> TopicPublisher:
     """Publish to topics from a program that does not run Trio: a script, a worker, a Django view.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import overload
+from typing import Final, overload
 
 import msgspec
 
@@ -13,6 +13,7 @@ from ..codec import EncodedEvent
 
 __all__ = [
     "NOTHING",
+    "ONCE_FOR",
     "Entry",
     "Lease",
     "Once",
@@ -27,6 +28,11 @@ __all__ = [
 
 #: Of no topic: what is gone, mostly. One for all, as each subscription remembers what it was told.
 NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+#: Seconds for which what was published ``once`` is known, if nobody says. PostgreSQL's outbox has
+#: it as a column's default, and looks less closely at what has it and no key.
+ONCE_FOR: Final = 300.0
 
 
 # Structs are dataclasses that are made in a fifth of the time, and the collector need not look at

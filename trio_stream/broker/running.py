@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
@@ -19,6 +20,8 @@ from .sources import Source, SourceFunction, Sources, source_event
 from .topics import check_cursor, check_name
 
 __all__ = ["Running"]
+
+_FOREVER = "None goes on however long nobody watches"
 
 
 class Running(Publishing):
@@ -42,7 +45,7 @@ class Running(Publishing):
         pattern: str,
         fn: SourceFunction,
         *,
-        linger: float = 30.0,
+        linger: float | None = 30.0,
         each: bool = True,
         failed: Notice[[str, float]] = source_event,
     ) -> None:
@@ -62,7 +65,8 @@ class Running(Publishing):
             the pattern matches that, and a pattern if it is this one, letter by letter.
           fn: ``async (run) -> None`` that calls ``await run.send(data, event=...)``, or an async
             generator function. ``run.topic`` is what is watched. It is cancelled when nobody does.
-          linger: seconds for which it goes on when the last one has left.
+          linger: seconds for which it goes on when the last one has left. None: as long as its
+            process does.
           each: whether it runs for each of the names that are watched by itself. False: once for
             all, with the pattern as its topic; ``await run.watched()`` are the names.
           failed: what a client is told instead: an event, ``(reason, again) -> event or None``, or
@@ -81,11 +85,11 @@ class Running(Publishing):
             awaited=True,
             iterated=True,
         )
-        check_seconds("linger", linger, zero=True)
+        check_seconds("linger", linger, _FOREVER, zero=True, or_none=True)
         check_flag("each", each)
         check_notice("failed", failed)
         self._feed.check_open()
-        self._sources.add(Source(pattern, fn, linger, each, failed))
+        self._sources.add(Source(pattern, fn, inf if linger is None else linger, each, failed))
 
     def resumable(
         self,
@@ -93,7 +97,7 @@ class Running(Publishing):
         producer: Producer | None,
         *,
         after: Cursor = None,
-        linger: float = 30.0,
+        linger: float | None = 30.0,
         gap: Notice[[GapError]] = gap_event,
         done: Notice[[]] = DONE,
         failed: Notice[[str]] = failed_event,
@@ -123,6 +127,7 @@ class Running(Publishing):
           after: the id that the client came back with, or None. One that is not of this run is
             answered with an event ``gap`` and the run from its start.
           linger: seconds after which a run is cancelled that nobody watches; less than 1 is 1.
+            None: it goes on to its end.
           gap: as for `subscribe`.
           done: what a stream's client is told at the end instead of ``done``: an event, or
             ``() -> event or None``, or None for the stream's end alone.
@@ -145,7 +150,7 @@ class Running(Publishing):
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
         check_answers("a producer", producer, awaited=True, iterated=True)
-        check_seconds("linger", linger, "less than 1 is 1", zero=True)
+        check_seconds("linger", linger, f"less than 1 is 1, {_FOREVER}", zero=True, or_none=True)
         check_cursor(after)
         check_notice("gap", gap)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
@@ -159,7 +164,7 @@ class Running(Publishing):
             key,
             producer,
             after,
-            linger,
+            inf if linger is None else linger,
             gap,
             ending,
             stale_after,
@@ -173,7 +178,7 @@ class Running(Publishing):
         key: str,
         producer: Producer,
         *,
-        linger: float = 30.0,
+        linger: float | None = 30.0,
         principal: str | int | None = None,
         if_running: IfRunning = "join",
     ) -> bool:
@@ -185,8 +190,8 @@ class Running(Publishing):
 
         Args:
           key, producer, principal: as for `resumable`.
-          linger: seconds that it goes on while nobody watches, from its start: for a job that
-            nobody has to wait for, longer than that takes.
+          linger: seconds that it goes on while nobody watches, from its start. None, for a job
+            that nobody has to wait for: to its end.
           if_running: likewise; ``"refuse"`` raises `RunInProgressError`.
 
         Raises what the engine does, and `trio.ClosedResourceError`.

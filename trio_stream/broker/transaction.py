@@ -7,16 +7,16 @@ from typing import Any, LiteralString, Protocol, overload
 
 from ..checks import check_flag, check_seconds
 from .entries import body_of, check_published, special_entry
-from .records import Entry
+from .records import ONCE_FOR, Entry
 
-__all__ = ["INSERT", "AsyncConnection", "Connection", "insert_values", "publish"]
+__all__ = ["AsyncConnection", "Connection", "publish"]
 
 _INTO: LiteralString = (
     "INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) VALUES "
 )
 
 #: Binary values: psycopg would write bytes as text, in twice as many of them.
-INSERT: LiteralString = _INTO + "(%b, %b, %b, %b, %b, %b, %b, %b)"
+_INSERT: LiteralString = _INTO + "(%b, %b, %b, %b, %b, %b, %b, %b)"
 
 _RAW_INSERT: LiteralString = _INTO + "($1, $2, $3, $4, $5, $6, $7, $8)"
 
@@ -43,12 +43,11 @@ class AsyncConnection(Protocol):
         """Likewise."""
 
 
-def insert_values(entry: Entry, *, keep: bool, ring: bool) -> tuple[object, ...]:
-    """What `INSERT` takes for an entry."""
+def _values(entry: Entry, *, keep: bool, ring: bool) -> tuple[object, ...]:
     once = entry.once
     return (
         *(entry.topic.encode(), entry.key.encode(), entry.but.encode(), entry.body, keep),
-        *(None if once is None else once.key.encode(), 300.0 if once is None else once.seconds),
+        *(None if once is None else once.key.encode(), ONCE_FOR if once is None else once.seconds),
         ring,
     )
 
@@ -64,7 +63,7 @@ def publish(
     once: str | None = None,
     keep: bool = True,
     but: str | None = None,
-    once_for: float = 300.0,
+    once_for: float = ONCE_FOR,
     ring: bool = True,
 ) -> Awaitable[None]: ...
 @overload
@@ -78,7 +77,7 @@ def publish(
     once: str | None = None,
     keep: bool = True,
     but: str | None = None,
-    once_for: float = 300.0,
+    once_for: float = ONCE_FOR,
     ring: bool = True,
 ) -> None: ...
 def publish(
@@ -91,7 +90,7 @@ def publish(
     once: str | None = None,
     keep: bool = True,
     but: str | None = None,
-    once_for: float = 300.0,
+    once_for: float = ONCE_FOR,
     ring: bool = True,
 ) -> Awaitable[None] | None:
     """Publish to a topic of a ``postgresql://`` broker: seen when, and only if, this commits.
@@ -128,8 +127,8 @@ def publish(
             "SQLAlchemy's is session.connection().connection.driver_connection, Django's "
             "connection.connection; whatever else speaks SQL can SELECT trio_stream.publish(...)"
         )
-    statement = _RAW_INSERT if _is_raw(connection) else INSERT
-    asked = connection.execute(statement, insert_values(entry, keep=keep, ring=ring))
+    statement = _RAW_INSERT if _is_raw(connection) else _INSERT
+    asked = connection.execute(statement, _values(entry, keep=keep, ring=ring))
     return _done(asked) if isinstance(asked, Coroutine) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpx
 import trio
@@ -17,18 +17,21 @@ from ..codec.media_type import Kind, choose_kind, declared_kind, sniff
 from ..codec.readings import ReadAs
 from ..errors import (
     ContentTypeError,
-    InvalidRequestError,
     RedirectError,
     UpstreamStatusError,
 )
-from ..privacy import shown_url
 from ..stream.foreign import close_response, http_modules
 from ..stream.source.contract import close_within
 from .connection import Connection
 from .http_client import make_client
 from .next_request import StreamRequest
+from .sendable import check_scheme, telling_unsendable
 
-__all__ = ["Connector", "Headers", "make_body", "module_of_client"]
+__all__ = ["IDLE_TIMEOUT", "Connector", "Headers", "make_body", "module_of_client"]
+
+#: Five minutes of silence, twenty of the comments that the standard asks servers for "every 15
+#: seconds or so". Other clients of endless streams wait as long.
+IDLE_TIMEOUT: Final = 300.0
 
 #: The same for every attempt, or a function, sync or async, that is asked anew for each of them.
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
@@ -75,6 +78,7 @@ class Connector:
       method: of the requests.
       headers: the user's; they replace the defaults.
       idle_timeout: how many seconds the server may send nothing at all.
+      answer_timeout: how many it may take to answer; None is the same.
       read_as: what the answer is read as; see `EventSource`.
     """
 
@@ -84,6 +88,7 @@ class Connector:
         method: str,
         headers: list[Headers],
         idle_timeout: float | None,
+        answer_timeout: float | None,
         read_as: ReadAs,
     ) -> None:
         self.http: Any = httpx if client is None else module_of_client(client)
@@ -92,6 +97,7 @@ class Connector:
         self._method = method
         self._headers = headers
         self._idle_timeout = inf if idle_timeout is None else idle_timeout
+        self._answer_timeout = self._idle_timeout if answer_timeout is None else answer_timeout
         self._read_as = read_as
         # What the user asked for, in full, and where permanent redirects from there have led.
         self._origin: Any = None
@@ -104,34 +110,26 @@ class Connector:
         Raises:
           InvalidRequestError: the request cannot be sent as it is: its URL, or a header.
           httpx.RequestError: there was no answer. It is httpx2's when the client is.
-          trio.TooSlowError: there was none within ``idle_timeout`` seconds.
+          trio.TooSlowError: there was none in time.
           UpstreamStatusError: its status is not 200.
           ContentTypeError: it is not an event stream, nor what it is to be read as.
           RedirectError: there were more than 20 redirects, or one to another scheme.
           RemoteProtocolError: it is in a content coding that was not asked for.
           ConnectionLostError: there is no client, and the environment keeps one from being made.
         """
-        http = self.http
         if self._client is None:
             self._client = self._own_client = make_client(request.url)
-        with trio.move_on_after(self._idle_timeout):
+        response: httpx.Response | None = None
+        with trio.move_on_after(self._answer_timeout):
             chosen = [await _ask(given) for given in self._headers]
-            # Without what httpx says: it shows the half of a URL or header that it cannot read.
-            try:
+            with telling_unsendable(request.url, self.http):
                 headers = self._request_headers(request, chosen)
                 response = await self._follow(self._build(request, headers))
-            except (http.InvalidURL, http.UnsupportedProtocol):
-                raise InvalidRequestError(
-                    f"{shown_url(request.url)} cannot be asked for; a URL is http:// or https://, "
-                    "a host and a path"
-                ) from None
-            except (http.LocalProtocolError, UnicodeError):
-                raise InvalidRequestError(
-                    f"the request to {shown_url(request.url)} cannot be sent: its URL or a header "
-                    "of it holds characters that none can carry"
-                ) from None
+        if response is None:
+            raise trio.TooSlowError(f"the server did not answer for {self._answer_timeout:g} s")
+        with trio.move_on_after(self._idle_timeout):
             return await self._examine(response)
-        raise trio.TooSlowError(f"the server did not answer for {self._idle_timeout:g} s")
+        raise trio.TooSlowError(f"the server sent nothing for {self._idle_timeout:g} s")
 
     @property
     def has_own_client(self) -> bool:
@@ -167,6 +165,7 @@ class Connector:
             headers=headers,
             extensions={"timeout": timeout},
         )
+        check_scheme(request.url)
         self._origin = request.url
         if self._moved_from != asked.url:
             self._moved_from, self._moved_to = asked.url, None

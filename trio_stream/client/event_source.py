@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Self, final
+from typing import Any, Self, final
 
 import trio
 
@@ -17,8 +17,8 @@ from ..stream.source.dropping import incomplete
 from ..stream.source.relay import relay_events
 from .attempts import Attempts, Observer
 from .connection import Connection
-from .connector import Connector, Headers, make_body
-from .given import check_manner, check_place, check_request
+from .connector import IDLE_TIMEOUT, Connector, Headers, make_body
+from .given import check_manner, check_place, check_request, check_times
 from .incoming import Incoming
 from .next_request import NextRequest, Requests
 from .ready_state import ReadyState
@@ -26,10 +26,6 @@ from .receiver import OneReceiver
 from .reconnect import ReconnectPolicy
 
 __all__ = ["EventSource"]
-
-#: Five minutes of silence, twenty of the comments that the standard asks servers for "every 15
-#: seconds or so". Other clients of endless streams wait as long.
-IDLE_TIMEOUT: Final = 300.0
 
 
 @final
@@ -68,6 +64,8 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
       policy: how long to wait in between, and when to give up.
       idle_timeout: seconds without a byte, comments included, after which a connection is given
         up. None waits for ever.
+      answer_timeout: seconds that a server may take to answer. None is as long as ``idle_timeout``,
+        for those that think before they do.
       read_as: what answers are taken, and read as: ``"strict"`` takes event streams alone, as
         browsers do; ``"sse"``, ``"json"``, ``"lines"`` and ``"text"`` take any, whatever it says
         that it is; ``"auto"`` goes by content type and first bytes. What is no event stream becomes
@@ -97,6 +95,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         next_request: NextRequest | None = None,
         policy: ReconnectPolicy | None = None,
         idle_timeout: float | None = IDLE_TIMEOUT,
+        answer_timeout: float | None = None,
         read_as: ReadAs = "strict",
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         max_line_bytes: int | None = None,
@@ -104,13 +103,14 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         on_comment: Callable[[str], None] | None = None,
     ) -> None:
         check_request(url, method, content, headers)
-        check_manner(reconnect, next_request, policy, idle_timeout, observer)
+        check_manner(reconnect, next_request, policy, observer)
+        check_times(idle_timeout, answer_timeout)
         check_place(last_event_id, read_as)
         self._url, method = str(url), method.upper()
         body, defaults = make_body(json, content)
         self._requests = Requests(self._url, body, next_request)
         chosen: list[Headers] = [defaults, headers or {}]
-        self._connector = Connector(client, method, chosen, idle_timeout, read_as)
+        self._connector = Connector(client, method, chosen, idle_timeout, answer_timeout, read_as)
         self._incoming = Incoming(
             max_event_bytes=max_event_bytes,
             max_line_bytes=max_line_bytes,

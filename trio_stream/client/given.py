@@ -17,7 +17,7 @@ from ..stream.foreign import http_modules
 from .last_event_id import check_last_event_id
 from .reconnect import ReconnectPolicy
 
-__all__ = ["check_manner", "check_request"]
+__all__ = ["check_manner", "check_place", "check_request", "check_times"]
 
 #: RFC 9110, 9.1: a method is a token.
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -48,13 +48,17 @@ def check_place(last_event_id: str | None, read_as: str) -> None:
     check_read_as(read_as)
 
 
-def check_manner(
-    reconnect: object, next_request: object, policy: object, idle_timeout: object, observer: object
-) -> None:
-    """Refuse what nobody can keep to: how it reconnects, how long it waits, whom it tells."""
+def check_manner(reconnect: object, next_request: object, policy: object, observer: object) -> None:
+    """Refuse what nobody can keep to: how it reconnects, whom it tells."""
     check_flag("reconnect", reconnect, or_none=True)
     what = "takes a StreamRequest and the last event, and returns a StreamRequest or None"
     check_callable("next_request", next_request, what, or_none=True, awaited=True)
     check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
-    check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
     check_callable("observer", observer, "takes what has happened", or_none=True)
+
+
+def check_times(idle_timeout: object, answer_timeout: object) -> None:
+    """Refuse what is no time to wait."""
+    check_seconds("idle_timeout", idle_timeout, "None waits for ever", or_none=True)
+    what = "None is as long as idle_timeout"
+    check_seconds("answer_timeout", answer_timeout, what, or_none=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import trio
 
@@ -13,6 +13,7 @@ from ..codec.decoder import DEFAULT_MAX_EVENT_BYTES
 from ..codec.readings import ReadAs
 from ..errors import ContentTypeError, EventTooLargeError, TrioStreamError, UpstreamStatusError
 from .attempts import AttemptEnded, AttemptOpened, describe
+from .connector import IDLE_TIMEOUT
 from .event_source import EventSource
 from .first_attempt import FirstAttempt
 from .http_client import make_client
@@ -21,7 +22,12 @@ from .paper import open_paper
 from .views import Lines, Screen, Values, View
 from .wiretap import Wiretap
 
-__all__ = ["Options", "run"]
+__all__ = ["ANSWER_TIMEOUT", "Options", "run"]
+
+#: Half a minute: somebody looks at the terminal, or a script is to go on.
+ANSWER_TIMEOUT: Final = 30.0
+
+_READ_AS = "an event stream is 'text/event-stream', and --read-as says what else to take"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,8 @@ class Options:
     content: str | bytes | None = None
     last_event_id: str | None = None
     reconnect: bool | None = None
-    idle_timeout: float | None = None
+    idle_timeout: float = IDLE_TIMEOUT
+    answer_timeout: float = ANSWER_TIMEOUT
     read_as: ReadAs = "strict"
     max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
     verify: bool = True
@@ -83,6 +90,7 @@ async def _tail(options: Options, view: View, notes: Notes) -> None:
             last_event_id=options.last_event_id,
             reconnect=options.reconnect,
             idle_timeout=options.idle_timeout,
+            answer_timeout=options.answer_timeout,
             read_as=options.read_as,
             max_event_bytes=options.max_event_bytes,
             observer=notes.attempt,
@@ -146,7 +154,10 @@ class Notes:
         self._note("■", "the server says that there is no more", "yellow")
 
     def failure(self, error: Exception) -> None:
-        self._note("✗", str(error), "bold red")
+        told = error
+        if isinstance(error, ContentTypeError):  # which says it in Python
+            told = ContentTypeError(error.url, error.content_type, hint=_READ_AS)
+        self._note("✗", str(told), "bold red")
         if isinstance(error, UpstreamStatusError | ContentTypeError) and error.body:
             self._paper.write((error.body.rstrip("\n"), ""))
 

@@ -9,8 +9,9 @@ import httpx
 import trio
 
 from ..client.attempts import describe
+from ..client.sendable import check_scheme, telling_unsendable
 from ..codec.content_coding import Coding, CodingError, open_coding
-from ..errors import RemoteProtocolError
+from ..errors import InvalidRequestError, RemoteProtocolError
 from ..privacy import shown_url
 from ..stream.foreign import close_response
 from .observation import End, Observation
@@ -26,13 +27,6 @@ _TOGETHER = 0.002
 
 #: As many as the Fetch standard follows.
 _MAX_REDIRECTS = 20
-
-_CANNOT_BE_SENT = (
-    httpx.InvalidURL,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    UnicodeError,
-)
 
 
 class Watch:
@@ -111,15 +105,9 @@ class Watch:
 
     async def _ask(self) -> httpx.Response | None:
         try:
-            response = await self._follow()
-        except _CANNOT_BE_SENT:
-            # Without what httpx says: it shows the half of a URL or header that it cannot read.
-            self._failure = (
-                "it cannot be asked for, or a header not be sent: a URL is http:// or https://, "
-                "a host and a path"
-            )
-            return None
-        except httpx.RequestError as exc:
+            with telling_unsendable(self._request[1], httpx):
+                response = await self._follow()
+        except (httpx.RequestError, InvalidRequestError) as exc:
             self._failure = describe(exc)
             return None
         self._answered = trio.current_time() - self._started
@@ -134,6 +122,7 @@ class Watch:
             method, url, headers=headers, content=content, extensions={"timeout": timeout}
         )
         while True:
+            check_scheme(request.url)
             response = await self._client.send(request, stream=True)
             target = response.next_request
             if target is None or len(self._redirects) == _MAX_REDIRECTS:

@@ -20,7 +20,7 @@ from ..client.interruption import run_until_interrupted
 from ..client.paper import open_paper
 from ..client.wiretap import Wiretap
 from ..codec import ServerSentEvent
-from ..errors import TrioStreamError
+from ..errors import ContentTypeError, TrioStreamError
 from ..inspector.patch import patched
 from ..inspector.view import MOST_ROWS, Sort
 from .display import Display, open_display
@@ -36,6 +36,8 @@ _OTHER_LINES = 4
 #: Seconds without a byte, after which the screen would be of long ago: an inspector has a ping
 #: after 15 where nothing changes.
 _IDLE_TIMEOUT = 20.0
+
+_NO_FEED = "that is no inspector, which answers with an event stream"
 
 _NO_INSPECTOR = "the server says that there is no more (204), as an inspector never does"
 
@@ -68,6 +70,10 @@ def run(options: Options) -> int:
     try:
         with open_display(sys.stdout, plain=options.view == "json") as display:
             interrupted = run_until_interrupted(partial(_top, options, display))
+    except ContentTypeError as exc:
+        told = ContentTypeError(exc.url, exc.content_type, hint=_NO_FEED)
+        notes.write((f"✗ {told}", "bold red"))
+        return 1
     except (TrioStreamError, ValueError) as exc:
         notes.write((f"✗ {exc}", "bold red"))
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 import psycopg
 import trio
@@ -12,7 +13,7 @@ from ..troubles import UnreachableError
 from ..urls import shown_url
 from .parameters import check_parameters, is_address
 
-__all__ = ["attempts", "conninfo_of", "parse_address"]
+__all__ = ["attempts", "connect_timeout", "conninfo_of", "parse_address"]
 
 #: What every connection says of itself; a URL's query may say something else.
 _DEFAULTS = {"application_name": "trio_stream", "client_encoding": "UTF8"}
@@ -44,6 +45,14 @@ def parse_address(url: str) -> dict[str, str]:
 def conninfo_of(url: str) -> str:
     """What a thread connects by: it waits 10 s for each address, unless the URL says how long."""
     return make_conninfo("", **{"connect_timeout": "10", **parse_address(url)})
+
+
+def connect_timeout(parameters: Mapping[str, str]) -> float | None:
+    """Seconds that a URL gives each address, 0 or less for ever as for libpq, or None."""
+    text = parameters.get("connect_timeout")
+    if text is None:
+        return None
+    return float(text) if float(text) > 0 else inf
 
 
 async def attempts(parameters: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, final
 import trio
 
 from ..contract import Entry, Retention
+from ..records import ONCE_FOR
 from ..thread_way import ThreadWay
 from ..troubles import Troubles
 from ..unwrapped import unwrapped
@@ -78,7 +79,7 @@ class _OutboxEngine:
         values = [
             *columns_of(entries),
             [one and one.key.encode() for one in once],
-            [300.0 if one is None else one.seconds for one in once],
+            [ONCE_FOR if one is None else one.seconds for one in once],
             keep,
         ]
         while True:

@@ -16,7 +16,7 @@ from psycopg import pq
 from psycopg.pq.abc import PGconn
 
 from ..troubles import UnreachableError
-from .address import attempts
+from .address import attempts, connect_timeout
 from .faults import RefusedError, error_of
 from .values import NO_XIDS, ZERO_XID, Statement
 
@@ -52,12 +52,13 @@ def _named_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _in_time() -> Iterator[None]:
+def _in_time(seconds: float | None = None) -> Iterator[None]:
+    seconds = PATIENCE if seconds is None else seconds
     try:
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(seconds):
             yield
     except trio.TooSlowError:
-        raise UnreachableError(f"PostgreSQL has not answered within {PATIENCE:g} s") from None
+        raise UnreachableError(f"PostgreSQL has not answered within {seconds:g} s") from None
 
 
 @final
@@ -85,9 +86,10 @@ class Wire:
     async def open(cls, parameters: Mapping[str, str]) -> Wire:
         """Connect; `UnreachableError` or `RefusedError` when nobody takes it."""
         failure = UnreachableError("PostgreSQL cannot be reached")
+        seconds = connect_timeout(parameters)
         for text in await attempts(parameters):
             try:
-                with _in_time():
+                with _in_time(seconds):
                     return await cls._open(text)
             except UnreachableError as exc:
                 failure = exc

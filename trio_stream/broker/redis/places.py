@@ -18,10 +18,10 @@ from coredis.connection import (
 )
 
 from ...errors import BrokerUnavailableError
-from ..troubles import UnreachableError
+from ..troubles import ServerRefusedError, UnreachableError
 from ..unwrapped import unwrapped
 from .address import Address
-from .wire import PATIENCE, MovedError, Wire
+from .wire import PATIENCE, MovedError, RefusedError, Wire
 
 __all__ = ["NewWire", "Places", "find_places"]
 
@@ -76,7 +76,14 @@ def _wire(location: Location, options: dict[str, Any]) -> Wire:
 
 async def _ask_sentinels(address: Address) -> Location:
     # The login is Redis', not Sentinel's.
-    _, found = await _ask_any(address, {}, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service)
+    question = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service)
+    try:
+        _, found = await _ask_any(address, {}, *question)
+    except RefusedError as exc:
+        if exc.code != "NOAUTH":
+            raise
+        what = "Sentinel wants a password, and is told none: the login in the URL is Redis' own"
+        raise RefusedError(what, exc.code) from None
     if found is None:
         raise UnreachableError(f"Sentinel knows of no {address.service!r}")
     return TCPLocation(found[0].decode(), int(found[1]))
@@ -94,15 +101,20 @@ async def _ask_any(
     address: Address, options: dict[str, Any], command: bytes, *args: Any
 ) -> tuple[TCPLocation, Any]:
     """Ask the first of them that answers; which it was, and its answer, maybe that keys moved."""
-    failure: Exception | None = None
+    refusal: ServerRefusedError | None = None
+    failure: BrokerUnavailableError | None = None
     for node in address.locations:
         assert isinstance(node, TCPLocation)
         try:
             return node, await _ask(_wire(node, options), command, *args)
         except MovedError as exc:
             return node, exc
+        except ServerRefusedError as exc:
+            refusal = refusal or exc
         except BrokerUnavailableError as exc:
             failure = exc
+    if refusal is not None:  # that of a password, mostly, and nothing that passes
+        raise refusal
     raise UnreachableError(f"no node can be reached: {failure}")
 
 

@@ -189,7 +189,8 @@ def translated(exc: Exception) -> UnreachableError | RefusedError:
     if code and not text.startswith(code) and code not in _OURS:
         text = f"{code} {text}"
     if code == "NOAUTH":
-        text += " It belongs into the URL: redis://user:password@host"
+        # What it says of its protocol would hide that.
+        text = "NOAUTH Authentication required. It belongs into the URL: redis://user:password@host"
     if code and code not in _ELSEWHERE:
         return RefusedError(f"Redis answered: {text}", code)
     return UnreachableError(f"Redis does not answer: {text}")

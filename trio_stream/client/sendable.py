@@ -1,0 +1,54 @@
+"""Whether a request can be sent as it is; if not, an error that says so, and nothing secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import InvalidRequestError
+from ..privacy import shown_url
+
+__all__ = ["check_scheme", "telling_unsendable"]
+
+_WEBSOCKETS = {"ws": "http", "wss": "https"}
+
+
+def check_scheme(url: Any) -> None:
+    """Refuse a WebSocket's URL, whose handshake HTTP clients would take for a request.
+
+    Args:
+      url: of httpx or httpx2.
+
+    Raises:
+      InvalidRequestError: it is one.
+    """
+    instead = _WEBSOCKETS.get(url.scheme)
+    if instead is not None:
+        raise InvalidRequestError(
+            f"{shown_url(str(url))} is a WebSocket's address, and no event stream's: that is "
+            f"{instead}://"
+        )
+
+
+@contextmanager
+def telling_unsendable(url: str, http: Any) -> Iterator[None]:
+    """Raise what a client says of a request that it cannot send as an `InvalidRequestError`.
+
+    Without the client's own words: they show the half of a URL or header that it cannot read.
+
+    Args:
+      url: what is asked.
+      http: the client's module, httpx or httpx2.
+    """
+    try:
+        yield
+    except (http.InvalidURL, http.UnsupportedProtocol):
+        raise InvalidRequestError(
+            f"{shown_url(url)} cannot be asked for; a URL is http:// or https://, a host and a path"
+        ) from None
+    except (http.LocalProtocolError, UnicodeError):
+        raise InvalidRequestError(
+            f"the request to {shown_url(url)} cannot be sent: its URL or a header of it holds "
+            "characters that none can carry"
+        ) from None
