@@ -229,12 +229,12 @@ async def test_one_that_nobody_comes_to_watch_is_abandoned(autojump_clock: Clock
 
 async def test_one_may_go_on_to_its_end_whoever_comes(autojump_clock: Clock) -> None:
     async def work(run: ResumableRun) -> None:
-        await trio.sleep(10**6)
+        await trio.sleep(10_000)
         await run.send("the result")
 
     async with open_broker() as broker:
         assert await broker.start_resumable("k", work, linger=None)
-        await trio.sleep(10**6 + 1)
+        await trio.sleep(10_001)
         known = await broker.run("k")
         assert known is not None
         assert known.state == "done"
