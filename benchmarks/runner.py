@@ -78,7 +78,7 @@ def run_once(bench: Bench, scenario: Scenario, contestant: Contestant) -> dict[s
 
 def check(scenario: Scenario, counted: dict[str, Any]) -> None:
     if counted["lost"]:
-        raise RunError(f"{counted['lost']} connections were lost in the window")
+        raise RunError(f"{counted['lost']} clients were lost: {counted['why']}")
     if counted["skewed"]:
         raise RunError(f"{counted['skewed']} timestamps lay in the future")
     if scenario.kind not in SILENT and not counted["least"]:

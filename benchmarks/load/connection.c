@@ -77,11 +77,20 @@ ssize_t read_some(struct connection *connection, char *data, size_t size, bool *
     *more = false;
     if (connection->ssl == NULL) {
         ssize_t got = recv(connection->fd, data, size, 0);
-        return got < 0 && errno != EAGAIN && errno != EINTR ? 0 : got;
+        if (got >= 0 || errno == EAGAIN || errno == EINTR)
+            return got;
+        connection->error = errno;
+        return 0;
     }
+    errno = 0;
     int got = SSL_read(connection->ssl, data, (int)size);
     *more = got > 0 && SSL_has_pending(connection->ssl); /* epoll does not tell of these */
-    return got > 0 ? got : SSL_get_error(connection->ssl, got) == SSL_ERROR_WANT_READ ? -1 : 0;
+    if (got > 0)
+        return got;
+    if (SSL_get_error(connection->ssl, got) == SSL_ERROR_WANT_READ)
+        return -1;
+    connection->error = errno;
+    return 0;
 }
 
 void close_connection(struct connection *connection)

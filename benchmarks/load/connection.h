@@ -15,6 +15,7 @@ enum stage { CLOSED, CONNECTING, HANDSHAKE, READY };
 struct connection {
     enum stage stage;
     int fd;
+    int error;                       /* of the system, if that is how it ended; else 0 */
     struct ssl_st *ssl;              /* NULL in clear */
     struct nghttp2_session *session; /* NULL over HTTP/1.1 */
 };

@@ -40,6 +40,7 @@ static struct connection *connections;
 static char host[32];
 static struct tally tally;
 static int epoll_fd, opened, pending, answered, lost;
+static char why_lost[120]; /* of the first that was */
 static uint64_t reads;
 
 /* What one read brought, and when. Where latency is measured it is parsed and decoded when there is
@@ -175,11 +176,36 @@ static void get_ready(struct connection *connection)
     send_requests(connection);
 }
 
+/* Why the first was lost: of a connection's streams the one that is over, if any is. */
+static void note_loss(const struct connection *connection)
+{
+    int number = first_client(connection);
+    for (int i = number; i < end_client(connection); ++i)
+        if (clients[i].parser.phase >= ENDED) {
+            number = i;
+            break;
+        }
+    const struct parser *parser = &clients[number].parser;
+    if (*why_lost)
+        return;
+    if (parser->phase == BAD && parser->status != 200)
+        snprintf(why_lost, sizeof why_lost, "the server answered with status %d", parser->status);
+    else if (parser->phase == BAD)
+        snprintf(why_lost, sizeof why_lost, "the server sent broken framing, or what is not in its content coding");
+    else if (parser->phase == ENDED)
+        snprintf(why_lost, sizeof why_lost, "the server ended a response");
+    else
+        snprintf(why_lost, sizeof why_lost, "the server closed a connection %s: %s",
+                 parser->phase == HEAD ? "without an answer" : "amid a response",
+                 connection->error ? strerror(connection->error) : "no error");
+}
+
 static void lose(struct connection *connection)
 {
+    note_loss(connection);
     for (int i = first_client(connection); i < end_client(connection); ++i) {
         if (!clients[i].answered)
-            fail("the server closed a connection, or answered with an error");
+            fail(why_lost);
         ++lost;
     }
     close_connection(connection);
@@ -322,7 +348,10 @@ static int count_lost(void)
 {
     int ended = 0;
     for (int i = 0; i < options.connections; ++i)
-        ended += clients[i].parser.phase >= ENDED;
+        if (clients[i].parser.phase >= ENDED) {
+            note_loss(&connections[i / per_connection()]);
+            ++ended;
+        }
     return ended > lost ? ended : lost;
 }
 
@@ -424,9 +453,9 @@ static struct window measure(void)
 static void print_window(const struct window *window)
 {
     printf("{\"seconds\": %.6f, \"events\": %lu, \"bytes\": %lu, \"reads\": %lu, \"load_cpu\": %.6f, "
-           "\"lost\": %d, \"skewed\": %lu, \"least\": %lu, \"most\": %lu",
+           "\"lost\": %d, \"why\": \"%s\", \"skewed\": %lu, \"least\": %lu, \"most\": %lu",
            window->seconds, (unsigned long)window->tally.events, (unsigned long)window->tally.bytes,
-           (unsigned long)window->reads, window->cpu, window->lost, (unsigned long)window->tally.skewed,
+           (unsigned long)window->reads, window->cpu, window->lost, why_lost, (unsigned long)window->tally.skewed,
            (unsigned long)window->least, (unsigned long)window->most);
 }
 

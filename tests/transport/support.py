@@ -19,6 +19,9 @@ from tests.support.raw import read_until, send_request
 every_transport = pytest.mark.parametrize("transport", ["direct", "portable"])
 
 
+#: For who waits until `nothing_left`: no connection there may be idle between its requests.
+LEFT_SOON = {"keep_alive_timeout": 0.5}
+
 #: What of a server's state has to go back to where it was.
 COUNTED = ("tasks", "descriptors", "stream buffers")
 
@@ -50,8 +53,9 @@ class Notes:
         self, app: str, *, module: str = "apps", **options: Any
     ) -> AbstractAsyncContextManager[Server]:
         """A server of one of this folder's apps, which notes here what becomes of its streams."""
-        # Hypercorn lets go of an idle connection after this time, even when its client has left.
-        options.setdefault("keep_alive_timeout", 0.5)
+        # Hypercorn closes a connection on which nothing is asked for so long: on a busy machine
+        # that is soon over. And whose client has left it lets go of only then, see `LEFT_SOON`.
+        options.setdefault("keep_alive_timeout", 60)
         options["env"] = {"NOTES": str(self._path), **options.get("env", {})}
         return hypercorn(f"tests.transport.{module}:{app}", **options)
 
@@ -96,7 +100,7 @@ async def state(server: Server) -> dict[str, Any]:
 async def nothing_left(
     server: Server, before: dict[str, Any], *, within: float = 30
 ) -> dict[str, Any]:
-    """Wait until the server holds no more tasks, descriptors and streams than before."""
+    """Wait until a server that lets go `LEFT_SOON` holds no more tasks, descriptors and streams."""
     deadline = time.monotonic() + within
     while True:
         after = await state(server)

@@ -21,6 +21,7 @@ from tests.support.raw import read_until, send_request
 
 from .h2_client import connect_h2
 from .support import (
+    LEFT_SOON,
     Notes,
     body_of,
     events_of,
@@ -122,7 +123,7 @@ async def test_one_of_whom_the_server_does_not_tell_is_noticed_by_the_ping(
 ) -> None:
     """The kernel is asked whether the client has left; the app here hears of nothing else."""
     options = {"certificate": certificate} if "TLS" in version else {}
-    async with notes.serve("deaf", **options) as server:
+    async with notes.serve("deaf", **LEFT_SOON, **options) as server:
         before = await state(server)
         for _ in range(3):
             if version == "2":

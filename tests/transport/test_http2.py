@@ -8,7 +8,7 @@ import trio
 from tests.support.certificates import Certificate
 
 from .h2_client import connect_h2
-from .support import Notes, events_of, in_time, nothing_left, state
+from .support import LEFT_SOON, Notes, events_of, in_time, nothing_left, state
 
 MIB = 2**20
 
@@ -129,7 +129,10 @@ async def test_a_failure_resets_the_stream_behind_what_was_queued(notes: Notes) 
 
 async def test_streams_that_are_reset_leave_nothing(notes: Notes) -> None:
     """By the client, by a failure, for a shut window: Hypercorn's books are closed each time."""
-    async with notes.serve("direct", expect_errors=True) as server, connect_h2(server) as client:
+    async with (
+        notes.serve("direct", expect_errors=True, **LEFT_SOON) as server,
+        connect_h2(server) as client,
+    ):
         other = await client.request("/ticks")
         await client.until_more(other)
         before = await state(server)
@@ -148,7 +151,7 @@ async def test_streams_that_are_reset_leave_nothing(notes: Notes) -> None:
 
 async def test_clients_that_leave_before_their_answer_leave_nothing(notes: Notes) -> None:
     """Nothing waits for Hypercorn's sending task, which ends with the connection."""
-    async with notes.serve("direct", graceful_timeout=1) as server:
+    async with notes.serve("direct", graceful_timeout=1, **LEFT_SOON) as server:
         before = await state(server)
         for method, path in (("HEAD", "/count"), ("GET", "/refused"), ("GET", "/count")) * 10:
             async with connect_h2(server, generous=False) as client:

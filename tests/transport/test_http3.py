@@ -21,7 +21,7 @@ from trio_stream.transport.asgi import Receive, Scope, Send
 from trio_stream.transport.hypercorn.http3_connection import Http3Connection, find_http3
 
 from .h3_client import connect_h3, speak_h3
-from .support import Notes, events_of, in_time, nothing_left, state
+from .support import LEFT_SOON, Notes, events_of, in_time, nothing_left, state
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -143,7 +143,10 @@ async def test_a_client_that_opens_its_window_in_time_gets_everything(
 async def test_who_leaves_is_found_at_once(
     app: str, notes: Notes, certificate: Certificate
 ) -> None:
-    async with serve(notes, certificate, app) as server, connect_h3(server) as staying:
+    async with (
+        serve(notes, certificate, app, **LEFT_SOON) as server,
+        connect_h3(server) as staying,
+    ):
         other = await staying.request("/ticks")
         await staying.until_more(other)
         before = await state(server)
@@ -189,7 +192,7 @@ async def test_a_crowd_that_fails_and_leaves_leaves_nothing(
     notes: Notes, certificate: Certificate
 ) -> None:
     async with (
-        serve(notes, certificate, expect_errors=True) as server,
+        serve(notes, certificate, expect_errors=True, **LEFT_SOON) as server,
         connect_h3(server) as client,
     ):
         other = await client.request("/ticks")

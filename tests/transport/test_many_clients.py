@@ -15,7 +15,7 @@ from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import Server
 from tests.support.raw import send_request
 
-from .support import Notes, nothing_left, read_what_is_left, state
+from .support import LEFT_SOON, Notes, nothing_left, read_what_is_left, state
 
 REQUEST = b"GET /quiet HTTP/1.1\r\nhost: localhost\r\n\r\n"
 MIB = 2**20
@@ -93,7 +93,7 @@ async def test_20_000_clients_come_and_go_and_leave_nothing(
     else:
         ways += [leave_before_the_answer, leave_the_stream, reset_the_stream]
     options = {"certificate": certificate} if kind == "tls" else {}
-    async with notes.serve("direct", backlog=4096, **options) as server:
+    async with notes.serve("direct", backlog=4096, **LEFT_SOON, **options) as server:
         await come_and_go(server, ways, 2000)  # what Python keeps for the next time, it has then
         await trio.sleep(1)
         before = await state(server)
