@@ -36,23 +36,42 @@ class Group(dict[Follower, None]):  # in the order in which they came
 
     Args:
       mapping: what they are sent instead of the topics' events.
+      of_many: whether it is of a pattern, and so of any number of topics.
 
     Attributes:
       crowds: those whose streams are compressed, by what they have in common.
     """
 
-    __slots__ = ("_bytes", "_count", "_told", "crowds", "mapping")
+    __slots__ = ("_bytes", "_count", "_of_many", "_told", "_with_others", "crowds", "mapping")
 
-    def __init__(self, mapping: EventMap | None) -> None:
+    def __init__(self, mapping: EventMap | None, *, of_many: bool) -> None:
         super().__init__()
         self.crowds: dict[CrowdKey, Crowd] = {}
         self.mapping: EventMap | None = mapping
+        self._of_many = of_many
+        #: How many, but for the crowds', have asked for more besides.
+        self._with_others = 0
         self._told = trio.current_time()
         self._count = self._bytes = 0
+
+    @property
+    def of_one_topic(self) -> bool:
+        """Whether nobody here is sent another topic's events, too."""
+        return not (
+            self._of_many
+            or self._with_others
+            or any(len(filters) > 1 for filters, _, _ in self.crowds)
+        )
 
     def everybody(self) -> Iterator[Follower]:
         """Those in its crowds, too."""
         return chain(self, *(crowd.followers for crowd in self.crowds.values()))
+
+    def put(self, follower: Follower) -> None:
+        """With this one, whose stream is not compressed."""
+        if follower not in self:
+            self[follower] = None
+            self._with_others += len(follower.selection.filters) > 1
 
     def drop(self, follower: Follower, crowd: CrowdKey | None) -> bool:
         """Without this one, or the crowd of this key; whether nobody is left then."""
@@ -60,6 +79,8 @@ class Group(dict[Follower, None]):  # in the order in which they came
             self.crowds.pop(crowd, None)
         elif self.pop(follower, self) is self:
             return False
+        else:
+            self._with_others -= len(follower.selection.filters) > 1
         return not self and not self.crowds
 
     def note(self, run: list[Record], mapped: list[Record], retention: Retention) -> bool:
@@ -116,7 +137,7 @@ class Audience:
         groups = [self._group(name, follower) for name in follower.selection.filters]
         if follower.coding is None:
             for group in groups:
-                group[follower] = None
+                group.put(follower)
             return
         key = _crowd_key(follower, follower.coding)
         crowd = self._crowds.get(key)
@@ -130,7 +151,7 @@ class Audience:
         key = _key(name, follower)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(follower.view)
+            group = self._groups[key] = Group(follower.view, of_many=is_pattern(name))
             if is_pattern(name):
                 self._patterns.append((compile_patterns([name]), group))
                 self._routes.clear()

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import inf
-from operator import is_
 from time import perf_counter
 from typing import final
 
@@ -23,7 +22,6 @@ from outcome import Value
 from ..codec import EncodedEvent
 from ..codec.groups import SharedEvent
 from ..errors import MapError
-from ..transport.base import LARGE
 from ..transport.offering import MANY, MOST_FRAMED, offer
 from .audience import Audience, Group
 from .crowds import Crowd
@@ -31,6 +29,7 @@ from .followers import Follower
 from .mapper import Mapper
 from .records import Record, joined
 from .retention import Retention
+from .runs import Pending, in_runs, next_run
 
 __all__ = ["FanOut"]
 
@@ -41,11 +40,6 @@ _TURN = 0.0005
 #: Events that may wait to be handed out, besides those that are being handed out; publishers wait
 #: beyond that. In memory anyway: the log's.
 _PENDING = 1024
-
-#: Bytes that are joined into one write.
-_JOINED_BYTES = 2**16
-
-_Pending = Record | int | tuple[Record]
 
 
 @final
@@ -59,7 +53,7 @@ class FanOut:
     def __init__(self, retention: Retention = Retention()) -> None:  # noqa: B008  # it is frozen
         #: Events in the order of their ids; an id is where events may have been left out; one that
         #: is in no log is in a tuple.
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Pending] = deque()
         self._audience = Audience()
         self._mapper = Mapper(retention)
         self._sleeping: trio.lowlevel.Task | None = None
@@ -138,11 +132,13 @@ class FanOut:
             self.turns += 1
             waiting, self._pending = self._pending, deque()
             self._publishers.unpark_all()
+            if len(waiting) > 1:
+                waiting = in_runs(waiting, self._audience)
             while waiting:
                 oldest = waiting.popleft()
                 if isinstance(oldest, Record):
                     route = self._audience.route(oldest.topic)
-                    run = self._next_run(oldest, route, waiting)
+                    run = next_run(oldest, route, waiting, self._audience)
                     for group in route:
                         await self._hand_out(group, run)
                 elif isinstance(oldest, int):
@@ -172,25 +168,6 @@ class FanOut:
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._sleeping = None
         return trio.lowlevel.Abort.SUCCEEDED
-
-    def _next_run(
-        self, oldest: Record, route: list[Group], waiting: deque[_Pending]
-    ) -> list[Record]:
-        """The oldest event that waits, and what follows it as long as it is for the same groups."""
-        run, size = [oldest], len(oldest.data)
-        while waiting and size < _JOINED_BYTES:
-            following = waiting[0]
-            if not isinstance(following, Record) or not (
-                following.topic == oldest.topic
-                or _are(self._audience.route(following.topic), route)
-            ):
-                break
-            if len(following.data) > LARGE or following.but != oldest.but:
-                break  # it is not copied; it is not for the same streams
-            run.append(following)
-            size += len(following.data)
-            waiting.popleft()
-        return run
 
     def _all_behind(self, cursor: int) -> None:
         for follower in self.followers():
@@ -337,11 +314,6 @@ def _but(run: list[Record], followers: Sequence[Follower]) -> Sequence[Follower]
         elif follower.seen < run[-1].id:
             follower.seen = run[-1].id
     return others
-
-
-def _are(groups: list[Group], others: list[Group]) -> bool:
-    """Whether these are the same groups, not merely equal ones."""
-    return len(groups) == len(others) and all(map(is_, groups, others))
 
 
 def _rest(run: list[Record], seen: float) -> tuple[EncodedEvent, int]:
