@@ -111,18 +111,16 @@ async def test_in_memory(kind: str, autojump_clock: trio.testing.MockClock) -> N
     assert left == []
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("by", ["hypercorn", "StreamMiddleware", "serve"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_on_hypercorn(
-    kind: str, *, wrapped: bool, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_on_hypercorn(kind: str, by: str, autojump_clock: trio.testing.MockClock) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await make(kind)(scope, receive, send)
 
-    answers: Application = StreamMiddleware(app) if wrapped else app
+    answers: Application = app if by == "hypercorn" else StreamMiddleware(app)
 
     async def once() -> None:
-        here = HypercornHere(answers)
+        here = HypercornHere(answers, served=by == "serve")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.run)
             if kind == "the client leaves":

@@ -7,7 +7,7 @@ read in the same turn, so a clock that jumps when every task waits does not jump
 import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import trio
@@ -19,6 +19,8 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from tests.support.raw import send_request
 from tests.transport.h2_client import Response, speak_h2
+from trio_stream.transport.hypercorn.idle import IdleConnections
+from trio_stream.transport.hypercorn.tcp_server import StreamServer
 from trio_stream.transport.memory import Application
 
 
@@ -64,6 +66,7 @@ class HypercornHere:
       tls: whether it is encrypted.
       beside: another connection, whose worker's this is, too.
       graceful_timeout: that of a worker of its own.
+      served: whether it is a connection of `serve`, and not of the `hypercorn` command.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class HypercornHere:
         tls: bool = False,
         beside: "HypercornHere | None" = None,
         graceful_timeout: float = 3,
+        served: bool = False,
     ) -> None:
         ours, theirs = trio.socket.socketpair()
         if room is not None:
@@ -82,21 +86,28 @@ class HypercornHere:
         config.errorlog = None  # what applications raise, which is what they are to do here
         self.client = trio.SocketStream(theirs)
         config.graceful_timeout = graceful_timeout
-        self._context = WorkerContext(None) if beside is None else beside._context
+        self._context: WorkerContext = WorkerContext(None) if beside is None else beside._context
         self._tls = _tls_contexts() if tls else None
         self._stream: Any = trio.SocketStream(ours)
         if self._tls is not None:
             self._stream = trio.SSLStream(
                 self._stream, self._tls.server, server_side=True, https_compatible=True
             )
-        self._server = TCPServer(ASGIWrapper(app), config, self._context, {}, self._stream)
+        wrapped: Any = ASGIWrapper(app)  # type: ignore[arg-type]
+        make: Any = partial(StreamServer, IdleConnections()) if served else TCPServer
+        self._server = partial(make, wrapped, config, self._context, {}, self._stream)
 
     async def run(self) -> None:
         """Serve the client until it hangs up, or is hung up on."""
+        async with trio.open_nursery() as worker:
+            worker.start_soon(self._run, worker.cancel_scope)
+
+    async def _run(self, worker: trio.CancelScope) -> None:
         try:
-            await self._server.run()
+            await self._server().run()
         finally:  # as Trio's `serve_listeners` does
             await trio.aclose_forcefully(self._stream)
+        worker.cancel()  # where several could be served, it would wait for others
 
     async def shut_down(self) -> None:
         """What a server's worker does first of all when it is told to end."""

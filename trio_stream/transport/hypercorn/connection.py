@@ -28,6 +28,8 @@ try:
     from hypercorn.trio.task_group import TaskGroup
     from hypercorn.trio.tcp_server import TCPServer
     from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+
+    from .tcp_server import StreamServer
 except ImportError:  # they have moved
     _is_known = False
 else:
@@ -83,7 +85,7 @@ def find_connection(send: Send) -> HypercornConnection | None:
     if http is None:
         return None
     protocol = bound_to(getattr(http, "send", None), "stream_send", H11Protocol, H2Protocol)
-    server = bound_to(getattr(protocol, "send", None), "protocol_send", TCPServer)
+    server = bound_to(getattr(protocol, "send", None), "protocol_send", TCPServer, StreamServer)
     if server is None or not _has_what_we_use(http, protocol, server):
         return None
     stream = server.stream
@@ -108,7 +110,7 @@ def bound_to(method: Any, name: str, *kinds: type) -> Any:
     owner = getattr(method, "__self__", None)
     code = getattr(method, "__code__", None)
     if type(owner) in kinds and isinstance(code, CodeType):
-        return owner if code.co_qualname == f"{type(owner).__name__}.{name}" else None
+        return owner if code.co_qualname in [f"{kind.__name__}.{name}" for kind in kinds] else None
     return None
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import hypercorn.trio
 import trio
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
@@ -16,6 +15,7 @@ from ...checks import check_callable, check_flag, check_kind
 from .middleware import StreamMiddleware
 from .settings import check_bind, check_setting
 from .signals import stopping
+from .worker import hypercorn_serve
 
 if TYPE_CHECKING:
     from ..asgi import Receive, Scope, Send
@@ -87,8 +87,8 @@ async def serve(
         shutdown_trigger = wait_for_signal
     try:
         with until_served:
-            await hypercorn.trio.serve(
-                app,  # type: ignore[arg-type]
+            await hypercorn_serve()(
+                app,
                 chosen,
                 shutdown_trigger=shutdown_trigger,
                 task_status=task_status,
