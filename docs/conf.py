@@ -18,8 +18,8 @@ from docutils.parsers.rst import Directive
 from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 
-from trio_stream.stream.hooks import Telling
-from trio_stream.stream.options import StreamKeywords, StreamOptions
+from trio_stream.stream.options.hooks import Telling
+from trio_stream.stream.options.options import StreamKeywords, StreamOptions
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -86,7 +86,7 @@ MADE_BY_OTHERS = {
     "trio_stream.ResumableRun",
     "trio_stream.Subscription",
     "trio_stream.TopicEvent",
-    "trio_stream.stream.tap.Tap",
+    "trio_stream.stream.core.tap.Tap",
     "trio_stream.frameworks.trio_asyncio.AsyncioLoop",
     "trio_stream.testing.Client",
 }

@@ -45,7 +45,7 @@ from trio_stream import (
 from trio_stream.broker.postgres import PostgresEngine
 from trio_stream.broker.redis import RedisEngine
 from trio_stream.broker.sqlite import SqliteEngine
-from trio_stream.stream.options import StreamKeywords
+from trio_stream.stream.options.options import StreamKeywords
 from trio_stream.testing import check_broker, connect, lifespan
 
 

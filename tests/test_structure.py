@@ -24,6 +24,7 @@ ORDER = [
     "transport",
     "stream",
     "frameworks",
+    "endpoints",
     "broker",
     "inspector",
     "client",
@@ -38,14 +39,11 @@ ORDER = [
 
 # Likewise inside the broker. Nobody there but who opens a broker knows which engines there are.
 BROKER_ORDER = [
-    "privacy",
-    "topics",
     "contract",
     "log",
-    "fanout",
-    "feed",
-    "reader",
-    "subscription",
+    "following",
+    "reading",
+    "subscribing",
     "publisher",
     "publishing",
     "presence",
@@ -58,15 +56,15 @@ BROKER_ORDER = [
     "opening",
     "outside",
 ]
-ENGINES = {"memory", "sqlite", "postgres", "redis", "engines"}
+ENGINES = {"memory", "sqlite", "postgres", "redis", "engines", "servers"}
 
 # source -> encoder -> channel -> writer -> transport: `Stream` hands over, they don't know each
 # other. What a contract says (transport.base, stream.source.contract) is the seam itself.
 STAGES = {
     "source": r"stream\.source(\..+)?",
     "encoder": r"codec\.encoder",
-    "channel": r"stream\.channel",
-    "writer": r"stream\.writer",
+    "channel": r"stream\.core\.channel",
+    "writer": r"stream\.writing\.writer",
     "transport": r"transport\.(?!base$).+",
 }
 
@@ -84,6 +82,12 @@ class Module:
     @property
     def part(self) -> str:
         return self.name.partition(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The part's folder it is in, or what lies beside these; "" for what re-exports a part."""
+        names = self.name.split(".")
+        return "" if names[1:] == [] and self.path.name == "__init__.py" else ".".join(names[:2])
 
     @property
     def stage(self) -> str | None:
@@ -136,9 +140,22 @@ def own_imports(module: Module, modules: dict[str, Module] = MODULES) -> set[str
     return found
 
 
-def find_circle(modules: dict[str, Module]) -> list[str]:
-    """Modules each of which imports the next, from one of them back to itself; [] if none do."""
-    graph = {name: own_imports(module, modules) for name, module in modules.items()}
+def imports_of_modules(modules: dict[str, Module] = MODULES) -> dict[str, set[str]]:
+    return {name: own_imports(module, modules) for name, module in modules.items()}
+
+
+def imports_of_rooms(modules: dict[str, Module] = MODULES) -> dict[str, set[str]]:
+    """The same of folders. What re-exports a part's names is in no room."""
+    rooms: dict[str, set[str]] = {}
+    for module in modules.values():
+        imported = {modules[name].room for name in own_imports(module, modules)}
+        rooms.setdefault(module.room, set()).update(imported - {module.room, ""})
+    rooms.pop("", None)
+    return rooms
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """Names each of which imports the next, from one of them back to itself; [] if none do."""
     while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
         graph = {name: imported for name, imported in graph.items() if name not in leaves}
     if not graph:
@@ -183,8 +200,13 @@ def test_stages_never_import_each_other(module: Module) -> None:
 
 def test_no_module_imports_itself_through_others() -> None:
     """Not for types either: a circle is a circle to whoever reads."""
-    circle = find_circle(MODULES)
+    circle = find_circle(imports_of_modules())
     assert not circle, "a circle of imports: " + " -> ".join(circle)
+
+
+def test_no_folder_imports_itself_through_others() -> None:
+    circle = find_circle(imports_of_rooms())
+    assert not circle, "a circle of folders: " + " -> ".join(circle)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +228,9 @@ def test_a_circle_is_found(tmp_path: Path, closing: str) -> None:
     (inner / "a.py").write_text("from .b import B")
     (inner / "b.py").write_text("from ..inner import c")
     (inner / "c.py").write_text("import sys")
-    assert find_circle(read_modules(tmp_path)) == []
+    assert find_circle(imports_of_modules(read_modules(tmp_path))) == []
     (inner / "c.py").write_text(closing)
-    circle = find_circle(read_modules(tmp_path))
+    circle = find_circle(imports_of_modules(read_modules(tmp_path)))
     assert circle == ["inner.a", "inner.b", "inner.c", "inner.a"]
 
 

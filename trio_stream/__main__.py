@@ -11,7 +11,8 @@ from typing import Any
 
 from .broker import publisher
 from .broker.engines import needing
-from .client.arguments import (
+from .client.connecting.connector import IDLE_TIMEOUT
+from .client.terminal.arguments import (
     add_request,
     add_verbose,
     read_count,
@@ -19,8 +20,7 @@ from .client.arguments import (
     read_seconds,
     read_size,
 )
-from .client.connector import IDLE_TIMEOUT
-from .client.tail import ANSWER_TIMEOUT, Options, run
+from .client.terminal.tail import ANSWER_TIMEOUT, Options, run
 from .doctor import add_doctor
 from .errors import TrioStreamError
 from .top import add_top

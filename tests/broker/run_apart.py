@@ -10,7 +10,7 @@ import uuid
 import trio
 
 from trio_stream import BrokerError, GapError, ResumableRun, RunFailedError, open_broker
-from trio_stream.broker import contract
+from trio_stream.broker.contract import engine as contract
 
 
 def say(*what: object) -> None:

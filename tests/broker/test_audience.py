@@ -13,7 +13,7 @@ import trio.testing
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Broker, Published, Stream, open_broker
-from trio_stream.broker.topics import Selection
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock

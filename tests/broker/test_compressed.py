@@ -20,9 +20,9 @@ from tests.support.direct_wire import DirectWire
 from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
 from trio_stream.codec import compressor, groups
-from trio_stream.stream.admission import Admission
-from trio_stream.stream.compression import coding_for
-from trio_stream.stream.lifetime import Lifetime
+from trio_stream.stream.answers.compression import coding_for
+from trio_stream.stream.life.admission import Admission
+from trio_stream.stream.life.lifetime import Lifetime
 from trio_stream.transport.compressed import CompressedTransport
 from trio_stream.transport.offering import MOST_FRAMED
 

@@ -13,7 +13,7 @@ from tests.support.raw import read_until, send_request
 from tests.transport.support import body_of
 from trio_stream import EncodedEvent
 from trio_stream.broker.contract import Record, wire_form
-from trio_stream.broker.fanout import FanOut
+from trio_stream.broker.following.fanout import FanOut
 
 COUNT = 20_000
 LAST = b"data: %d\n\n" % (COUNT - 1)

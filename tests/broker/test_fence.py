@@ -20,9 +20,9 @@ from tests.support.processes import Process
 from tests.support.redis_server import redis_server
 from trio_stream import LeaseLostError, ResumableRun, Stream, encode, open_broker
 from trio_stream.broker.contract import Entry, Lease
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.broker.resumable.marks import is_end, is_mark, mark_end, topic_of
-from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 TOPIC = topic_of("a")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Retention, open_broker
 from trio_stream.broker.contract import Page, Record, wire_form
-from trio_stream.broker.log import RECORD_OVERHEAD, MemoryLog
-from trio_stream.broker.retention import RetentionTable, retention_of
+from trio_stream.broker.contract.retention import RetentionTable, retention_of
+from trio_stream.broker.contract.topics import Selection
+from trio_stream.broker.log.log import RECORD_OVERHEAD, MemoryLog
 from trio_stream.broker.sqlite.store import SqliteStore
-from trio_stream.broker.topics import Selection
 
 from .test_log import FILTERS, TOPICS
 

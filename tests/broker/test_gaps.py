@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.broker.test_log import FILTERS, TOPICS
 from trio_stream import Broker, GapError, Stream, TopicEvent, open_broker
-from trio_stream.broker import reader as reader_module
 from trio_stream.broker.contract import Page
-from trio_stream.broker.log import MemoryLog
+from trio_stream.broker.log.log import MemoryLog
+from trio_stream.broker.reading import reader as reader_module
 from trio_stream.broker.sqlite import SqliteEngine
-from trio_stream.broker.subscription import Overflow
+from trio_stream.broker.subscribing.subscription import Overflow
 from trio_stream.testing import connect
 
 HISTORY = 4

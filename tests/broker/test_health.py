@@ -13,9 +13,9 @@ from tests.broker.test_redis_refuses import Warnings
 from tests.support.hypercorn_process import hypercorn
 from tests.support.redis_server import redis_server
 from trio_stream import BrokerHealth, BrokerUnavailableError, open_broker, ready_app
-from trio_stream.broker import link
 from trio_stream.broker.redis.wire import RefusedError
-from trio_stream.broker.troubles import WRITING, Troubles, UnreachableError
+from trio_stream.broker.servers import link
+from trio_stream.broker.servers.troubles import WRITING, Troubles, UnreachableError
 from trio_stream.testing import connect
 
 WELL = BrokerHealth(reachable=True, seconds_unreachable=0.0, trouble="")

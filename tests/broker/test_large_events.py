@@ -12,7 +12,7 @@ from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.raw import read_until, send_request
 from tests.transport.support import body_of
 from trio_stream import open_broker
-from trio_stream.broker.topics import EARLIEST, Selection
+from trio_stream.broker.contract.topics import EARLIEST, Selection
 from trio_stream.transport.base import LARGE
 
 CLIENTS = 40

@@ -8,10 +8,10 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_stream.broker import log as log_module
 from trio_stream.broker.contract import Record, Retention, wire_form
-from trio_stream.broker.log import RECORD_OVERHEAD, MemoryLog
-from trio_stream.broker.topics import Selection
+from trio_stream.broker.contract.topics import Selection
+from trio_stream.broker.log import log as log_module
+from trio_stream.broker.log.log import RECORD_OVERHEAD, MemoryLog
 
 TOPICS = ["a", "b/1", "b/2", "c"]
 FILTERS = [["a"], ["a", "c"], ["b/*"], ["**"], ["nobody"], ["b/1", "**"]]

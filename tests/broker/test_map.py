@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.broker.test_streams import settled
 from tests.support.brokers import broker_of
 from trio_stream import GapError, MapError, ServerSentEvent, Stream, TopicEvent, open_broker
-from trio_stream.broker import reader as reader_module
+from trio_stream.broker.reading import reader as reader_module
 from trio_stream.testing import connect
 
 

@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from trio_stream.broker import Broker, open_broker
-from trio_stream.broker.fanout import FanOut
+from trio_stream.broker.following.fanout import FanOut
 from trio_stream.testing import check_broker
 
 

@@ -18,7 +18,7 @@ import trio.testing
 import trio_stream
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Retention, open_broker, publish_app
-from trio_stream.broker.records import Entry, Once
+from trio_stream.broker.contract.records import Entry, Once
 from trio_stream.broker.sqlite import outside as sqlite_outside
 from trio_stream.broker.sqlite.desk import Request, ask
 from trio_stream.broker.sqlite.network import network_of

@@ -7,8 +7,8 @@ import trio
 
 from trio_stream import open_broker
 from trio_stream.broker.contract import Entry, Feed, Lease, Page, Record, wire_form
-from trio_stream.broker.leases import LocalLeases
-from trio_stream.broker.topics import Selection
+from trio_stream.broker.contract.topics import Selection
+from trio_stream.broker.log.leases import LocalLeases
 
 
 class Eager(LocalLeases):

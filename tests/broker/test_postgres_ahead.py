@@ -10,10 +10,10 @@ import trio
 import trio.testing
 
 from trio_stream.broker.contract import Page, joined, wire_form
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.postgres.ahead import ReadAhead
 from trio_stream.broker.postgres.found import Found
 from trio_stream.broker.postgres.history import PAGE_BYTES
-from trio_stream.broker.topics import Selection
 from trio_stream.errors import BrokerUnavailableError
 
 Clock = trio.testing.MockClock

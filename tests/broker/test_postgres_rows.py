@@ -13,8 +13,8 @@ from tests.support.postgres_server import PostgresServer, postgres_server
 from trio_stream import Retention
 from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.contract import Entry, Record
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.postgres import ahead
-from trio_stream.broker.topics import Selection
 
 TOPICS = ("a", "b", "c")
 KEPT = {

@@ -11,7 +11,7 @@ import trio.testing
 from trio_stream import Stream
 from trio_stream.broker import Broker, open_broker, presence_topic
 from trio_stream.broker.contract import LEASE, Entry
-from trio_stream.broker.leases import LocalLeases
+from trio_stream.broker.log.leases import LocalLeases
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import connect

@@ -23,7 +23,7 @@ from trio_stream import (
     presence_topic,
 )
 from trio_stream.broker.contract import Entry, Feed, Record, wire_form
-from trio_stream.broker.leases import LocalLeases
+from trio_stream.broker.log.leases import LocalLeases
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.errors import BrokerUnavailableError
 from trio_stream.testing import connect

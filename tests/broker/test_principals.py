@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.support.redis_server import redis_server
 from trio_stream import Outcome, ResumableRun, RunFailedError, Stream, open_broker
 from trio_stream.broker.contract import Entry
+from trio_stream.broker.contract.retention import DISCONNECTS
 from trio_stream.broker.disconnects import disconnect_entry
-from trio_stream.broker.retention import DISCONNECTS
 from trio_stream.testing import connect
 
 PRINCIPALS = ["ann", "7", "*"]

@@ -23,10 +23,10 @@ from trio_stream.broker import (
     ResumableRun,
     Subscription,
     TopicEvent,
-    contract,
     open_broker,
-    presence,
 )
+from trio_stream.broker.contract import engine as contract
+from trio_stream.broker.presence import presence
 from trio_stream.errors import BrokerUnavailableError, GapError
 from trio_stream.testing import check_broker, connect
 
@@ -516,7 +516,7 @@ async def main():
             print("running", flush=True)
             await trio.sleep_forever()
 
-import trio_stream.broker.contract as contract
+import trio_stream.broker.contract.engine as contract
 contract.LEASE = 1.0
 trio.run(main)
 """

@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.redis_server import redis_server
 from trio_stream import Broker, Stream, open_broker
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.redis.history import _Found
-from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 

@@ -15,13 +15,15 @@ from coredis.parser import Parser
 from tests.support.need import unavailable
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Stream
-from trio_stream.broker import Broker, link, open_broker, presence
+from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.contract import Retention
+from trio_stream.broker.presence import presence
 from trio_stream.broker.redis import RedisEngine
 from trio_stream.broker.redis.address import parse_address
 from trio_stream.broker.redis.places import find_places
 from trio_stream.broker.redis.wire import MovedError, RefusedError, Wire, translated
-from trio_stream.broker.troubles import UnreachableError
+from trio_stream.broker.servers import link
+from trio_stream.broker.servers.troubles import UnreachableError
 from trio_stream.errors import BrokerUnavailableError, GapError
 from trio_stream.testing import connect
 

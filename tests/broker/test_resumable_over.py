@@ -19,10 +19,10 @@ from trio_stream import (
     serve,
 )
 from trio_stream.broker.contract import Page
-from trio_stream.broker.feed import LocalFeed
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.memory import MemoryEngine
+from trio_stream.broker.reading.feed import LocalFeed
 from trio_stream.broker.resumable import IfRunning
-from trio_stream.broker.topics import Selection
 from trio_stream.testing import connect
 
 

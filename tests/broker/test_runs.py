@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.broker.test_streams import Follower, settled
 from trio_stream.broker.contract import Record, wire_form
-from trio_stream.broker.fanout import FanOut
-from trio_stream.broker.topics import Selection, compile_patterns
+from trio_stream.broker.contract.topics import Selection, compile_patterns
+from trio_stream.broker.following.fanout import FanOut
 
 
 class Listener(Follower):

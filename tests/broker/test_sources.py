@@ -25,7 +25,7 @@ from trio_stream import (
     Subscription,
     open_broker,
 )
-from trio_stream.broker import contract
+from trio_stream.broker.contract import engine as contract
 from trio_stream.broker.sources import keeper as keeper_module
 from trio_stream.testing import connect
 

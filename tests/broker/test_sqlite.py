@@ -20,10 +20,10 @@ import trio.testing
 
 from trio_stream import Stream
 from trio_stream.broker import Broker, Subscription, open_broker
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.sqlite import blocks as sqlite_blocks
 from trio_stream.broker.sqlite import directory as sqlite_directory
 from trio_stream.broker.sqlite import engine as sqlite_engine
-from trio_stream.broker.topics import Selection
 from trio_stream.errors import BrokerInUseError, BrokerStorageError, GapError
 from trio_stream.testing import check_broker, connect
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_stream.broker.contract import NOTHING, Page, Record, Retention, joined, wire_form
+from trio_stream.broker.contract.topics import Selection
 from trio_stream.broker.sqlite import blocks as sqlite_blocks
 from trio_stream.broker.sqlite import directory as sqlite_directory
 from trio_stream.broker.sqlite import places as sqlite_places
 from trio_stream.broker.sqlite import store as sqlite_store
 from trio_stream.broker.sqlite.store import SqliteStore
-from trio_stream.broker.topics import Selection
 from trio_stream.errors import BrokerStorageError
 
 from .test_log import FILTERS, TOPICS, Model

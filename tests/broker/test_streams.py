@@ -13,8 +13,8 @@ import trio.testing
 from trio_stream import EncodedEvent, ServerSentEvent, Stream
 from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.contract import Record, wire_form
-from trio_stream.broker.fanout import FanOut
-from trio_stream.broker.topics import Selection
+from trio_stream.broker.contract.topics import Selection
+from trio_stream.broker.following.fanout import FanOut
 from trio_stream.testing import connect
 
 

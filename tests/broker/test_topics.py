@@ -2,7 +2,7 @@
 
 import pytest
 
-from trio_stream.broker.topics import Selection, check_topic, parse_cursor
+from trio_stream.broker.contract.topics import Selection, check_topic, parse_cursor
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests.codec.model import interpret
 from tests.codec.vectors import VECTORS
 from tests.support.chromium import Browser, chromium
 from trio_stream import ContentTypeError, EventSource, ReconnectPolicy, UpstreamStatusError
-from trio_stream.client.last_event_id import to_header
+from trio_stream.client.connecting.last_event_id import to_header
 
 #: An event: its name, its data, its id; "" for no id, as in a browser.
 Event = tuple[str, str, str]

@@ -19,8 +19,8 @@ from trio_stream import (
     RedirectError,
     UpstreamStatusError,
 )
-from trio_stream.client.last_event_id import to_header
-from trio_stream.client.reconnect import read_retry_after
+from trio_stream.client.connecting.last_event_id import to_header
+from trio_stream.client.connecting.reconnect import read_retry_after
 
 seconds = st.floats(0, 1e6)
 policies = st.builds(

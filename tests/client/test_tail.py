@@ -30,10 +30,10 @@ from tests.client.scripted import (
     status,
 )
 from trio_stream.__main__ import main
-from trio_stream.client.arguments import read_url
-from trio_stream.client.paper import visible
-from trio_stream.client.tail import Options
-from trio_stream.client.wiretap import Wiretap
+from trio_stream.client.terminal.arguments import read_url
+from trio_stream.client.terminal.paper import visible
+from trio_stream.client.terminal.tail import Options
+from trio_stream.client.terminal.wiretap import Wiretap
 
 PROJECT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_stream.client.paper import Plain
+from trio_stream.client.terminal.paper import Plain
 from trio_stream.codec import EventStreamDecoder
 from trio_stream.doctor.complaints import COMPLAINTS
 from trio_stream.doctor.observation import Examination, Observation

@@ -12,7 +12,7 @@ import trio
 from tests.doctor.test_verdicts import complaints
 from tests.proxies.proxies import documented, proxy
 from tests.support.hypercorn_process import hypercorn
-from trio_stream.client.http_client import make_client
+from trio_stream.client.connecting.http_client import make_client
 from trio_stream.doctor.complaints import Finding
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.verdicts import judge

@@ -26,7 +26,7 @@ from tests.support.hypercorn_process import Server, hypercorn
 from tests.support.need import SEARCH_PATH
 from tests.support.processes import Process
 from tests.support.raw import AS_EVENT_SOURCE, read_until, send_request
-from trio_stream.client.http_client import make_client
+from trio_stream.client.connecting.http_client import make_client
 from trio_stream.doctor.examine import Options, examine
 from trio_stream.doctor.verdicts import judge
 

@@ -18,7 +18,7 @@ from tests.support.hypercorn_process import hypercorn
 from tests.support.raw import read_until, send_request
 from trio_stream import Stream, StreamLimits
 from trio_stream.frameworks.starlette import StreamResponse
-from trio_stream.stream import end_line
+from trio_stream.stream.ending import end_line
 from trio_stream.testing import connect
 from trio_stream.transport.asgi import Receive, Scope, Send
 

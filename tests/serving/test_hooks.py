@@ -21,7 +21,7 @@ from trio_stream import (
     SubscriptionHooks,
     open_broker,
 )
-from trio_stream.stream.hooks import hook_all, unhook_all
+from trio_stream.stream.options.hooks import hook_all, unhook_all
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
@@ -244,7 +244,7 @@ async def test_one_that_blocks_is_told_once(
         nonlocal now
         now += 0.5
 
-    monkeypatch.setattr("trio_stream.stream.hooks.perf_counter", lambda: now)
+    monkeypatch.setattr("trio_stream.stream.options.hooks.perf_counter", lambda: now)
     caplog.set_level(logging.WARNING, "trio_stream")
     for _ in range(2):
         async with connect(Stream(["a"], hooks=StreamHooks(on_open=block))) as client:

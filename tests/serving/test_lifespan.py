@@ -46,7 +46,7 @@ def tells_its_end(server: str) -> bool:
 @every_server
 async def test_at_startup(server: str, tmp_path: Path) -> None:
     async with running(server, "startup", tmp_path) as process:
-        code = await process.wait(within=20)
+        code = await process.wait(within=60)
         assert code == 1 or not tells_its_end(server)
         assert "ConnectionError: no database" in process.log()
 
@@ -63,7 +63,7 @@ async def test_while_it_runs(server: str, tmp_path: Path) -> None:
             (tmp_path / "when").touch()
             received += await read_to_end(client)
         assert re.search(rb"\nretry: \d+\n\n?\r\n0\r\n\r\n$", received)
-        code = await process.wait(within=20)
+        code = await process.wait(within=60)
         assert code == 1 or not tells_its_end(server)
         assert "ConnectionError: no database" in process.log()
 
@@ -75,7 +75,7 @@ async def test_at_shutdown(server: str, tmp_path: Path) -> None:
         await process.wait_for_log(r"Running on (\S+) \(CTRL", count=workers)
         # What fails so late Hypercorn drops; `serve` does not.
         process.send_signal(signal.SIGINT)
-        code = await process.wait(within=20)
+        code = await process.wait(within=60)
         assert code == 1 or server != "serve()"
         assert "ConnectionError: no database" in process.log()
 

@@ -20,7 +20,7 @@ from trio_stream import (
     open_streams,
     outcome_counts,
 )
-from trio_stream.stream.principals import current_principals
+from trio_stream.stream.options.principals import current_principals
 from trio_stream.transport.asgi import Message, Receive, Scope, Send
 
 from .test_every_way_out import full, scope_of

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.codec.test_compressor import whole
 from tests.support.direct_wire import DirectWire
 from trio_stream import ErrorAnswer, Stream, encode
-from trio_stream.stream.admission import Admission
-from trio_stream.stream.lifetime import Lifetime
+from trio_stream.stream.life.admission import Admission
+from trio_stream.stream.life.lifetime import Lifetime
 from trio_stream.testing import Client, connect
 from trio_stream.transport.compressed import CompressedTransport
 from trio_stream.transport.memory import MemoryConnection

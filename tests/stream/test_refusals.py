@@ -10,7 +10,7 @@ import pytest
 import starlette.exceptions
 
 from trio_stream import UpstreamStatusError
-from trio_stream.stream.refusals import Blame, blame
+from trio_stream.stream.answers.refusals import Blame, blame
 
 RETRY = {"Retry-After": "7"}
 

@@ -16,7 +16,7 @@ from tests.stream.helpers import data_of
 from tests.stream.upstream_server import answer, chunk, head, upstream
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream
-from trio_stream.stream.foreign import hang_up
+from trio_stream.stream.upstream.foreign import hang_up
 from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock

@@ -12,23 +12,23 @@ from __future__ import annotations
 
 from .broker import Broker
 from .contract import Member
+from .contract.event import TopicEvent
+from .contract.health import BrokerHealth
+from .contract.recent import Last
+from .contract.retention import Retention
+from .contract.statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
+from .contract.topics import presence_topic
 from .counting import Published
-from .event import TopicEvent
-from .health import BrokerHealth
-from .hooks import SubscriptionHooks
 from .opening import open_broker
 from .outside import TopicPublisher, publisher
 from .overview import KnownTopic, OpenRun
 from .publish_app import PublishApp, publish_app
-from .reading import TopicPage
+from .reading.page import TopicPage
 from .ready_app import ReadyApp, ready_app
-from .recent import Last
 from .resumable import KnownRun, Resumable, ResumableRun
-from .retention import Retention
 from .sources import SourceRun
-from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
-from .subscription import Subscription
-from .topics import presence_topic
+from .subscribing.hooks import SubscriptionHooks
+from .subscribing.subscription import Subscription
 from .transaction import publish
 
 __all__ = [

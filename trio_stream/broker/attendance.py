@@ -6,16 +6,16 @@ from typing import Any
 
 from ..codec import ServerSentEvent
 from .contract import Engine, Member, full_engine
-from .feed import LocalFeed
-from .presence import Presence, present_on
-from .presence_value import decoded, value_of
+from .contract.presence_value import decoded, value_of
+from .contract.topics import Selection, check_name, check_topic
+from .presence.presence import Presence, present_on
+from .presence.visit import NamedVisit
 from .publisher import Publisher
+from .reading.feed import LocalFeed
 from .resumable import Runs
-from .roles import Visit
 from .running import Running
 from .sources import Sources
-from .topics import Selection, check_name, check_topic
-from .visit import NamedVisit
+from .subscribing.roles import Visit
 
 __all__ = ["Attendance"]
 

@@ -10,9 +10,9 @@ import trio
 
 from ..codec import encode
 from .contract import Engine, Entry, Record, full_engine
-from .event import TopicEvent
-from .feed import LocalFeed
-from .topics import Selection, check_name
+from .contract.event import TopicEvent
+from .contract.topics import Selection, check_name
+from .reading.feed import LocalFeed
 
 __all__ = ["Backchannel", "Backchannels"]
 

@@ -17,23 +17,23 @@ from ..errors import GapError
 from .attendance import Attendance
 from .backchannel import Backchannel, Backchannels
 from .contract import Engine
+from .contract.health import BrokerHealth, health_of
+from .contract.notices import PLACE, Notice, check_notice, gap_event
+from .contract.recent import Last, Place, check_after
+from .contract.statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
+from .contract.topics import check_name, check_topic, select_topics
 from .disconnects import Disconnects, check_disconnect
-from .feed import LocalFeed
-from .health import BrokerHealth, health_of
-from .hooks import NO_HOOKS, SubscriptionHooks
-from .mapping import EventMap, MapFunction, check_map
-from .notices import PLACE, Notice, check_notice, gap_event
+from .following.mapping import EventMap, MapFunction, check_map
 from .overview import KnownTopic, known_topics, subscribers_of, topic_statistics
-from .presence import Presence
+from .presence.presence import Presence
 from .publisher import Publisher
-from .reading import TopicPage, read_page
-from .recent import Last, Place, check_after
+from .reading.feed import LocalFeed
+from .reading.page import TopicPage, read_page
+from .reading.snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .resumable import Runs
-from .snapshot import Snapshot, SnapshotFunction, check_snapshot
 from .sources import Sources
-from .statistics import BrokerStatistics, SubscriptionStatistics, TopicStatistics
-from .subscription import Overflow, Subscription
-from .topics import check_name, check_topic, select_topics
+from .subscribing.hooks import NO_HOOKS, SubscriptionHooks
+from .subscribing.subscription import Overflow, Subscription
 
 __all__ = ["Broker"]
 

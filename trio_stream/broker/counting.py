@@ -18,8 +18,8 @@ import trio
 from ..codec import encode
 from ..errors import BrokerError
 from .contract import Engine, Entry, Record, full_engine
-from .event import TopicEvent
-from .feed import LocalFeed
+from .contract.event import TopicEvent
+from .reading.feed import LocalFeed
 
 __all__ = ["Counting", "Published"]
 

@@ -17,13 +17,13 @@ import trio
 from ..checks import check_flag, check_seconds
 from ..codec import encode
 from ..errors import BrokerError
-from ..stream.principals import check_principal, current_principals
+from ..stream.options.principals import check_principal, current_principals
 from .contract import Engine, Entry, Record
-from .event import TopicEvent
-from .feed import LocalFeed
+from .contract.event import TopicEvent
+from .contract.retention import DISCONNECTS
+from .contract.topics import EARLIEST, Selection
 from .publisher import Publisher
-from .retention import DISCONNECTS
-from .topics import EARLIEST, Selection
+from .reading.feed import LocalFeed
 
 __all__ = ["Disconnects", "check_disconnect", "disconnect_entry"]
 

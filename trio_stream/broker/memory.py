@@ -15,9 +15,9 @@ from typing import Any, final
 import trio
 
 from .contract import Entry, Feed, Lease, Page, Record, passing, wire_form
-from .leases import LocalLeases
-from .once import KnownOnce
-from .topics import Selection
+from .contract.topics import Selection
+from .log.leases import LocalLeases
+from .log.once import KnownOnce
 
 __all__ = ["MemoryEngine", "first_id"]
 

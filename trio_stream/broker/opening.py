@@ -12,15 +12,15 @@ from ..checks import check_count, check_on_trio, check_seconds
 from .backchannel import Backchannels
 from .broker import Broker
 from .contract import Engine, Retention
+from .contract.records import ONCE_FOR
+from .contract.retention import retention_of
 from .disconnects import Disconnects
 from .engines import open_engine
-from .feed import LocalFeed
-from .log import MemoryLog
-from .presence import Presence
+from .log.log import MemoryLog
+from .presence.presence import Presence
 from .publisher import Publisher
-from .records import ONCE_FOR
+from .reading.feed import LocalFeed
 from .resumable import Runs
-from .retention import retention_of
 from .sources import Sources
 from .tally import Counted, brokers
 from .unwrapped import unwrapped

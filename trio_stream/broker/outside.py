@@ -11,11 +11,11 @@ import trio
 
 from ..checks import check_kind, check_seconds, check_several
 from .contract import Entry, Retention
+from .contract.entries import body_of, check_once, check_published, known_together, special_entry
+from .contract.records import ONCE_FOR
+from .contract.retention import retention_of
 from .disconnects import check_disconnect, disconnect_entry
 from .engines import check_options, needing
-from .entries import body_of, check_once, check_published, known_together, special_entry
-from .records import ONCE_FOR
-from .retention import retention_of
 from .thread_way import ThreadWay
 from .urls import shown_url
 

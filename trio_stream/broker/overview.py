@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .statistics import SubscriptionStatistics, TopicStatistics
+from .contract.statistics import SubscriptionStatistics, TopicStatistics
 
 if TYPE_CHECKING:
-    from .feed import LocalFeed
+    from .reading.feed import LocalFeed
     from .resumable import Runs
 
 __all__ = [

@@ -11,11 +11,11 @@ import msgspec
 import trio
 
 from ..checks import check_callable, check_count, check_kind
+from ..endpoints.permission import allows
+from ..endpoints.refused import RefusedError, read_body
+from ..endpoints.whole_answer import answer_json
 from ..errors import BrokerError
 from .broker import Broker
-from .permission import allows
-from .refused import RefusedError, read_body
-from .whole_answer import answer_json
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send

@@ -9,7 +9,7 @@ import trio
 
 from .contract import Engine, Entry, Lease
 from .counting import Counting
-from .feed import LocalFeed
+from .reading.feed import LocalFeed
 
 __all__ = ["Publisher"]
 

@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 
 from ..checks import check_flag, check_several, shown
 from .contract import Engine, Entry, full_engine
+from .contract.entries import body_of, check_once, check_published, known_together, special_entry
+from .contract.topics import check_name, check_topic, parse_cursor
 from .counting import Published
-from .entries import body_of, check_once, check_published, known_together, special_entry
-from .feed import LocalFeed
 from .publisher import Publisher
-from .topics import check_name, check_topic, parse_cursor
+from .reading.feed import LocalFeed
 
 __all__ = ["Publishing"]
 

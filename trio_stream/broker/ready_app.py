@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, final
 import trio
 
 from ..checks import check_kind
+from ..endpoints.whole_answer import answer_json
 from .broker import Broker
-from .health import BrokerHealth
-from .whole_answer import answer_json
+from .contract.health import BrokerHealth
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send

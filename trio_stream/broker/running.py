@@ -7,17 +7,17 @@ from typing import Any
 
 from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
 from ..errors import GapError
-from ..stream.principals import check_principal
+from ..stream.options.principals import check_principal
 from .contract import Engine
-from .feed import LocalFeed
-from .notices import DONE, Notice, check_notice, failed_event, gap_event
+from .contract.notices import DONE, Notice, check_notice, failed_event, gap_event
+from .contract.recent import Cursor
+from .contract.topics import check_cursor, check_name
 from .overview import OpenRun, open_runs
 from .publisher import Publisher
 from .publishing import Publishing
-from .recent import Cursor
+from .reading.feed import LocalFeed
 from .resumable import IfRunning, KnownRun, Producer, Resumable, RunEnding, Runs, known_run
 from .sources import Source, SourceFunction, Sources, source_event
-from .topics import check_cursor, check_name
 
 __all__ = ["Running"]
 

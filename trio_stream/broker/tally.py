@@ -8,8 +8,8 @@ from typing import final
 
 from ..tally import Histogram, lock
 from .contract import Engine
-from .feed import LocalFeed
 from .publisher import Publisher
+from .reading.feed import LocalFeed
 from .resumable import Runs
 from .stored import STORED
 

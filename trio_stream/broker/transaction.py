@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, LiteralString, Protocol, overload
 
 from ..checks import check_flag, check_seconds
-from .entries import body_of, check_published, special_entry
-from .records import ONCE_FOR, Entry
+from .contract.entries import body_of, check_published, special_entry
+from .contract.records import ONCE_FOR, Entry
 
 __all__ = ["AsyncConnection", "Connection", "publish"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .attempts import AttemptEnded, AttemptOpened, Observer
+from .connecting.attempts import AttemptEnded, AttemptOpened, Observer
+from .connecting.next_request import NextRequest, StreamRequest
+from .connecting.reconnect import ReconnectPolicy
 from .event_source import EventSource
-from .next_request import NextRequest, StreamRequest
 from .ready_state import ReadyState
-from .reconnect import ReconnectPolicy
 
 __all__ = [
     "AttemptEnded",

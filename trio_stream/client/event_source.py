@@ -15,15 +15,15 @@ from ..privacy import log_excerpt, shown_url
 from ..stream.source import HeadersWaitFor, Sink
 from ..stream.source.dropping import incomplete
 from ..stream.source.relay import relay_events
-from .attempts import Attempts, Observer
-from .connection import Connection
-from .connector import IDLE_TIMEOUT, Connector, Headers, make_body
+from .connecting.attempts import Attempts, Observer
+from .connecting.connection import Connection
+from .connecting.connector import IDLE_TIMEOUT, Connector, Headers, make_body
+from .connecting.next_request import NextRequest, Requests
+from .connecting.reconnect import ReconnectPolicy
 from .given import check_manner, check_place, check_request, check_times
 from .incoming import Incoming
-from .next_request import NextRequest, Requests
 from .ready_state import ReadyState
 from .receiver import OneReceiver
-from .reconnect import ReconnectPolicy
 
 __all__ = ["EventSource"]
 

@@ -13,9 +13,9 @@ from ..checks import (
     check_text,
 )
 from ..codec.readings import check_read_as
-from ..stream.foreign import http_modules
-from .last_event_id import check_last_event_id
-from .reconnect import ReconnectPolicy
+from ..stream.upstream.foreign import http_modules
+from .connecting.last_event_id import check_last_event_id
+from .connecting.reconnect import ReconnectPolicy
 
 __all__ = ["check_manner", "check_place", "check_request", "check_times"]
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..client.arguments import add_request, add_verbose, read_request, read_seconds, read_url
+from ..client.terminal.arguments import (
+    add_request,
+    add_verbose,
+    read_request,
+    read_seconds,
+    read_url,
+)
 from .examine import Options
 from .run import run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from statistics import median
 
-from ..client.last_event_id import can_be_sent
+from ..client.connecting.last_event_id import can_be_sent
 from .complaints import Finding, complain, fine, unknown
 from .observation import Examination
 

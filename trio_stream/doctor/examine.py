@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from ..client.last_event_id import can_be_sent
-from ..client.wiretap import is_local
+from ..client.connecting.last_event_id import can_be_sent
+from ..client.terminal.wiretap import is_local
 from ..codec.content_coding import accepted_codings
 from .observation import Examination, Observation
 from .times import lumps

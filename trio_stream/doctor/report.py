@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ..client.paper import Paper
-from ..client.wiretap import shown_header
+from ..client.terminal.paper import Paper
+from ..client.terminal.wiretap import shown_header
 from .complaints import Finding
 from .observation import Examination, Observation
 from .times import lateness

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from ..client.http_client import make_client
-from ..client.interruption import run_until_interrupted
-from ..client.paper import open_paper
-from ..client.wiretap import Wiretap
+from ..client.connecting.http_client import make_client
+from ..client.terminal.interruption import run_until_interrupted
+from ..client.terminal.paper import open_paper
+from ..client.terminal.wiretap import Wiretap
 from ..errors import TrioStreamError
 from .examine import Examiner, Options
 from .observation import Examination

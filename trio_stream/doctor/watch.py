@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import httpx
 import trio
 
-from ..client.attempts import describe
+from ..client.connecting.attempts import describe
 from ..client.sendable import check_scheme, telling_unsendable
 from ..codec.content_coding import Coding, CodingError, open_coding
 from ..errors import InvalidRequestError, RemoteProtocolError
 from ..privacy import shown_url
-from ..stream.foreign import close_response
+from ..stream.upstream.foreign import close_response
 from .observation import End, Observation
 from .reading import Arrival
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from ..checks import check_callable, check_kind
 from ..stream import Stream
-from ..stream.options import check_status
+from ..stream.options.options import check_status
 from .headers import adding_headers
 
 if TYPE_CHECKING:

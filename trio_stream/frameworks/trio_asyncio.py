@@ -38,7 +38,7 @@ import trio
 import trio_asyncio  # type: ignore[import-untyped]
 
 from ..checks import check_on_trio
-from ..stream.needs_asyncio import advise
+from ..stream.answers.needs_asyncio import advise
 from ..stream.source.contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink, Source
 from ..stream.source.iterables import AsyncSource
 from ..stream.source.leaving import keeping_connections

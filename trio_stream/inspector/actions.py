@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from ..broker import Broker
-from ..broker.refused import RefusedError
+from ..endpoints.refused import RefusedError
 from ..errors import BrokerError
 from ..stream.overview import each_open_stream
 from .process import process_name

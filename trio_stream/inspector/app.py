@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 from ..broker import Broker
-from ..broker.permission import allows
-from ..broker.refused import RefusedError, read_body
-from ..broker.whole_answer import answer, answer_json
 from ..checks import check_callable, check_flag, check_kind
+from ..endpoints.permission import allows
+from ..endpoints.refused import RefusedError, read_body
+from ..endpoints.whole_answer import answer, answer_json
 from ..stream import Refusal
-from ..stream.clients import list_header
+from ..stream.answers.clients import list_header
 from .actions import Action, End, act, end_here, read_action
 from .feed import feed_of
 from .guard import SAFE, check_site, new_nonce, page_policy

@@ -7,7 +7,7 @@ import time
 import trio
 
 from ..stream import Stream
-from ..stream.access import Authorize
+from ..stream.options.access import Authorize
 from .guard import SAFE
 from .pace import Pace
 from .patch import merge_patch

@@ -6,8 +6,8 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..broker.refused import RefusedError
-from ..stream.clients import read_headers
+from ..endpoints.refused import RefusedError
+from ..stream.answers.clients import read_headers
 
 if TYPE_CHECKING:
     from ..transport.asgi import Scope

@@ -16,7 +16,7 @@ import trio
 
 from ..broker import Broker
 from ..broker.backchannel import Backchannel
-from ..broker.refused import RefusedError
+from ..endpoints.refused import RefusedError
 from ..errors import BrokerError
 from .actions import End, end_here
 from .lookout import Lookout

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..privacy import shown_path
 from ..stream import EndedStream, OpenStream, ended_streams, outcome_counts
+from ..stream.core.tap import Tap
 from ..stream.overview import STUCK
 from ..stream.requested import client_of, path_of
-from ..stream.tap import Tap
 from ..stream.task_tree import TaskView
 from .lookout import Look, Lookout
 from .pace import Pace

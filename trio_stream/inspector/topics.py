@@ -8,8 +8,8 @@ from typing import Any, final
 import trio
 
 from ..broker import Broker, KnownTopic, SubscriptionStatistics
-from ..broker.refused import RefusedError
-from ..broker.topics import is_pattern
+from ..broker.contract.topics import is_pattern
+from ..endpoints.refused import RefusedError
 from ..errors import BrokerError
 from .ear import Ear
 from .pace import Pace

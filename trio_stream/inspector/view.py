@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ..broker.refused import RefusedError
+from ..endpoints.refused import RefusedError
 
 __all__ = ["MOST_ROWS", "Sort", "View", "read_view"]
 

@@ -8,7 +8,7 @@ from typing import final
 
 from ..broker.tally import Counted, brokers
 from ..client.tally import sources
-from ..stream.lifetime import Lifetime
+from ..stream.life.lifetime import Lifetime
 from ..stream.overview import STUCK
 from ..stream.registry import streams_of_all_runs
 from ..stream.tally import streams

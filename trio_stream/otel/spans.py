@@ -11,8 +11,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..checks import check_kind, check_text
 from ..stream import Stream, StreamHooks
-from ..stream.clients import read_headers
-from ..stream.hooks import hook_all, unhook_all
+from ..stream.answers.clients import read_headers
+from ..stream.options.hooks import hook_all, unhook_all
 from ..stream.outcome import FAILURES
 from .undoing import Instrumentation
 

@@ -15,10 +15,10 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..broker.whole_answer import answer
 from ..checks import check_kind, shown
+from ..endpoints.whole_answer import answer
 from ..metrics.readings import readings
-from ..stream.clients import list_header
+from ..stream.answers.clients import list_header
 from .collector import StreamCollector
 from .workers import Workers, told_apart
 

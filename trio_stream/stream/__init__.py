@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from .answers.error_answer import ErrorAnswer
+from .answers.refusal import Refusal
+from .answers.responses import no_reconnect
 from .app import StreamApp, stream_app
-from .ended import EndedStream, ended_streams
-from .error_answer import ErrorAnswer
-from .hooks import StreamHooks
-from .limits import LimitStatistics, StreamLimits, client_address
+from .core.statistics import StreamStatistics
+from .ending.ended import EndedStream, ended_streams
+from .life.serving import last_event_id
+from .options.hooks import StreamHooks
+from .options.limits import LimitStatistics, StreamLimits, client_address
 from .outcome import Outcome
 from .overview import OpenStream, open_streams, outcome_counts
-from .refusal import Refusal
-from .responses import no_reconnect
-from .serving import last_event_id
 from .source import current_blocking_limiter
-from .statistics import StreamStatistics
 from .stream import Stream
 from .task_tree import TaskView
-from .together import NotSent
+from .writing.together import NotSent
 
 __all__ = [
     "EndedStream",

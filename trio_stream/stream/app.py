@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from ..checks import check_callable, check_on_trio
 from ..transport.hypercorn import listen_in_worker
-from .farewell import EventName
-from .options import StreamKeywords, StreamKind, StreamOptions
+from .options.farewell import EventName
+from .options.options import StreamKeywords, StreamKind, StreamOptions
 from .stream import Stream
 
 if TYPE_CHECKING:

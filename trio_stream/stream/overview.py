@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .lifetime import Lifetime
+from .core.state import StreamState
+from .core.statistics import StreamStatistics, statistics_of
+from .core.tap import Tap
+from .life.lifetime import Lifetime
+from .options.principals import check_principal
 from .outcome import Outcome
-from .principals import check_principal
 from .registry import current_registry
 from .requested import route_of
-from .state import StreamState
-from .statistics import StreamStatistics, statistics_of
-from .tap import Tap
 from .task_tree import TaskView, view_task
 
 if TYPE_CHECKING:

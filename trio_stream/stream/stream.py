@@ -11,20 +11,20 @@ import trio
 
 from ..checks import check_callable, check_seconds
 from ..codec import EncodedEvent
-from .ended import counted_name
-from .farewell import EventName
-from .options import StreamKeywords, StreamKind, StreamOptions, default_options
+from .core.state import StreamState
+from .core.statistics import StreamStatistics, statistics_of
+from .ending.ended import counted_name
+from .life.serving import answer, last_event_id
+from .life.value import Entered, StreamValue
+from .options.farewell import EventName
+from .options.options import StreamKeywords, StreamKind, StreamOptions, default_options
 from .outcome import Outcome
 from .registry import current_registry
 from .returned import Returned
-from .sender import Sender
-from .serving import answer, last_event_id
 from .source import NoSource
-from .state import StreamState
-from .statistics import StreamStatistics, statistics_of
 from .streamable import Streamable
-from .together import NotSent, send_to_all
-from .value import Entered, StreamValue
+from .writing.sender import Sender
+from .writing.together import NotSent, send_to_all
 
 if TYPE_CHECKING:
     from ..transport.asgi import Receive, Scope, Send

@@ -8,7 +8,7 @@ from datetime import timedelta
 import trio
 
 from ..broker import Broker, Last
-from ..broker.recent import Place
+from ..broker.contract.recent import Place
 from ._expect import Check, OpenBroker, expect, expect_same, read_data
 
 __all__ = ["READING_CHECKS"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args
 
-from ..client.arguments import add_address, read_count
+from ..client.terminal.arguments import add_address, read_count
 from ..inspector.view import Sort
 from .run import Options, run
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
-from ..client.paper import Part, open_paper, rich_is_missing, unstyled, visible
+from ..client.terminal.paper import Part, open_paper, rich_is_missing, unstyled, visible
 
 __all__ = ["Display", "open_display"]
 

@@ -12,13 +12,13 @@ import httpx
 import msgspec
 import trio
 
-from ..client.attempts import AttemptEnded, AttemptOpened, describe
+from ..client.connecting.attempts import AttemptEnded, AttemptOpened, describe
+from ..client.connecting.http_client import make_client
 from ..client.event_source import EventSource
-from ..client.first_attempt import FirstAttempt
-from ..client.http_client import make_client
-from ..client.interruption import run_until_interrupted
-from ..client.paper import open_paper
-from ..client.wiretap import Wiretap
+from ..client.terminal.first_attempt import FirstAttempt
+from ..client.terminal.interruption import run_until_interrupted
+from ..client.terminal.paper import open_paper
+from ..client.terminal.wiretap import Wiretap
 from ..codec import ServerSentEvent
 from ..errors import ContentTypeError, TrioStreamError
 from ..inspector.patch import patched

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ..client.paper import Part, visible
+from ..client.terminal.paper import Part, visible
 
 __all__ = ["table_of"]
 

@@ -9,7 +9,7 @@ import psycopg
 import trio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..troubles import UnreachableError
+from ..servers.troubles import UnreachableError
 from ..urls import shown_url
 from .parameters import check_parameters, is_address
 

@@ -17,7 +17,7 @@ import trio
 
 from ...errors import BrokerUnavailableError
 from ..contract import PackedRecords, Page
-from ..topics import Selection
+from ..contract.topics import Selection
 from .found import FoundRecords
 from .history import PAGE_BYTES
 

@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar, final
 import trio
 
 from ...checks import check_choice, check_count
-from ..batching import closed
 from ..contract import Entry, Feed, Lease, Member, Page, Retention
-from ..health import BrokerHealth
-from ..link import health_of
-from ..topics import Selection
-from ..troubles import Troubles, UnreachableError
+from ..contract.health import BrokerHealth
+from ..contract.topics import Selection
+from ..servers.batching import closed
+from ..servers.link import health_of
+from ..servers.troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .ahead import ReadAhead

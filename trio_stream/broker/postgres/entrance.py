@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import BrokerUnavailableError
-from ..troubles import UnreachableError
+from ..servers.troubles import UnreachableError
 from .faults import RefusedError
 from .statements import VERSION, VERSION_OF
 from .values import read_int

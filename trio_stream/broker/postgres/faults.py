@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import pq
 
 from ...errors import BrokerUnavailableError
-from ..troubles import ServerRefusedError, UnreachableError
+from ..servers.troubles import ServerRefusedError, UnreachableError
 
 __all__ = ["RefusedError", "error_of"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from ..contract import Page, Retention
-from ..topics import EARLIEST, Selection
+from ..contract.topics import EARLIEST, Selection
 from .found import Found
 from .statements import LOOK_AHEAD, LOOK_BACK, NEWEST, PLACE_SINCE, READ
 from .values import Statement, read_bytes_array, read_int, read_int_array

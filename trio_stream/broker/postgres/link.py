@@ -11,8 +11,8 @@ import outcome
 import trio
 
 from ...errors import BrokerUnavailableError
-from ..link import ServerLink
-from ..troubles import Troubles, UnreachableError
+from ..servers.link import ServerLink
+from ..servers.troubles import Troubles, UnreachableError
 from .values import Statement
 from .wire import Row, Wire
 

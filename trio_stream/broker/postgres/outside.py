@@ -8,9 +8,9 @@ from typing import Any, final
 import trio
 
 from ..contract import Entry, Retention
-from ..records import ONCE_FOR
+from ..contract.records import ONCE_FOR
+from ..servers.troubles import Troubles
 from ..thread_way import ThreadWay
-from ..troubles import Troubles
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .engine import PostgresEngine

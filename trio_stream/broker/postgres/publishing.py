@@ -10,9 +10,9 @@ from typing import Any, final
 import outcome
 
 from ...errors import BrokerUnavailableError, LeaseLostError
-from ..batching import Batching, Waiting
 from ..contract import Entry
-from ..troubles import WRITING, Troubles
+from ..servers.batching import Batching, Waiting
+from ..servers.troubles import WRITING, Troubles
 from .faults import RefusedError
 from .link import Commands
 from .statements import APPEND

@@ -15,7 +15,7 @@ import trio
 from psycopg import pq
 from psycopg.pq.abc import PGconn
 
-from ..troubles import UnreachableError
+from ..servers.troubles import UnreachableError
 from .address import attempts, connect_timeout
 from .faults import RefusedError, error_of
 from .values import NO_XIDS, ZERO_XID, Statement

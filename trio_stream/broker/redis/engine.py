@@ -12,12 +12,12 @@ from coredis.connection import Location
 
 from ...checks import check_choice, check_count, check_text
 from ...errors import BrokerUnavailableError
-from ..batching import closed
 from ..contract import Entry, Feed, Lease, Page, Record, Retention, wire_form
-from ..health import BrokerHealth
-from ..link import health_of
-from ..topics import Selection
-from ..troubles import Troubles, UnreachableError
+from ..contract.health import BrokerHealth
+from ..contract.topics import Selection
+from ..servers.batching import closed
+from ..servers.link import health_of
+from ..servers.troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .entrance import Entrance

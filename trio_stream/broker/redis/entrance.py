@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 import trio
 
 from ...errors import BrokerUnavailableError
-from ..troubles import WRITING, Troubles
+from ..servers.troubles import WRITING, Troubles
 from . import scripts
 from .keys import Keys
 from .link import Link

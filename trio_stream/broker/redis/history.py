@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, final
 
 from ..contract import Page, Record, wire_form
-from ..topics import EARLIEST, Selection
+from ..contract.topics import EARLIEST, Selection
 from . import read_scripts
 from .keys import Keys
 from .link import Link

@@ -9,8 +9,8 @@ import trio
 from coredis.connection import Location
 
 from ...errors import BrokerUnavailableError
-from ..link import ServerLink
-from ..troubles import WRITING, Troubles, UnreachableError
+from ..servers.link import ServerLink
+from ..servers.troubles import WRITING, Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .places import NewWire
 from .script import Script

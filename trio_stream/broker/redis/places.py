@@ -18,7 +18,7 @@ from coredis.connection import (
 )
 
 from ...errors import BrokerUnavailableError
-from ..troubles import ServerRefusedError, UnreachableError
+from ..servers.troubles import ServerRefusedError, UnreachableError
 from ..unwrapped import unwrapped
 from .address import Address
 from .wire import PATIENCE, MovedError, RefusedError, Wire

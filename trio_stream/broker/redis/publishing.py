@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, final
 import outcome
 
 from ...errors import BrokerUnavailableError, LeaseLostError
-from ..batching import Batching, Waiting, closed
 from ..contract import Entry, Lease, Retention
-from ..troubles import Troubles
+from ..servers.batching import Batching, Waiting, closed
+from ..servers.troubles import Troubles
 from . import other_scripts, scripts
 from .entrance import Entrance
 from .keys import Keys

@@ -10,7 +10,7 @@ import trio
 from coredis.connection import BaseConnection, Location
 
 from ...errors import BrokerUnavailableError
-from ..troubles import ServerRefusedError, UnreachableError
+from ..servers.troubles import ServerRefusedError, UnreachableError
 from .script import Script
 
 __all__ = ["PATIENCE", "MovedError", "RefusedError", "Wire", "translated"]

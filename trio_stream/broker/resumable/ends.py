@@ -7,7 +7,7 @@ from typing import final
 from ...codec import EncodedEvent
 from ...errors import RunFailedError
 from ..contract import Record
-from ..notices import Notice, check_notice, shaped
+from ..contract.notices import Notice, check_notice, shaped
 from .marks import ending_of, is_end, is_mark
 
 __all__ = ["RunEnding"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..contract import Member
-from ..presence_value import decoded
+from ..contract.presence_value import decoded
 from .marks import Ending, ending_of, find_run, time_of, topic_of
 from .runs import Runs
 

@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 
 from ...codec import encode
 from ..contract import Engine, Entry, Lease, Page, Record
-from ..event import TopicEvent
-from ..feed import LocalFeed
+from ..contract.event import TopicEvent
+from ..contract.topics import EARLIEST, Selection, check_name, check_topic
 from ..publisher import Publisher
-from ..topics import EARLIEST, Selection, check_name, check_topic
+from ..reading.feed import LocalFeed
 
 __all__ = [
     "Ending",

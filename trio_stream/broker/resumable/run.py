@@ -14,11 +14,11 @@ import trio
 from ...codec import encode
 from ...errors import BrokerError, GapError, LeaseLostError
 from ..contract import LEASE, Engine, Entry, Lease, lease_of
-from ..feed import LocalFeed
+from ..contract.topics import Selection
 from ..keep_lease import keep_lease
 from ..publisher import Publisher
-from ..subscription import Subscription
-from ..topics import Selection
+from ..reading.feed import LocalFeed
+from ..subscribing.subscription import Subscription
 from .marks import Ending, find_run, is_stop, mark_end, mark_start, topic_of, truth
 from .producing import produce
 

@@ -7,9 +7,9 @@ from typing import final
 import trio
 
 from ..contract import Engine
-from ..feed import LocalFeed
-from ..presence import Presence
+from ..presence.presence import Presence
 from ..publisher import Publisher
+from ..reading.feed import LocalFeed
 from .marks import mark_stop, topic_of
 from .run import Producer, ResumableRun
 

@@ -11,12 +11,12 @@ import trio
 
 from ...errors import BrokerError, GapError, LeaseLostError, RunFailedError, RunInProgressError
 from ..contract import Record, lease_of
-from ..event import TopicEvent
-from ..notices import Notice
-from ..recent import Cursor
-from ..subscription import Subscription
-from ..topics import EARLIEST, Selection, parse_cursor
-from ..visit import NamedVisit
+from ..contract.event import TopicEvent
+from ..contract.notices import Notice
+from ..contract.recent import Cursor
+from ..contract.topics import EARLIEST, Selection, parse_cursor
+from ..presence.visit import NamedVisit
+from ..subscribing.subscription import Subscription
 from .burying import bury
 from .ends import RunEnding
 from .marks import (

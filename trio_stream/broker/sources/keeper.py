@@ -12,14 +12,14 @@ import trio
 from ...codec import EncodedEvent
 from ...errors import BrokerError, LeaseLostError
 from ..contract import Entry, FullEngine, Lease, lease_of
+from ..contract.notices import shaped
+from ..contract.topics import Selection
+from ..following.mapping import UNMAPPED
 from ..keep_lease import keep_lease
-from ..mapping import UNMAPPED
-from ..notices import shaped
-from ..presence import Presence
+from ..presence.presence import Presence
+from ..presence.visit import NamedVisit
 from ..publisher import Publisher
 from ..resumable.producing import produce
-from ..topics import Selection
-from ..visit import NamedVisit
 from .run import SourceRun
 from .source import Source
 

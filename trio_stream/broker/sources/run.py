@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, final
 
 from ..contract import Entry
-from ..entries import body_of, check_published
+from ..contract.entries import body_of, check_published
 
 __all__ = ["SourceRun"]
 

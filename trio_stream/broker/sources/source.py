@@ -8,8 +8,8 @@ from typing import Any, final
 from urllib.parse import quote
 
 from ...codec import ServerSentEvent
-from ..notices import Notice
-from ..topics import MAX_TOPIC_BYTES, Selection, compile_patterns, is_pattern
+from ..contract.notices import Notice
+from ..contract.topics import MAX_TOPIC_BYTES, Selection, compile_patterns, is_pattern
 from .run import SourceRun
 
 __all__ = ["Source", "SourceFunction", "source_event"]

@@ -11,11 +11,11 @@ import trio
 
 from ...codec import EncodedEvent
 from ..contract import Engine, full_engine
-from ..feed import LocalFeed
-from ..presence import Presence
+from ..contract.topics import Selection
+from ..presence.presence import Presence
 from ..publisher import Publisher
-from ..roles import Visit
-from ..topics import Selection
+from ..reading.feed import LocalFeed
+from ..subscribing.roles import Visit
 from .keeper import NEWS, Keeper
 from .source import Source
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..contract import PackedRecords, Record
-from ..topics import Selection
+from ..contract.topics import Selection
 from .directory import Directory, TopicRow
 
 __all__ = [

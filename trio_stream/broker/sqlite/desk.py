@@ -24,9 +24,9 @@ import trio
 from ...checks import check_seconds
 from ...errors import BrokerError, BrokerInUseError, BrokerStorageError, BrokerUnavailableError
 from ..contract import Entry
-from ..entries import check_published
-from ..retention import DISCONNECTS
-from ..topics import check_name
+from ..contract.entries import check_published
+from ..contract.retention import DISCONNECTS
+from ..contract.topics import check_name
 
 __all__ = ["Answer", "Desk", "Request", "ask", "open_at_desk", "too_long"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, islice, takewhile
 from typing import final
 
-from ..topics import Selection
+from ..contract.topics import Selection
 
 __all__ = ["HOLE_TABLES", "TOPIC_TABLES", "Directory", "TopicRow"]
 

@@ -23,9 +23,9 @@ from ...checks import check_choice, check_count
 from ...errors import BrokerError
 from ...stream.source.contract import CLOSE_TIMEOUT
 from ..contract import Entry, Feed, Lease, Page, Record, Retention, passing, wire_form
-from ..leases import LocalLeases
+from ..contract.topics import EARLIEST, Selection
+from ..log.leases import LocalLeases
 from ..stored import STORED
-from ..topics import EARLIEST, Selection
 from ..unwrapped import unwrapped
 from ..urls import shown_url
 from .batch import Batch, Publisher, RaiseCancel, once_of, tell_of_dismissed

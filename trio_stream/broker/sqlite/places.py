@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
-from ..topics import EARLIEST, Selection
+from ..contract.topics import EARLIEST, Selection
 from .directory import Directory
 
 __all__ = ["LookedAt", "look_back", "place_since"]

@@ -19,8 +19,8 @@ from typing import final
 
 from ...errors import BrokerStorageError
 from ..contract import Once, Page, Record, Retention
-from ..retention import DISCONNECTS
-from ..topics import EARLIEST, Selection
+from ..contract.retention import DISCONNECTS
+from ..contract.topics import EARLIEST, Selection
 from .blocks import Block, Parts, insert, pack, read_blocks, runs_of
 from .directory import Directory, TopicRow
 from .expiry import Expiry

@@ -18,7 +18,7 @@ from typing import Any
 import outcome
 import trio
 
-from ..foreign import hang_up
+from ..upstream.foreign import hang_up
 from .contract import CLOSE_TIMEOUT, HeadersWaitFor, Sink
 
 __all__ = ["BlockingSource", "current_blocking_limiter", "thread_wait"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Self, cast
 
-from ..needs_asyncio import needs_asyncio
+from ..answers.needs_asyncio import needs_asyncio
 from .blocking import BlockingSource
 from .contract import HeadersWaitFor, Sink, Source, close_within
 from .iterables import AsyncSource

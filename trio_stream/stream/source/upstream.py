@@ -24,8 +24,8 @@ from ...errors import (
     UpstreamStatusError,
 )
 from ...privacy import log_excerpt, shown_url
-from ..body import ResponseBody, read_excerpt
-from ..foreign import close_response, http_modules
+from ..upstream.body import ResponseBody, read_excerpt
+from ..upstream.foreign import close_response, http_modules
 from .bytestream import forward_bytes
 from .contract import HeadersWaitFor, Sink, close_within
 from .dropping import DropReport, incomplete

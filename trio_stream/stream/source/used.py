@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..foreign import http_modules
+from ..upstream.foreign import http_modules
 from .upstream import is_response
 
 __all__ = ["refuse_used"]

@@ -1,0 +1,1 @@
+"""Who is there: members of topics, and the visits that make them."""

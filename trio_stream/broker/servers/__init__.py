@@ -1,0 +1,1 @@
+"""What engines need whose log is on a server: a link that comes back, batches, troubles said."""

@@ -1,0 +1,1 @@
+"""What is answered besides events: to whom, with which headers, and instead of a stream."""

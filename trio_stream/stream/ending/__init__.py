@@ -1,0 +1,1 @@
+"""How a stream ends, by itself, by its clocks or by its server, and who hears of that."""

@@ -1,0 +1,1 @@
+"""A stream's life: let in, served, produced, and asked again."""

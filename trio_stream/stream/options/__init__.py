@@ -1,0 +1,1 @@
+"""What a stream may be told, each checked where it is given."""
