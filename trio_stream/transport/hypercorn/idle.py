@@ -31,7 +31,7 @@ class IdleConnections:
         self._nursery: trio.Nursery | None = None
         #: All wait equally long: who has come first is the first whose time is over.
         self._waits: dict[IdleTimer, _Wait] = {}
-        self._added = trio.Event()
+        self._sleep = trio.CancelScope()
 
     def begin(self, seconds: float, terminated: Event) -> None:
         """Each connection may wait so long, none once the worker has been told to end.
@@ -47,34 +47,31 @@ class IdleConnections:
     def add(self, timer: IdleTimer, action: Action) -> None:
         """It waits from now on."""
         self.discard(timer)
-        self._waits[timer] = _Wait(trio.current_time() + self._seconds, action)
-        self._added.set()
+        until = trio.current_time() + self._seconds
+        self._waits[timer] = _Wait(until, action)
         if self._terminated is not None and self._terminated.is_set():
             self._end(timer)
+        elif self._sleep.deadline > until:
+            self._sleep.deadline = until
 
     def discard(self, timer: IdleTimer) -> None:
         """It waits no longer."""
         self._waits.pop(timer, None)
 
     async def _run(self, terminated: Event) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch)
-            await terminated.wait()
-            nursery.cancel_scope.cancel()
-        for timer in list(self._waits):
-            self._end(timer)
+        while not terminated.is_set():
+            first = next(iter(self._waits.values()), None)
+            with trio.CancelScope(deadline=inf if first is None else first.until) as self._sleep:
+                await terminated.wait()
+            self._end_until(trio.current_time())
+        self._end_until(inf)
 
-    async def _watch(self) -> None:
-        while True:
-            if self._waits:
-                timer, wait = next(iter(self._waits.items()))
-                if wait.until <= trio.current_time():
-                    self._end(timer)
-                else:  # perhaps it has been discarded by then
-                    await trio.sleep_until(wait.until)
-            else:
-                self._added = trio.Event()
-                await self._added.wait()
+    def _end_until(self, when: float) -> None:
+        while self._waits:
+            timer, wait = next(iter(self._waits.items()))
+            if wait.until > when:
+                break
+            self._end(timer)
 
     def _end(self, timer: IdleTimer) -> None:
         assert self._nursery is not None
