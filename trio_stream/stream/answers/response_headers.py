@@ -43,6 +43,10 @@ _STREAM_HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 
+#: Chromium shows plain text in a tab or a frame only when it has a kilobyte of it, or all, to find
+#: out what it is: unless it is told not to.
+_PLAIN_TEXT_HEADERS = ((b"x-content-type-options", b"nosniff"),)
+
 
 def all_headers(
     wire: Format, chosen: Sequence[tuple[bytes, bytes]], compress: Compress | None
@@ -54,7 +58,8 @@ def all_headers(
         # Also of what is not compressed, for caches, though there is nothing that they may keep.
         chosen = [*chosen, VARIES]
     kind = (b"content-type", wire.content_type.encode())
-    return with_defaults((kind, *_STREAM_HEADERS), chosen)
+    more = _PLAIN_TEXT_HEADERS if wire.name == "text" else ()
+    return with_defaults((kind, *_STREAM_HEADERS, *more), chosen)
 
 
 def with_defaults(defaults: RawHeaders, chosen: Sequence[tuple[bytes, bytes]]) -> RawHeaders:

@@ -22,6 +22,10 @@ __all__ = ["begin_response", "write_response"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
+#: Seconds that a page has to read what came last before the response is broken off. Browsers, Node
+#: and Bun throw away what has arrived for a `fetch` and was not read when the break comes.
+_TO_BE_READ = 0.25
+
 
 async def write_response(state: StreamState, transport: Transport) -> bool:
     """Send headers, primer, and all that comes through the channel, then the end.
@@ -114,8 +118,19 @@ async def _write_on(state: StreamState, transport: Transport) -> bool:
         else:
             await channel.wait()
     state.expect_write()
-    await (transport.finish() if state.ends_properly() else transport.abort())
+    await (transport.finish() if state.ends_properly() else _break_off(state, transport))
     return True
+
+
+async def _break_off(state: StreamState, transport: Transport) -> None:
+    """End it as what is not whole, a moment after the last that its client is to read."""
+    if transport.direct and transport.stuck_since is not None:
+        await transport.write(b"")
+    wait = transport.last_write + _TO_BE_READ - trio.current_time()
+    if wait > 0:
+        state.delivered = True  # who leaves now has heard all of it
+        await trio.sleep(wait)
+    await transport.abort()
 
 
 async def _gather(state: StreamState, transport: Transport, flush_every: float) -> None:
