@@ -1,8 +1,8 @@
 #!/bin/sh
 # Chromium 156.0.8078 (Debian 12's package chromium 156.0.8078.108-1~deb12u1)
 #
-# Expected: a stream of text/plain that is opened in a tab or a frame shows each line as it comes, as
-#   a stream of text/html does, and one of text/event-stream, text/markdown or application/json.
+# Expected: a stream of text/plain that is opened in a tab or a frame shows each line as it comes,
+#   as a stream of text/html does, and one of text/event-stream, text/markdown or application/json.
 # Instead: nothing is shown before a kilobyte has come, or the end: Chromium guesses from it whether
 #   the text is one, also with `charset=utf-8`. `X-Content-Type-Options: nosniff` forbids that, and
 #   the lines are there at once. A `fetch` of the same gets them at once in any case.
