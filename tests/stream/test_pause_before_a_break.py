@@ -1,6 +1,7 @@
 """A broken end comes a moment after the last event, for who reads by `fetch` to have read that.
 
-Browsers, Node and Bun throw away what has arrived for a `fetch` and was not read when the break comes.
+Browsers, Node and Bun throw away what has arrived for a `fetch` and was not read when the break
+comes.
 """
 
 from typing import Any
