@@ -148,7 +148,7 @@ async def test_nothing_belongs_to_who_is_not_there() -> None:
 async def test_a_value_is_small_and_belongs_to_somebody() -> None:
     async with open_broker() as broker:
         broker.subscribe("room", presence="ann", presence_data="x" * 1022)
-        with pytest.raises(ValueError, match="presence data: is at most 1024 bytes"):
+        with pytest.raises(ValueError, match="presence data: at most 1024 bytes"):
             broker.subscribe("room", presence="ann", presence_data="x" * 1023)
         with pytest.raises(TypeError, match="belongs to a name"):
             broker.subscribe("room", presence_data=1)

@@ -135,6 +135,18 @@ def test_no_other_word_will_do() -> None:
 # What is dropped.
 
 
+async def test_what_was_not_received_is_not_dropped(autojump_clock: MockClock) -> None:
+    records: list[object] = []
+    body = b"id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n"
+    async with (
+        over_memory(ScriptedServer(events(body))) as client,
+        EventSource(URL, client=client, observer=records.append) as source,
+    ):
+        await source.receive()
+    assert isinstance(records[-1], AttemptEnded)
+    assert not records[-1].dropped
+
+
 @pytest.mark.parametrize(
     ("wire", "dropped", "told"),
     [

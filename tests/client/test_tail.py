@@ -287,6 +287,13 @@ async def test_a_size_that_is_none_is_refused(tail: Tail, size: str) -> None:
     assert "is no size, such as 4096, 64K or 64M" in done.stderr
 
 
+@pytest.mark.parametrize("rest", [b"data: 2\n\n", b"id: 2\ndata: 2\n\n", b"id: 2\ndata: 2"])
+async def test_what_was_not_asked_for_is_no_unfinished_event(tail: Tail, rest: bytes) -> None:
+    async with over_tcp(ScriptedServer(events(b"id: 1\ndata: 1\n\n" + rest))) as url:
+        done = await tail(url, "-n1")
+    assert "unfinished" not in done.stderr
+
+
 async def test_reconnects_are_shown(tail: Tail) -> None:
     body = b"retry: 10\nid: 1\ndata: a\n\n"
     server = ScriptedServer(broken(body), reset, status("503 No"), events(body), no_content)

@@ -221,7 +221,7 @@ async def test_who_is_sent_to_a_websocket_asks_none(doctor: Doctor) -> None:
         done = await doctor(url)
     assert done.returncode == 1
     told = " ".join(done.stdout.split())  # which wraps where its width ends
-    assert "ws://127.0.0.1:1/ is a WebSocket's address, and no event stream's" in told
+    assert "ws://127.0.0.1:1/ is a WebSocket's address: an event stream's" in told
 
 
 @pytest.mark.parametrize("arguments", [[], ["h", "--seconds", "0"], ["h", "-H", "x"]], ids=str)

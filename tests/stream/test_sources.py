@@ -12,6 +12,7 @@ import trio.testing
 from tests.stream.helpers import data_of, events_of
 from tests.support.tasks import NothingLeft
 from trio_stream import EncodedEvent, ServerSentEvent, Stream, encode
+from trio_stream.stream.source import open_source
 from trio_stream.testing import connect
 
 
@@ -33,6 +34,18 @@ def test_mappings_and_events_are_one_event(source: Any) -> None:
 def test_what_nothing_can_be_taken_from_is_refused(source: Any) -> None:
     with pytest.raises(TypeError, match=r"cannot stream a \w+: hand over a callback"):
         Stream(source)
+
+
+def test_the_end_that_is_sent_into_is_refused() -> None:
+    send, receive = trio.open_memory_channel[int](1)
+    ours, _ = trio.testing.memory_stream_one_way_pair()
+    for wrong in (send, (send, receive), ours):
+        with pytest.raises(TypeError, match=r"an end that is sent into .* hand over the other"):
+            Stream(wrong)
+    both, _ = trio.testing.memory_stream_pair()
+    assert isinstance(both, trio.abc.SendStream)
+    open_source(both)
+    open_source(receive)
 
 
 def test_a_stream_is_no_source() -> None:

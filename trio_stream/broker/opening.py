@@ -17,6 +17,7 @@ from .contract.retention import retention_of
 from .disconnects import Disconnects
 from .engines import open_engine
 from .log.log import MemoryLog
+from .presence.left_behind import LeftBehind
 from .presence.presence import Presence
 from .publisher import Publisher
 from .reading.feed import LocalFeed
@@ -87,13 +88,14 @@ async def open_broker(
     engine = _engine_of(url, kept, options)
     feed = LocalFeed(engine, kept, memory_bytes)
     publisher = Publisher(engine, feed)
-    presence = Presence(engine, publisher, presence_grace)
+    presence = Presence(engine, LeftBehind(engine, feed, publisher), presence_grace)
     with unwrapped():
         async with trio.open_nursery() as nursery:
             runs = Runs(engine, feed, publisher, presence, nursery)
             sources = Sources(engine, feed, publisher, presence)
             disconnects = Disconnects(engine, feed, publisher, runs)
             await nursery.start(feed.run)
+            await nursery.start(presence.run)
             await nursery.start(disconnects.run)
             await nursery.start(sources.run)
             if engine.shared:
@@ -121,7 +123,7 @@ def _start(
     """What runs as long as the broker, and has nothing to do before it is used."""
     nursery.start_soon(feed.fanout.run)
     nursery.start_soon(feed.outage.run)
-    nursery.start_soon(presence.run)
+    nursery.start_soon(presence.take_left_behind)
     if engine.shared:
         nursery.start_soon(presence.keep_alive)
     if kept.ages:

@@ -115,5 +115,6 @@ class Incoming:
 
     def discard(self) -> None:
         """Forget what waits; who comes back begins with it."""
+        self.close(properly=False)  # before the place is another than that of what has come
         self.decoder.last_event_id = self.last_event_id
         self.events.clear()

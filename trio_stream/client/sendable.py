@@ -26,7 +26,7 @@ def check_scheme(url: Any) -> None:
     instead = _WEBSOCKETS.get(url.scheme)
     if instead is not None:
         raise InvalidRequestError(
-            f"{shown_url(str(url))} is a WebSocket's address, and no event stream's: that is "
+            f"{shown_url(str(url))} is a WebSocket's address: an event stream's begins with "
             f"{instead}://"
         )
 
@@ -45,7 +45,8 @@ def telling_unsendable(url: str, http: Any) -> Iterator[None]:
         yield
     except (http.InvalidURL, http.UnsupportedProtocol):
         raise InvalidRequestError(
-            f"{shown_url(url)} cannot be asked for; a URL is http:// or https://, a host and a path"
+            f"{shown_url(url) or 'nothing'} cannot be asked for; a URL is http:// or https://, a "
+            "host and a path"
         ) from None
     except (http.LocalProtocolError, UnicodeError):
         raise InvalidRequestError(

@@ -25,7 +25,7 @@ def value_of(data: Any) -> str:
     with naming("presence data"):
         text = to_json(data)
         if len(text) > _LONGEST:
-            raise ValueError(f"is at most {_LONGEST} bytes of JSON, not {len(text)}")
+            raise ValueError(f"at most {_LONGEST} bytes of JSON, not {len(text)}")
     return text.decode()
 
 

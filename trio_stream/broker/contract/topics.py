@@ -48,8 +48,8 @@ def _check_topic(topic: str) -> str:
     name = check_name(topic, "a topic")
     if is_pattern(name):
         raise ValueError(
-            f"the topic {name!r} is a pattern, which can be subscribed to but not be published to: "
-            "'*' and '**' between slashes stand for other names"
+            f"the topic {name!r} is a pattern, and this takes one name: '*' and '**' between "
+            "slashes stand for others, in what is subscribed to or read"
         )
     return name
 
@@ -123,7 +123,7 @@ class Selection:
             dict.fromkeys(check_name(name, "a topic") for name in filters)
         )
         if not self.filters:
-            raise ValueError("a subscription needs at least one topic or pattern")
+            raise ValueError("name at least one topic or pattern")
         self.names: tuple[str, ...] = tuple(name for name in self.filters if not is_pattern(name))
         self.patterns: tuple[str, ...] = tuple(name for name in self.filters if is_pattern(name))
         self._matches = compile_patterns(self.patterns)

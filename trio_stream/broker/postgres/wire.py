@@ -107,8 +107,8 @@ class Wire:
                     elif status == pq.PollingStatus.WRITING:
                         await trio.lowlevel.wait_writable(connection.socket)
                     else:
-                        lines = connection.get_error_message().strip().splitlines()
-                        raise UnreachableError(f"PostgreSQL: {' '.join(lines)}")
+                        words = connection.get_error_message().split()  # it has tabs and lines
+                        raise UnreachableError(f"PostgreSQL: {' '.join(words)}")
                 connection.nonblocking = 1
             # Else libpq writes notices to standard error.
             connection.notice_handler = _ignore

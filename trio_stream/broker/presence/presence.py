@@ -28,7 +28,7 @@ from ...codec import encode
 from ...errors import BrokerError
 from ..contract import LEASE, NO_VALUE, Engine, Entry, lease_of
 from ..contract.topics import Selection, presence_topic
-from ..publisher import Publisher
+from .left_behind import LeftBehind
 from .local_member import LocalMember
 
 __all__ = ["Presence", "present_on"]
@@ -47,13 +47,13 @@ class Presence:
 
     Args:
       engine: knows who is present through all of them.
-      publisher: for the news.
+      left_behind: publishes the news, and knows whom the last process has left.
       grace: seconds that somebody may be away without leaving.
     """
 
-    def __init__(self, engine: Engine, publisher: Publisher, grace: float) -> None:
+    def __init__(self, engine: Engine, left_behind: LeftBehind, grace: float) -> None:
         self._engine = engine
-        self._publisher = publisher
+        self._left_behind = left_behind
         self._grace = grace
         #: Tells this broker from others on the same log, and from itself in an earlier life.
         self._owner = uuid.uuid4().hex
@@ -116,8 +116,10 @@ class Presence:
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self.leave, selection, name)
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled: tell who has left, and what could not be told before."""
+        await self._left_behind.look()
+        task_status.started()
         while True:
             self._changed = trio.Event()
             with trio.move_on_at(self._due[0][0] if self._due else inf):
@@ -128,6 +130,14 @@ class Presence:
                 if member is not None and member.due == when:
                     member.due = inf
                     await self._settle(key)
+
+    async def take_left_behind(self) -> None:
+        """Whoever was present through a process that was killed has left, if he does not come."""
+        for key in await self._left_behind.find():
+            if key not in self._members:
+                member = self._member(key)
+                member.told, member.until = None, self._may_be_back_until(key[0])
+                self._look_after(key, member.until)
 
     async def keep_alive(self) -> None:
         """Until cancelled: say again who is present, and tell who was so through dead processes."""
@@ -164,6 +174,9 @@ class Presence:
             for key in self._members:
                 # Once more, as it holds for no longer than that from now on.
                 nursery.start_soon(partial(self._settle, key, again=self._engine.shared))
+        if not self._members:
+            with suppress(BrokerError, trio.ClosedResourceError):  # then the next process looks
+                await self._left_behind.end()
 
     async def _say_again(self) -> bool:
         for key in list(self._members):
@@ -313,7 +326,7 @@ class Presence:
         topic, name = key
         said = {"name": name} if data is _UNKNOWN else {"name": name, "data": Raw(data.encode())}
         body = encode(said, event=event).data
-        await self._publisher.append([Entry(presence_topic(topic), body)])
+        await self._left_behind.publish(Entry(presence_topic(topic), body))
 
 
 def present_on(selection: Selection) -> Sequence[str]:

@@ -115,6 +115,7 @@ async def _show(source: EventSource, options: Options, view: View, notes: Notes)
         if not options.names or event.event in options.names:
             view.event(event)
             left = None if left is None else left - 1
+    notes.enough = True
     return False
 
 
@@ -126,6 +127,8 @@ class Notes:
         self._first = FirstAttempt(must_open=must_open)
         #: Whether the last attempt had opened a stream.
         self.opened: bool = False
+        #: Whether all that was asked for has come: what more there is, was not to be read.
+        self.enough: bool = False
 
     def request(self, sign: str, text: str) -> None:
         self._note(sign, text, "yellow" if sign == "▲" else "dim")
@@ -138,8 +141,8 @@ class Notes:
             text = f"connected to {record.url}{after} ({record.seconds * 1000:.0f} ms)"
             self._note("●", text, "green")
             return
-        if record.dropped:
-            self._note("▲", f"not shown, because it is no event: {_dropped(record)}", "yellow")
+        if dropped := _dropped(record, to_its_end=not self.enough):
+            self._note("▲", f"not shown, because it is no event: {dropped}", "yellow")
         came = f", {_events(record.events)}" if record.opened else ""
         if record.delay is not None:
             text = f"{describe(record.error)}{came}; connecting again in {record.delay:.1f} s"
@@ -165,14 +168,16 @@ class Notes:
         self._paper.write((f"{sign} {text}", style))
 
 
-def _dropped(record: AttemptEnded) -> str:
+def _dropped(record: AttemptEnded, *, to_its_end: bool) -> str:
     dropped = record.dropped
     parts = {
         "lines with unknown fields": dropped.unknown_fields,
         "lines that are no field": dropped.stray_lines,
     }
     told = [f"{count} {what}" for what, count in parts.items() if count]
-    return ", ".join([*told, *["an unfinished event at the end"] * dropped.unfinished])
+    return ", ".join(
+        [*told, *["an unfinished event at the end"] * (dropped.unfinished and to_its_end)]
+    )
 
 
 def _events(count: int) -> str:

@@ -102,8 +102,9 @@ def refuse_single_values(source: object) -> None:
     """Raise a `TypeError` for what is one value, or nothing that could be streamed at all."""
     if isinstance(source, str | bytes | bytearray | memoryview):
         kind = type(source).__name__
+        piece = "character" if isinstance(source, str) else "byte"
         raise TypeError(
-            f"Stream({kind}) would be streamed a character at a time: "
+            f"Stream({kind}) would be streamed a {piece} at a time: "
             f"write Stream([value]) to send it as one event"
         )
     if isinstance(source, Mapping | ServerSentEvent | EncodedEvent):
@@ -111,9 +112,20 @@ def refuse_single_values(source: object) -> None:
             f"a {type(source).__name__} is one event, not a source of events: "
             "write Stream([value]) to send it"
         )
+    if _is_sent_into(source) or (isinstance(source, tuple) and any(map(_is_sent_into, source))):
+        raise TypeError(
+            f"a {type(source).__name__} with an end that is sent into is no source: hand over the "
+            "other one, `send, receive = trio.open_memory_channel(n)`, Stream(receive)"
+        )
     if isinstance(source, NoSource):
         kind = type(source).__name__
         raise TypeError(f"a {kind} cannot be the source of a Stream: hand over its own source")
+
+
+def _is_sent_into(source: object) -> bool:
+    return isinstance(source, trio.abc.SendChannel | trio.abc.SendStream) and not isinstance(
+        source, trio.abc.ReceiveChannel | trio.abc.ReceiveStream
+    )
 
 
 def not_a_source(source: object) -> TypeError:
