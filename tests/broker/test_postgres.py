@@ -70,8 +70,8 @@ async def test_the_tables_are_made_by_the_command_and_by_nobody_else(
     url = server.empty_database()
     assert "run trio-stream migrate with its URL" in await refusal(url)
     assert execute(url, "SELECT to_regnamespace('trio_stream')") == [(None,)]
-    assert run("migrate", url) == (0, "made version 2\n")
-    assert run("migrate", url) == (0, "it has version 2 already\n")
+    assert run("migrate", url) == (0, "made version 3\n")
+    assert run("migrate", url) == (0, "it has version 3 already\n")
     async with open_broker(url) as broker:
         await broker.publish("t", 1)
     code, sql = run("migrate", "--sql")
@@ -86,7 +86,7 @@ async def test_another_version_is_refused_with_what_to_do(url: str) -> None:
     execute(url, "UPDATE trio_stream.log SET version = 0")
     assert run("migrate", url)[0] == 1
     assert "run trio-stream migrate with its URL" in await refusal(url)
-    execute(url, "UPDATE trio_stream.log SET version = 3")
+    execute(url, "UPDATE trio_stream.log SET version = 4")
     assert "run a newer trio_stream" in await refusal(url)
     code, said = run("migrate", url)
     assert (code, "run a newer trio_stream" in said) == (1, True)
@@ -115,20 +115,22 @@ SELECT trio_stream.store('{a,b,a}', '{k,"",l}', '{"",s,""}',
 """
 
 
+@pytest.mark.parametrize("version", [1, 2])
 async def test_what_an_older_version_has_made_becomes_this_one(
-    server: PostgresServer, url: str
+    server: PostgresServer, url: str, version: int
 ) -> None:
     old = server.empty_database()
-    execute(old, (Path(__file__).parent / "schemas/postgres_1.sql").read_text())
-    execute(url, "CREATE ROLE waiter LOGIN; CREATE ROLE clerk LOGIN")
+    execute(old, (Path(__file__).parent / f"schemas/postgres_{version}.sql").read_text())
+    waiter, clerk = f"waiter{version}", f"clerk{version}"
+    execute(url, f"CREATE ROLE {waiter} LOGIN; CREATE ROLE {clerk} LOGIN")
     for one in (old, url):
-        execute(one, "SELECT trio_stream.let_serve('waiter')")
-        execute(one, "SELECT trio_stream.let_publish('clerk', 'orders/*')")
+        execute(one, f"SELECT trio_stream.let_serve('{waiter}')")
+        execute(one, f"SELECT trio_stream.let_publish('{clerk}', 'orders/*')")
     execute(old, _STORE)
     assert "run trio-stream migrate with its URL" in await refusal(old)
-    assert run("migrate", old) == (0, "made version 2 of version 1\n")
+    assert run("migrate", old) == (0, f"made version 3 of version {version}\n")
     assert set(execute(old, _PARTS)) == set(execute(url, _PARTS))
-    async with open_broker(old.replace("postgres@", "waiter@")) as broker:
+    async with open_broker(old.replace("postgres@", f"{waiter}@")) as broker:
         more = await broker.publish_many("a", ["u", "v"])
         found = await broker.engine.read(broker.subscribe("a", "b").selection, 0, 100)
         each = [(r.topic, r.key, r.but, r.data[-3:-2]) for r in found.records]
@@ -159,7 +161,7 @@ async def test_migrate_says_what_to_do_about_a_schema_of_that_name(server: Postg
     assert "DROP SCHEMA trio_stream" in said
     with psycopg.connect(url) as connection:
         connection.execute("DROP SCHEMA trio_stream")
-    assert run("migrate", url) == (0, "made version 2\n")
+    assert run("migrate", url) == (0, "made version 3\n")
 
 
 @pytest.mark.parametrize("words", [["migrate"], ["migrate", "redis://x"], ["migrate", "x"]])

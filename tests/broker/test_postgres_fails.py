@@ -16,7 +16,7 @@ import pytest
 import trio
 import trustme
 
-from tests.support.postgres_server import PostgresServer, postgres_server
+from tests.support.postgres_server import SAFE, PostgresServer, postgres_server
 from trio_stream import publish, publisher
 from trio_stream.broker import Broker, open_broker
 from trio_stream.broker.postgres import wire
@@ -33,10 +33,6 @@ def server() -> Iterator[PostgresServer]:
 def sound_server() -> Iterator[PostgresServer]:
     with postgres_server() as running:
         yield running
-
-
-#: Commits are on the disk, so that what kills the processes takes none of them back.
-SAFE = {"fsync": "off", "synchronous_commit": "on"}
 
 
 class Work:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import trio
 
-from tests.support.postgres_server import PostgresServer, postgres_server
+from tests.support.postgres_server import PostgresServer, postgres_server, until_asleep
 from trio_stream import publish
 from trio_stream.broker import Broker, open_broker
 
@@ -49,6 +49,8 @@ class Model:
         self.nursery = nursery
         self.numbers = iter(range(10**6))
         self.connections = [psycopg.connect(url, autocommit=True) for _ in range(5)]
+        for connection in self.connections[1:]:  # which may number what they publish
+            connection.execute("SET synchronous_commit = on")
         self.open: dict[int, Transaction] = {}
         self.prepared: list[Transaction] = []
         #: In the order of their commits, each with what comes before it.
@@ -56,9 +58,10 @@ class Model:
         self.seen: set[str] = set()
         self.ids: dict[str, str] = {}
         self.readers: list[Reader] = []
+        self.by_transactions = 0
 
     async def step(self) -> None:
-        choices = [self.transact] * 12 + [self.by_broker] * 2 + [self.read, self.leave]
+        choices = [self.transact] * 12 + [self.by_broker] * 2 + [self.read, self.leave, self.calm]
         await self.random.choice(choices)()
 
     async def transact(self) -> None:
@@ -122,6 +125,7 @@ class Model:
         texts = [text for part in there.published for text in part]
         self.committed.append((texts, there.after))
         self.seen.update(texts)
+        self.by_transactions += len(texts)
 
     async def by_broker(self) -> None:
         broker = self.random.choice(self.brokers)
@@ -144,6 +148,10 @@ class Model:
         with reader.scope:
             async for event in broker.subscribe("t/*", after=reader.after):
                 reader.ids.append(event.id)
+
+    async def calm(self) -> None:
+        """Wait until the broker on duty sleeps: who commits then numbers what he has published."""
+        await until_asleep(self.connections[0])
 
     async def leave(self) -> None:
         if self.readers:
@@ -212,4 +220,6 @@ async def test_each_committed_event_is_there_once_in_one_order(
         for _ in range(400):
             await model.step()
         await model.finish()
+        numbered = sum(broker.engine.statistics()["numbered"] for broker in (one, two))
+        assert 0 < numbered < model.by_transactions  # and the rest by who published it
         nursery.cancel_scope.cancel()

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
+import trio
 
 from tests.support.need import SEARCH_PATH, unavailable
 from trio_stream.broker.postgres.migrate import migrate
@@ -29,6 +30,9 @@ _PLACES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=Tr
 
 #: Commits need not be on the disk where that is not what is tested.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+#: They are where what kills the processes takes none of them back.
+SAFE = {"fsync": "off", "synchronous_commit": "on"}
 
 _EMPTY = """
 TRUNCATE trio_stream.outbox, trio_stream.events, trio_stream.topics, trio_stream.signals,
@@ -165,6 +169,20 @@ class PostgresServer:
             cwd="/",
             timeout=120,
         )
+
+
+_ASLEEP = """
+SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+               WHERE datname = current_database() AND locktype = 'advisory' AND granted
+               AND (classid, objid, mode) = (1953655151, 2, 'ExclusiveLock'))
+"""
+
+
+async def until_asleep(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Wait until the broker on duty sleeps, which whoever commits is told."""
+    with trio.fail_after(30):
+        while connection.execute(_ASLEEP).fetchone() != (True,):
+            await trio.sleep(0.005)
 
 
 @contextmanager

@@ -168,13 +168,17 @@ class Live:
             self.on_duty = True
             await wire.run(f"LISTEN {_BELL}".encode())
 
-    async def _number(self, wire: Wire) -> int:
-        """Number what waits; returns how much that was."""
+    async def _number(self, wire: Wire, *, sleeps: bool = False) -> int:
+        """Number what waits; returns how much that was.
+
+        Args:
+          sleeps: publishers are told up to where that is, as they may number what they publish.
+        """
         found = 0
         more = True
         while more:
             self.looks += 1
-            row = await wire.one(NUMBER, *wire.seen, _NUMBERED)
+            row = await wire.one(NUMBER, *wire.seen, _NUMBERED, sleeps)
             moved, is_more, xmax, xip = (value or b"" for value in row)
             wire.seen = xmax, xip
             found += read_int(moved)
@@ -186,25 +190,33 @@ class Live:
 
     async def _sleep(self, wire: Wire) -> None:
         """Until somebody rings. Who publishes while this falls asleep is found by another look."""
+        if await self._number(wire, sleeps=True):
+            await self._look(wire)
+            return
         [taken] = await wire.one(TRY_LOCK, ASLEEP)
         if taken != b"\x01":  # somebody commits just now, and has been told that this is awake
             await self._rest(wire, _LONGEST_PAUSE)
             return
-        while not await self._number(wire):
-            await self._look(wire)
+        while not await self._number(wire, sleeps=True):
             await self._rest(wire)
+            await self._look(wire)  # at once, for what publishers have numbered
         await self._look(wire)
         await wire.ask(UNLOCK, ASLEEP)
 
     async def _rest(self, wire: Wire, seconds: float = _LOOK) -> None:
         """Until there is something to look at, or so long."""
         until = trio.current_time() + seconds
-        while not await wire.rest(max(0.0, until - trio.current_time())):
-            notices = wire.notified()
-            if trio.current_time() >= until or any(
-                channel == _BELL or not self._is_told(pid) for channel, pid in notices
-            ):
+        while not self._is_called(wire):  # also by what has come with the last answer
+            left = until - trio.current_time()
+            if left <= 0 or await wire.rest(left):
                 return
+
+    def _is_called(self, wire: Wire) -> bool:
+        """Whether somebody rang, or there is something new that does not come here by itself."""
+        return any(
+            channel == _BELL or not (pid == wire.pid or self._is_told(pid))
+            for channel, pid in wire.notified()
+        )
 
     # What is new.
 

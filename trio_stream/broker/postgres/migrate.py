@@ -34,7 +34,8 @@ BEGIN
             PERFORM trio_stream.let_serve(may.role);
         ELSE
             EXECUTE format('GRANT EXECUTE ON FUNCTION trio_stream.check_fully(bytea, bytea, bytea, '
-                'bytea, boolean, bytea, double precision) TO %I', may.role);
+                'bytea, boolean, bytea, double precision), trio_stream.will_number(bigint), '
+                'trio_stream.number_own() TO %I', may.role);
         END IF;
     END LOOP;
 END $do$

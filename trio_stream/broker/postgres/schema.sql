@@ -1,4 +1,4 @@
--- Topics of trio_stream in PostgreSQL 13 or newer, version 2 of their schema.
+-- Topics of trio_stream in PostgreSQL 13 or newer, version 3 of their schema.
 --
 -- Texts are bytea, in UTF-8: a topic may hold what no text of PostgreSQL does, a zero character.
 -- A backslash is in E'' alone, which means the same with standard_conforming_strings off.
@@ -11,6 +11,8 @@ CREATE SCHEMA trio_stream;
 -- Its last_value is the newest id that was given; only who holds the numbering lock asks it.
 CREATE SEQUENCE trio_stream.ids;
 CREATE SEQUENCE trio_stream.signal_numbers;
+-- While the server sleeps: of older transactions than this all is numbered. 0 where that is not known.
+CREATE SEQUENCE trio_stream.seen MINVALUE 0 START 0;
 
 CREATE TABLE trio_stream.log (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -178,26 +180,22 @@ BEGIN
     characters := length(names, 'UTF8');    -- an error, if they are no UTF-8
 END $$;
 
--- Most events pass by one expression, for which each transaction pays that publishes a single one.
--- Constraints would be planned anew for each statement, and a search_path of its own costs as much as
--- all of this: so functions and operators have their schema, as whoever inserts has a path of his.
+-- Most events pass by one expression, for which each transaction pays that publishes a single one: by
+-- the number of its operators, so that each compares with as many patterns as it can. Constraints would
+-- be planned anew for each statement, and a search_path of its own costs as much as all of this: so
+-- functions and operators have their schema, as whoever inserts has a path of his.
 CREATE FUNCTION trio_stream.check_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.key OPERATOR(pg_catalog.=) '' AND NEW.but OPERATOR(pg_catalog.=) ''
        AND NEW.once IS NULL AND NEW.once_for OPERATOR(pg_catalog.=) 300
-       AND NEW.topic OPERATOR(pg_catalog.<>) ''
-       AND pg_catalog.octet_length(NEW.topic) OPERATOR(pg_catalog.<=) 1024
-       AND pg_catalog.get_byte(NEW.topic, 0) OPERATOR(pg_catalog.<>) 36
-       AND pg_catalog."position"(NEW.topic, E'\\x2a') OPERATOR(pg_catalog.=) 0
-       AND pg_catalog."position"(NEW.topic, E'\\x00') OPERATOR(pg_catalog.=) 0
-       AND pg_catalog.length(NEW.topic, 'UTF8') IS NOT NULL    -- an error, if it is no UTF-8
-       AND pg_catalog.octet_length(NEW.body) OPERATOR(pg_catalog.>=) 3
+       -- characters; an error, if it is no UTF-8
+       AND pg_catalog.length(NEW.topic, 'UTF8') OPERATOR(pg_catalog.<=) 256
+       AND NEW.topic OPERATOR(pg_catalog.!~~)    -- empty, $, *, and a zero
+           ALL (E'{"", $%, %*%, "\\\\x250025"}'::pg_catalog.bytea[])
        AND pg_catalog.octet_length(NEW.body) OPERATOR(pg_catalog.<=) 67108864
-       AND pg_catalog.get_byte(NEW.body, 0) OPERATOR(pg_catalog.<>) 105    -- the i of an id
-       AND pg_catalog."position"(NEW.body, E'\\x0a0a')
-           OPERATOR(pg_catalog.=) (pg_catalog.octet_length(NEW.body) OPERATOR(pg_catalog.-) 1)
-       AND pg_catalog."position"(NEW.body, E'\\x0a6964') OPERATOR(pg_catalog.=) 0
-       AND pg_catalog."position"(NEW.body, E'\\x0d') OPERATOR(pg_catalog.=) 0 THEN
+       AND NEW.body OPERATOR(pg_catalog.~~) E'\\x5f250a0a'    -- up to an empty line
+       AND NEW.body OPERATOR(pg_catalog.!~~)    -- an id, a CR, an empty line before the last
+           ALL (E'{id%, "\\\\x250a696425", "\\\\x250d25", "\\\\x250a0a5f25"}'::pg_catalog.bytea[]) THEN
         RETURN NEW;
     END IF;
     PERFORM trio_stream.check_fully(
@@ -209,17 +207,96 @@ CREATE TRIGGER check_event BEFORE INSERT ON trio_stream.outbox
 FOR EACH ROW EXECUTE FUNCTION trio_stream.check_event();
 
 -- Called when a publisher commits. Who finds the server awake keeps it so until its events can be
--- seen, as it cannot get lock 2 until then; who finds it asleep rings.
+-- seen, as it cannot get lock 2 until then. Who finds it asleep numbers them by himself, once all else
+-- that waits for the commit is done, or rings.
 CREATE FUNCTION trio_stream.ring() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN -- with WHEN (NEW.ring) this would be planned anew for each statement, too
     IF NEW.ring AND NOT pg_catalog.pg_try_advisory_xact_lock_shared(1953655151, 2) THEN
-        PERFORM pg_catalog.pg_notify('trio_stream_bell', '');
+        IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            PERFORM pg_catalog.set_config('trio_stream.told', '', true);
+            IF NOT trio_stream.number_own() THEN
+                PERFORM pg_catalog.pg_notify('trio_stream_bell', '');
+            END IF;
+        ELSIF pg_catalog.current_setting('trio_stream.told', true)
+              IS DISTINCT FROM NEW.xid::pg_catalog.text THEN    -- the first of a transaction
+            PERFORM pg_catalog.set_config('trio_stream.told', NEW.xid::pg_catalog.text, true);
+            IF NOT trio_stream.will_number(NEW.seq) THEN
+                PERFORM pg_catalog.pg_notify('trio_stream_bell', '');
+            END IF;
+        END IF;
     END IF;
     RETURN NULL;
 END $$;
 
-CREATE CONSTRAINT TRIGGER ring AFTER INSERT ON trio_stream.outbox
+CREATE CONSTRAINT TRIGGER ring AFTER INSERT OR UPDATE OF ring ON trio_stream.outbox
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION trio_stream.ring();
+
+-- Whether this commits, and does nothing else: by a statement for that, or as the end of what a driver has
+-- sent as one, which is of no statement any more.
+CREATE FUNCTION trio_stream.commits() RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT coalesce(current_query() ~* E'^\\s*(commit|end)(\\s+(work|transaction))?\\s*;?\\s*$', true)
+$$;
+
+-- Whether this transaction will number its own events: then the trigger comes again, behind all that
+-- is deferred to the commit by now, some of which may wait for others. Only where this commits now, by
+-- a statement that does nothing else, as the numbering lock is held up to the end; where it sees what
+-- others have numbered meanwhile; where it waits for the disk; and where it is little, and nothing of it
+-- special.
+CREATE FUNCTION trio_stream.will_number(first bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    mine xid8 := pg_current_xact_id();
+    is_little boolean;
+BEGIN
+    IF NOT trio_stream.commits()
+       OR current_setting('transaction_isolation') <> 'read committed'
+       OR current_setting('synchronous_commit') = 'off' THEN
+        RETURN false;
+    END IF;
+    SELECT count(*) <= 100 AND sum(octet_length(body)) < 1048576 AND bool_and(keep AND once IS NULL)
+    INTO is_little
+    FROM (SELECT body, keep, once FROM trio_stream.outbox WHERE xid = mine LIMIT 101) AS o;
+    IF is_little THEN
+        UPDATE trio_stream.outbox SET ring = true WHERE xid = mine AND seq = will_number.first;
+    END IF;
+    RETURN is_little;
+END $$;
+
+-- Number what this transaction has published, as it commits; whether that is done. It is not where
+-- somebody else numbers just now, or has committed what comes before; nor where it does not work, or
+-- would wait for a table that is locked: then the server does it, and this commits all the same.
+CREATE FUNCTION trio_stream.number_own() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '50ms' AS $$
+#variable_conflict use_column
+DECLARE
+    mine xid8 := pg_current_xact_id();
+    place bigint;
+    own record;
+BEGIN
+    IF NOT trio_stream.commits()
+       OR NOT pg_try_advisory_xact_lock(1953655151, 1) THEN
+        RETURN false;
+    END IF;
+    SELECT last_value INTO place FROM trio_stream.seen;
+    IF place = 0 OR EXISTS (SELECT FROM trio_stream.outbox
+                            WHERE xid >= place::text::xid8 AND xid <> mine) THEN
+        RETURN false;
+    END IF;
+    BEGIN
+        WITH gone AS (
+            DELETE FROM trio_stream.outbox WHERE xid = mine RETURNING seq, topic, key, but, body)
+        SELECT array_agg(topic ORDER BY seq) AS topics, array_agg(key ORDER BY seq) AS keys,
+               array_agg(but ORDER BY seq) AS buts, array_agg(body ORDER BY seq) AS bodies
+        INTO own FROM gone;
+        PERFORM trio_stream.store(own.topics, own.keys, own.buts, own.bodies, NULL);
+    EXCEPTION WHEN OTHERS THEN
+        RETURN false;
+    END;
+    RETURN true;
+END $$;
 
 -- Publish an event, seen when, and only if, this transaction commits. With ring => false it may
 -- take half a second longer: for transactions that are prepared, which may not notify.
@@ -228,9 +305,9 @@ CREATE FUNCTION trio_stream.publish(
     once text DEFAULT NULL, once_for double precision DEFAULT 300, keep boolean DEFAULT true,
     ring boolean DEFAULT true
 ) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF topic IS NULL OR data IS NULL OR strpos(data, E'\n') > 0 OR strpos(data, E'\r') > 0
-       OR event ~ E'[\r\n]' THEN
+BEGIN -- with as few operators as there can be, for which each call pays
+    IF data LIKE ANY (ARRAY[E'%\n%', E'%\r%']) OR event LIKE ANY (ARRAY[E'%\n%', E'%\r%'])
+       OR topic IS NULL OR data IS NULL THEN
         IF topic IS NULL OR data IS NULL THEN
             RAISE null_value_not_allowed USING MESSAGE = 'an event has a topic and data, if only ''''';
         END IF;
@@ -238,6 +315,13 @@ BEGIN
             RAISE invalid_parameter_value USING MESSAGE = 'an event''s name is one line';
         END IF;
         data := regexp_replace(data, E'\r\n|\r|\n', E'\ndata: ', 'g');
+    END IF;
+    IF key || but = '' AND once IS NULL AND keep AND ring AND once_for = 300 THEN
+        INSERT INTO trio_stream.outbox (topic, body) VALUES (
+            convert_to(publish.topic, 'UTF8'),
+            convert_to(CASE WHEN event <> '' THEN 'event: ' || event || E'\ndata: ' ELSE 'data: ' END
+                       || data || E'\n\n', 'UTF8'));
+        RETURN;
     END IF;
     INSERT INTO trio_stream.outbox (topic, key, but, body, keep, once, once_for, ring) VALUES (
         convert_to(publish.topic, 'UTF8'), convert_to(coalesce(publish.key, ''), 'UTF8'),
@@ -276,8 +360,8 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION trio_stream.publish(text, text, text, text, text, '
         'text, double precision, boolean, boolean), trio_stream.publish(text, jsonb, text, text, '
         'text, text, double precision, boolean, boolean), trio_stream.matches(bytea, text), '
-        'trio_stream.check_fully(bytea, bytea, bytea, bytea, boolean, bytea, double precision) TO %I',
-        role);
+        'trio_stream.check_fully(bytea, bytea, bytea, bytea, boolean, bytea, double precision), '
+        'trio_stream.will_number(bigint), trio_stream.number_own() TO %I', role);
     EXECUTE format('GRANT INSERT (topic, key, but, body, keep, once, once_for, ring) '
         'ON trio_stream.outbox TO %I', role);
     EXECUTE format('DROP POLICY IF EXISTS %I ON trio_stream.outbox', md5(role || ' ' || pattern));
@@ -359,24 +443,74 @@ BEGIN
     FROM trio_stream.log, trio_stream.signal_numbers;
 END $$;
 
--- Put events into the log; returns the id before the first. With the lock held.
-CREATE FUNCTION trio_stream.store(
-    topics bytea[], keys bytea[], buts bytea[], bodies bytea[], batch uuid
-) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Put events of one topic into the log as one row, as most of what is put there at once is; whether they
+-- are few and small enough. With the lock held.
+CREATE FUNCTION trio_stream.store_row(
+    of_topic bytea, before bigint, keys bytea[], buts bytea[], bodies bytea[], batch uuid
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    many integer := cardinality(bodies);
+    row trio_stream.events;
+    largest integer;
+    behind record;
+BEGIN
+    IF many = 1 THEN
+        row.data := convert_to('id: ' || before + 1 || E'\n', 'UTF8') || bodies[1];
+        row.sizes := int4send(octet_length(row.data));
+    ELSE
+        SELECT string_agg(made, ''), string_agg(int4send(octet_length(made)), ''),
+               max(octet_length(made))
+        INTO row.data, row.sizes, largest
+        FROM (SELECT convert_to('id: ' || before + ord || E'\n', 'UTF8') || body AS made
+              FROM unnest(bodies) WITH ORDINALITY AS e (body, ord) OFFSET 0) AS e;    -- made once
+        IF largest > 16384 OR octet_length(row.data) >= 32768 THEN
+            RETURN false;
+        END IF;
+    END IF;
+    IF '' <> ANY (keys) THEN
+        SELECT string_agg(int4send(octet_length(item)) || item, '') INTO row.keys
+        FROM unnest(keys) AS e (item);
+    END IF;
+    IF '' <> ANY (buts) THEN
+        SELECT string_agg(int4send(octet_length(item)) || item, '') INTO row.buts
+        FROM unnest(buts) AS e (item);
+    END IF;
+    LOOP
+        SELECT t.number, coalesce(newest.n, t.cut_n) AS n,
+               coalesce(newest.total, t.cut_total) AS total,
+               coalesce(newest.id, greatest(t.trimmed, t.hole)) AS id INTO behind
+        FROM trio_stream.topics AS t LEFT JOIN LATERAL (
+            SELECT id, n, total FROM trio_stream.events AS e
+            WHERE (e.topic, e.id) > (t.number, 0) AND e.topic <= t.number
+            ORDER BY e.topic DESC, e.id DESC LIMIT 1) AS newest ON true
+        WHERE t.name = of_topic;
+        EXIT WHEN FOUND;
+        INSERT INTO trio_stream.topics (name, trimmed) SELECT of_topic, base FROM trio_stream.log;
+    END LOOP;
+    INSERT INTO trio_stream.events
+        (id, topic, span, n, total, prior, time, batch, sizes, keys, buts, data)
+    VALUES (before + many, behind.number, many, behind.n + many,
+            behind.total + octet_length(row.data), behind.id, clock_timestamp(), store_row.batch,
+            row.sizes, row.keys, row.buts, row.data);
+    RETURN true;
+END $$;
+
+-- Put events into the log, as rows of many where that can be. With the lock held.
+CREATE FUNCTION trio_stream.store_rows(
+    topics bytea[], keys bytea[], buts bytea[], bodies bytea[], batch uuid, before bigint
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    before bigint;
     now timestamptz := clock_timestamp();
 BEGIN
-    SELECT last_value INTO before FROM trio_stream.ids;
     INSERT INTO trio_stream.topics (name, trimmed)
-    SELECT DISTINCT name, base FROM unnest(store.topics) AS mine (name), trio_stream.log
+    SELECT DISTINCT name, base FROM unnest(store_rows.topics) AS mine (name), trio_stream.log
     WHERE NOT EXISTS (SELECT FROM trio_stream.topics AS t WHERE t.name = mine.name);
     WITH known AS MATERIALIZED (
         SELECT t.name, t.number, coalesce(newest.n, t.cut_n) AS n,
                coalesce(newest.total, t.cut_total) AS total,
                coalesce(newest.id, greatest(t.trimmed, t.hole)) AS id
-        FROM (SELECT DISTINCT unnest(store.topics) AS name) AS mine
+        FROM (SELECT DISTINCT unnest(store_rows.topics) AS name) AS mine
         JOIN trio_stream.topics AS t USING (name)
         LEFT JOIN LATERAL (
             SELECT id, n, total FROM trio_stream.events
@@ -386,7 +520,7 @@ BEGIN
         SELECT *, octet_length(data) AS size FROM (
             SELECT ord, name, key, but,
                    convert_to('id: ' || before + ord || E'\n', 'UTF8') || body AS data
-            FROM unnest(store.topics, keys, buts, bodies)
+            FROM unnest(store_rows.topics, keys, buts, bodies)
                  WITH ORDINALITY AS e (name, key, but, body, ord) OFFSET 0) AS e    -- made once
     ), bounded AS (    -- in rows of some 32 KiB, where what is large is alone
         SELECT *, (ord - 1) / 500 AS about, sum(size) OVER own / 32768 AS room,
@@ -409,9 +543,26 @@ BEGIN
         (id, topic, span, n, total, prior, time, batch, sizes, keys, buts, data)
     SELECT before + last, number, span, n + sum(span) OVER own, total + sum(size) OVER own,
            coalesce(before + lag(last) OVER own, id), now,
-           CASE WHEN first = 1 THEN store.batch END, sizes, keys, buts, data
+           CASE WHEN first = 1 THEN store_rows.batch END, sizes, keys, buts, data
     FROM mine JOIN known USING (name) WINDOW own AS (PARTITION BY name ORDER BY last)
     ORDER BY last;
+END $$;
+
+-- Put events into the log; returns the id before the first. With the lock held.
+CREATE FUNCTION trio_stream.store(
+    topics bytea[], keys bytea[], buts bytea[], bodies bytea[], batch uuid
+) RETURNS bigint LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    before bigint;
+BEGIN
+    SELECT last_value INTO before FROM trio_stream.ids;
+    IF cardinality(store.topics) > 500 OR store.topics[1] <> ANY (store.topics)
+       OR NOT trio_stream.store_row(store.topics[1], before, store.keys, store.buts, store.bodies,
+                                    store.batch) THEN
+        PERFORM trio_stream.store_rows(store.topics, store.keys, store.buts, store.bodies,
+                                       store.batch, before);
+    END IF;
     PERFORM setval('trio_stream.ids', before + cardinality(store.topics));
     PERFORM pg_notify('trio_stream', '');
     RETURN before;
@@ -494,13 +645,15 @@ BEGIN
 END $$;
 
 -- Number what waits, if anything does. The snapshot is for the next call, on this connection: all
--- that could be seen then is numbered.
+-- that could be seen then is numbered. Who sleeps tells it to publishers, unless they would have to look
+-- far, as somebody has an old transaction open.
 CREATE FUNCTION trio_stream.number(
-    xmax xid8, xip xid8[], most integer,
+    xmax xid8, xip xid8[], most integer, sleeps boolean DEFAULT false,
     OUT moved integer, OUT more boolean, OUT seen_xmax xid8, OUT seen_xip xid8[]
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     seen pg_snapshot := pg_current_snapshot();
+    oldest bigint;
 BEGIN
     moved := 0;
     more := false;
@@ -517,6 +670,13 @@ BEGIN
     ELSE
         seen_xmax := pg_snapshot_xmax(seen);
         seen_xip := array(SELECT pg_snapshot_xip(seen));
+        IF sleeps THEN
+            oldest := pg_snapshot_xmin(seen)::text::bigint;
+            IF pg_snapshot_xmax(seen)::text::bigint > oldest + 1000 THEN
+                oldest := 0;
+            END IF;
+            PERFORM setval('trio_stream.seen', oldest) FROM trio_stream.seen WHERE last_value <> oldest;
+        END IF;
     END IF;
 END $$;
 
@@ -534,7 +694,7 @@ CREATE FUNCTION trio_stream.append(
 #variable_conflict use_column
 DECLARE
     seen pg_snapshot;
-    waiting record;
+    is_more boolean := false;
     stored integer[] := '{}';
     found bigint;
 BEGIN
@@ -550,8 +710,12 @@ BEGIN
         END IF;
     END IF;
     seen := pg_current_snapshot();
-    SELECT * INTO waiting FROM trio_stream.take(append.xmax, append.xip, 1000);
-    IF waiting.more THEN
+    -- Seldom: to ask for nothing costs as much as to store an event.
+    IF EXISTS (SELECT FROM trio_stream.outbox WHERE xid = ANY (append.xip))
+       OR EXISTS (SELECT FROM trio_stream.outbox WHERE xid >= append.xmax) THEN
+        SELECT t.more INTO is_more FROM trio_stream.take(append.xmax, append.xip, 1000) AS t;
+    END IF;
+    IF is_more THEN
         seen_xmax := append.xmax;
         seen_xip := append.xip;
         RETURN;
@@ -1204,5 +1368,5 @@ END $$;
 -- Whatever is not granted by let_publish and let_serve is its owner's.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA trio_stream FROM PUBLIC;
 INSERT INTO trio_stream.log (version, base, timeline)
-VALUES (2, trio_stream.now_as_id(), left(pg_walfile_name(pg_current_wal_lsn()), 8));
+VALUES (3, trio_stream.now_as_id(), left(pg_walfile_name(pg_current_wal_lsn()), 8));
 SELECT setval('trio_stream.ids', base), setval('trio_stream.signal_numbers', 1) FROM trio_stream.log;

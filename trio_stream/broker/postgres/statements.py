@@ -21,12 +21,12 @@ from .values import (
 _KEPT = (BYTES_ARRAY, LONG_ARRAY, LONG_ARRAY, FLOAT_ARRAY)
 
 #: The version of the schema that this is for.
-VERSION = 2
+VERSION = 3
 
 VERSION_OF = Statement("version", "SELECT version, pg_is_in_recovery() FROM trio_stream.log", ())
 ENTER = Statement.of("enter", LONG, LONG)
 LIVE = Statement.of("live", LONG, LONG, INT)
-NUMBER = Statement.of("number", RAW_XID, RAW_XIDS, INT)
+NUMBER = Statement.of("number", RAW_XID, RAW_XIDS, INT, BOOL)
 APPEND = Statement.of(
     "append",
     *(LONG, UUID, BOOL, BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY, BYTES_ARRAY),
