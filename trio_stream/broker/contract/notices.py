@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from ...checks import check_answers, naming
 from ...codec import EncodedEvent, ServerSentEvent, encode
 from ...errors import GapError
 
-__all__ = ["DONE", "PLACE", "Notice", "check_notice", "failed_event", "gap_event", "shaped"]
+if TYPE_CHECKING:
+    from ...stream.source.contract import Sink
+
+__all__ = [
+    "DONE",
+    "PLACE",
+    "Notice",
+    "check_notice",
+    "failed_event",
+    "gap_event",
+    "put_notice",
+    "shaped",
+]
 
 _About = ParamSpec("_About")
 
@@ -22,6 +34,14 @@ DONE = ServerSentEvent("", event="done")
 
 #: What a client is told that is how far it is, and nothing else.
 PLACE = ServerSentEvent("", event="place")
+
+
+async def put_notice(sink: Sink, event: EncodedEvent | None) -> None:
+    """Send it, if there is one, as soon as there is room."""
+    if event is None or sink.put_nowait(event):
+        return
+    if (wait := sink.put(event)) is not None:
+        await wait
 
 
 def gap_event(gap: GapError) -> ServerSentEvent:

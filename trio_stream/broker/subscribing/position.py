@@ -15,6 +15,7 @@ from ..following.followers import NOWHERE, Follower, Taker
 from ..following.mapping import EventMap
 from ..reading.feed import LocalFeed
 from ..reading.reader import LogReader
+from .gathering import Gathering
 from .hooks import SubscriptionHooks
 
 __all__ = ["Position"]
@@ -113,6 +114,16 @@ class Position(Follower):
         while self._sleeps():
             await trio.lowlevel.wait_task_rescheduled(self._abort)
 
+    async def _leave_when_due(self, gathering: Gathering) -> None:
+        """Stay at the head until the stream may write, then fall behind what waits since."""
+        with trio.move_on_at(gathering.due):
+            while self.seen is not inf and not self._feed.closed:
+                self._task = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if gathering.since is not None:
+            self._cursor, gathering.since = max(self._cursor, gathering.since), None
+            self.end()
+
     def _come_back(self) -> None:
         if self.seen is not inf:  # the broker is closed, and up to here it has had everything
             self._cursor, self.seen = int(self.seen), inf
@@ -127,6 +138,12 @@ class Position(Follower):
 
     def fall_behind(self, cursor: int) -> None:
         """Called by the fan-out: its client had no room for what comes after ``cursor``."""
+        sink = self.sink
+        if isinstance(sink, Gathering):
+            if sink.since is None:
+                sink.since = cursor
+                self.wake()
+            return
         self._cursor = max(self._cursor, cursor)
         self.seen = inf
         if self.sink is not NOWHERE:  # else it is iterated, and comes for each by itself

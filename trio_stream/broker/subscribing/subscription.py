@@ -21,7 +21,7 @@ from ...errors import GapError
 from ...stream.options.hooks import call_hook
 from ..contract import Page, Record, joined
 from ..contract.event import TopicEvent
-from ..contract.notices import Notice, gap_event, shaped
+from ..contract.notices import Notice, gap_event, put_notice, shaped
 from ..contract.recent import Place
 from ..contract.statistics import SubscriptionStatistics
 from ..contract.topics import Selection
@@ -30,6 +30,7 @@ from ..following.mapping import EventMap
 from ..reading.feed import LocalFeed
 from ..reading.reader import LogReader
 from ..reading.snapshot import Snapshot
+from .gathering import Gathering
 from .hooks import NO_HOOKS, FirstTaker, SubscriptionHooks
 from .passing import PassingEvents
 from .position import Position
@@ -150,7 +151,9 @@ class Subscription(Position):
         self._number = getattr(sink, "stream_number", None)
         if self._ending is None:  # else each event has to be looked at
             self.view = self._map
-            if self._told_first:
+            if self._latest and (seconds := getattr(sink, "flush_every", None)) is not None:
+                self.sink = Gathering(sink, seconds, self._note_first)
+            elif self._told_first:
                 self.sink = sink
                 self.coding = sink.express.share()
             else:
@@ -163,10 +166,12 @@ class Subscription(Position):
                 had = -1  # of nothing
                 while await self._catch_up(sink):
                     for event in () if self._visit is None else self._visit.missed(had):
-                        if (wait := sink.put(event)) is not None:
-                            await wait
+                        await put_notice(sink, event)
                     while self._sleeps():
-                        await trio.lowlevel.wait_task_rescheduled(self._abort)
+                        if isinstance(self.sink, Gathering) and self.sink.since is not None:
+                            await self._leave_when_due(self.sink)
+                        else:
+                            await trio.lowlevel.wait_task_rescheduled(self._abort)
                     had = self._cursor
         finally:
             self._feed.fanout.discard(self)
@@ -174,19 +179,20 @@ class Subscription(Position):
 
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
-        one_by_one = self._latest or self._ending is not None
         while True:
             conflated = self._reader.conflated
             page, gap = await self._read()
             if self._feed.closed and not page.records:
                 return False
             if gap is not None:
-                await self._tell(sink, gap, page)
-            if self._statistics is not None and self._reader.conflated > conflated:
-                event = shaped("statistics", self._statistics, None, self.statistics())
-                if event is not None and (wait := sink.put(event)) is not None:
-                    await wait
-            if one_by_one:
+                id = None if page.records else page.upto  # it must not skip what is still there
+                await put_notice(sink, shaped("gap", self._gap, id, gap))
+            if self._reader.conflated > conflated:
+                told = shaped("statistics", self._statistics, None, self.statistics())
+                await put_notice(sink, told)
+            if isinstance(self.sink, Gathering):
+                self._cursor = await self.sink.deliver(page)
+            elif self._latest or self._ending is not None:
                 if not await self._deliver_each(sink, page):
                     return False
             else:
@@ -217,12 +223,6 @@ class Subscription(Position):
                 return True  # what is newer by now may replace the rest of the page
         self._cursor = page.upto
         return True
-
-    async def _tell(self, sink: Sink, gap: GapError, page: Page) -> None:
-        # With an id only where no event follows that has one: it must not skip what is still there.
-        event = shaped("gap", self._gap, None if page.records else page.upto, gap)
-        if event is not None and (wait := sink.put(event)) is not None:
-            await wait
 
     # As an async iterator.
 

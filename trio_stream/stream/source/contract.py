@@ -99,6 +99,14 @@ class Sink(Protocol):
         """What others may call the stream by, if it tells that its client."""
 
     @property
+    def flush_every(self) -> float | None:
+        """Seconds between two writes at least, if the stream's events gather."""
+
+    @property
+    def last_write(self) -> float:
+        """When something was written last, on Trio's clock."""
+
+    @property
     def principal(self) -> str | None:
         """Whose the stream is, if that is known."""
 

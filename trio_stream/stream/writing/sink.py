@@ -57,6 +57,15 @@ class StreamSink:
         return self.express.id
 
     @property
+    def flush_every(self) -> float | None:
+        return self.express.options.timing.flush_every
+
+    @property
+    def last_write(self) -> float:
+        transport = self.express.transport
+        return 0.0 if transport is None else transport.last_write
+
+    @property
     def principal(self) -> str | None:
         return self.express.principal
 

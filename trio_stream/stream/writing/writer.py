@@ -137,6 +137,8 @@ async def _gather(state: StreamState, transport: Transport, flush_every: float) 
     """Have events wait for each other, until it is time for a write or there are no more."""
     with trio.CancelScope(deadline=transport.last_write + flush_every):
         await state.channel.wait_closed()
+    # Who waits for this moment to add what is newest then has its turn before.
+    await trio.lowlevel.checkpoint()
 
 
 async def _answer_instead(state: StreamState, transport: Transport) -> bool:
