@@ -97,9 +97,14 @@ async def test_20_000_clients_come_and_go_and_leave_nothing(
         await come_and_go(server, ways, 2000)  # what Python keeps for the next time, it has then
         await trio.sleep(1)
         before = await state(server)
-        await come_and_go(server, ways, count)
-        after = await nothing_left(server, before)
-        assert after["rss"] - before["rss"] < 8 * MIB
+        rss, grown = before["rss"], []
+        for _ in range(3):
+            await come_and_go(server, ways, count // 3)
+            after = await nothing_left(server, before)
+            grown.append(after["rss"] - rss)
+            rss = after["rss"]
+        # By how many are there at once it may grow in one round; what leaks grows in each.
+        assert min(grown) < 8 * MIB / 3
         # Trio forgets deadlines that were taken back when there are 1000 of them, each with its
         # cancel scope; a client leaves a hundred objects to be forgotten.
         assert after["objects"] - before["objects"] < max(2500, count / 6)
