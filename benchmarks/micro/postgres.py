@@ -8,6 +8,7 @@
 * publishing by the broker, from 1 and from 50 tasks, beside Redis with `appendfsync always`, whose
   file is on the same disk
 * catching up 100,000 events, beside SQLite
+* 500 who resume at once, each at an id of its own among the last 20,000, and their memory, likewise
 * the CPU of handing events to 500 subscribers, publishing included, beside memory
 * the CPU of a broker to which nothing is published, and of PostgreSQL then
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import statistics
@@ -40,7 +42,7 @@ from tests.support.redis_server import redis_server
 from trio_stream import Stream, open_broker, publish
 from trio_stream.broker import Broker
 
-WRITERS, SUBSCRIBERS, BEHIND = 16, 500, 100_000
+WRITERS, SUBSCRIBERS, BEHIND, RESUMED = 16, 500, 100_000, 20_000
 
 console = Console(highlight=False)
 
@@ -203,6 +205,54 @@ async def catch_up(broker: Broker) -> float:
     return BEHIND / (perf_counter() - begun)
 
 
+async def resuming(server: PostgresServer, rounds: int) -> None:
+    with TemporaryDirectory() as folder:
+        urls = {"SQLite": f"sqlite:///{folder}/log.db", "PostgreSQL": server.database()}
+        times: dict[str, list[float]] = {name: [] for name in urls}
+        memory: dict[str, list[float]] = {name: [] for name in urls}
+        ids: dict[str, list[str]] = {name: [] for name in urls}
+        options = {"history": RESUMED, "history_bytes": 2**30}
+        for name, url in urls.items():
+            async with open_broker(url, **options) as broker:  # type: ignore[arg-type]
+                for _ in range(RESUMED // 500):
+                    ids[name] += await broker.publish_many("t", [{"about": "x" * 50}] * 500)
+        for _ in range(rounds):
+            for name, url in urls.items():
+                async with open_broker(url, **options) as broker:  # type: ignore[arg-type]
+                    before = memory_used()
+                    seconds, most = await resume_all(broker, ids[name])
+                times[name].append(seconds)
+                memory[name].append((most - before) / 2**20)
+        for name, found in times.items():
+            show(f"500 resume at once, {name}", found, "s until all are there", times["SQLite"])
+            show(f"500 resume at once, {name}", memory[name], "MiB at most", memory["SQLite"])
+
+
+async def resume_all(broker: Broker, ids: Sequence[str]) -> tuple[float, int]:
+    """The seconds until all have had all, and the most memory that the process had meanwhile."""
+    last = (await broker.publish("end", "x")).encode()
+    choose = random.Random(SUBSCRIBERS)
+    begun, most = perf_counter(), 0
+
+    async def client() -> None:
+        nonlocal most
+        async with Stream(broker.subscribe("t", "end", after=choose.choice(ids))) as stream:
+            async for chunk in stream.value:
+                most = max(most, memory_used())
+                if last in chunk:
+                    break
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(SUBSCRIBERS):
+            nursery.start_soon(client)
+    return perf_counter() - begun, most
+
+
+def memory_used() -> int:
+    """Bytes that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def fanning_out(server: PostgresServer, rounds: int, seconds: float) -> None:
     urls = {"memory": "memory://", "PostgreSQL": server.database()}
     costs: dict[str, list[float]] = {name: [] for name in urls}
@@ -268,13 +318,15 @@ async def in_trio(server: PostgresServer, rounds: int, seconds: float, chosen: s
         await publishing(server, rounds, seconds)
     if "catching-up" in chosen:
         await catching_up(server, rounds)
+    if "resuming" in chosen:
+        await resuming(server, rounds)
     if "fan-out" in chosen:
         await fanning_out(server, rounds, seconds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = ("writers", "latency", "publishing", "catching-up", "fan-out", "idle")
+    names = ("writers", "latency", "publishing", "catching-up", "resuming", "fan-out", "idle")
     parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
