@@ -348,21 +348,48 @@ async def test_tls_is_verified(server: PostgresServer, tmp_path: Path) -> None:
             pass
 
 
+@pytest.fixture
+def standby(server: PostgresServer) -> Iterator[PostgresServer]:
+    """It follows the server, and stays when that is killed."""
+    other = server.standby()
+    try:
+        yield other
+    finally:
+        other.command("stop", "-m", "immediate")
+
+
+async def has_all_of(server: PostgresServer, standby: PostgresServer) -> None:
+    ask = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+    with (
+        psycopg.connect(server.url()) as there,
+        psycopg.connect(standby.url(), autocommit=True) as here,
+    ):
+        place = there.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+        with trio.fail_after(30):
+            while here.execute(ask, place).fetchone() != (True,):
+                await trio.sleep(0.01)
+
+
 async def test_a_standby_that_lacks_the_last_commits_is_told_as_a_gap(
-    server: PostgresServer,
+    server: PostgresServer, standby: PostgresServer
 ) -> None:
     url = server.database()
+    both = url.replace(f":{server.port}/", f":{server.port},127.0.0.1:{standby.port}/")
+    async with open_broker(both) as broker:
+        first = await broker.publish("t", "before")
     with psycopg.connect(url) as connection:
         publish(connection, "t", "waits")
-    standby = await trio.to_thread.run_sync(server.copy)
-    async with open_broker(url) as broker:
-        here = broker.subscribe("t")
-        first = await broker.publish("t", "before")
-        while (await anext(here)).id != first:
-            pass
+    await has_all_of(server, standby)
+    standby.follow_no_more()
+    async with open_broker(both) as broker:
+        here = broker.subscribe("t", after=first)
+        assert (await anext(here)).data == "waits"
         lost = await broker.publish("t", "lost")
         assert (await anext(here)).id == lost
-        await trio.to_thread.run_sync(server.fail_over, standby)
+        await trio.to_thread.run_sync(server.crash)
+        while broker.health().reachable:
+            await trio.sleep(0.01)
+        await trio.to_thread.run_sync(standby.command, "promote", "-w")
         last = await broker.publish("t", "after")
         assert int(last) > int(lost)
         with trio.fail_after(30):
@@ -371,11 +398,12 @@ async def test_a_standby_that_lacks_the_last_commits_is_told_as_a_gap(
             found = []
             while last not in [event.id for event in found]:
                 found.append(await anext(here))
-        # What waited at the copy's time waits there.
+        # What waited for its number at that time waits there.
         assert [event.data for event in found] == ["waits", "after"]
         for cursor in (first, lost):
             assert (await broker.read("t", after=cursor)).gap
         assert not (await broker.read("t", after=found[0].id)).gap
+    await trio.to_thread.run_sync(server.start)  # which is to be ended
 
 
 async def test_a_server_that_was_replaced_and_lives_on_is_left(server: PostgresServer) -> None:

@@ -104,23 +104,37 @@ class PostgresServer:
         self.start()
         return copied
 
-    def fail_over(self, standby: Path) -> None:
-        """End it, and have the standby in its place, at its address."""
-        self.command("stop", "-m", "immediate")
-        self.folder = standby
-        (standby / "standby.signal").touch()
-        self.start()
-        self.command("promote", "-w")
+    def standby(self) -> PostgresServer:
+        """Another one that follows it, as `pg_basebackup` makes it, and can be promoted."""
+        folder = self.folder.with_name("standby")
+        given = ("-D", folder, "-d", self.url(), "-R", "-c", "fast", "--no-sync")
+        self._run("pg_basebackup", *given)
+        other = self._at(folder)
+        other.start()
+        return other
+
+    def follow_no_more(self) -> None:
+        """A standby has what it has; the one that it follows goes on, and is not waited for."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+            while connection.execute("SELECT FROM pg_stat_wal_receiver").fetchall():
+                time.sleep(0.01)
 
     def beside(self, standby: Path) -> PostgresServer:
         """The standby, promoted, at an address of its own, while this one goes on."""
-        other = copy.copy(self)
-        other.folder, other.port = standby, free_port()
-        other._logfile = standby.with_name("other_log")
-        other.configure(port=str(other.port))
+        other = self._at(standby)
         (standby / "standby.signal").touch()
         other.start()
         other.command("promote", "-w")
+        return other
+
+    def _at(self, folder: Path) -> PostgresServer:
+        """One whose files are there, at a port of its own."""
+        other = copy.copy(self)
+        other.folder, other.port = folder, free_port()
+        other._logfile = folder.with_name("other_log")
+        other.configure(port=str(other.port))
         return other
 
     def command(self, *words: str) -> None:
