@@ -87,8 +87,9 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
     add("data", metavar="DATA", nargs="?", default="-", help="what it says (default: -)")
     add("-e", "--event", metavar="NAME", help="the event's name")
     add("--key", metavar="KEY", default="", help="of what it is the latest value")
-    add("--once", metavar="KEY", help="append nothing if that was published with the same KEY")
-    add("--no-keep", dest="keep", action="store_false", help="only to who is there now")
+    either = publish.add_mutually_exclusive_group().add_argument
+    either("--once", metavar="KEY", help="append nothing if that was published with the same KEY")
+    either("--no-keep", dest="keep", action="store_false", help="only to who is there now")
     add("--but", metavar="ID", help="not to the stream that has this id")
     add(
         "-o",

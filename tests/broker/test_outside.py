@@ -18,6 +18,7 @@ import trio.testing
 import trio_stream
 from tests.support.redis_server import RedisServer, redis_server
 from trio_stream import Retention, open_broker, publish_app
+from trio_stream.__main__ import main
 from trio_stream.broker.contract.records import Entry, Once
 from trio_stream.broker.sqlite import outside as sqlite_outside
 from trio_stream.broker.sqlite.desk import Request, ask
@@ -479,6 +480,14 @@ async def test_a_path_too_long_for_a_socket_is_told_as_such(
             assert len((await broker.read("t")).events) == 1
             with pytest.raises(BrokerInUseError, match=r"cannot be asked: .* shorter path"):
                 await from_outside(topics.publish, "t", 1, keep=how == "publish")
+
+
+def test_on_the_command_line_options_that_exclude_each_other_are_told_by_their_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["publish", "sqlite:///nowhere/log.db", "t", "x", "--once", "k", "--no-keep"])
+    assert "--no-keep: not allowed with argument --once" in capsys.readouterr().err
 
 
 async def test_on_the_command_line_a_text_is_a_text() -> None:

@@ -175,7 +175,7 @@ async def test_and_says_so_in_the_servers_log() -> None:
     async def find() -> str:
         return "text"
 
-    with pytest.raises(TypeError, match=r"write Stream\(\[value\]\)"):
+    with pytest.raises(TypeError, match=r"hand over \[value\]"):
         async with connect(Stream(find())) as client:
             await client.read()
 

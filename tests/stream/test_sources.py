@@ -18,7 +18,7 @@ from trio_stream.testing import connect
 
 @pytest.mark.parametrize("source", ["text", b"bytes", bytearray(b"x"), memoryview(b"x")])
 def test_text_and_bytes_are_one_value(source: Any) -> None:
-    with pytest.raises(TypeError, match=r"write Stream\(\[value\]\) to send it as one event"):
+    with pytest.raises(TypeError, match=r"hand over \[value\], a list, to send it as one event"):
         Stream(source)
 
 
@@ -26,7 +26,7 @@ def test_text_and_bytes_are_one_value(source: Any) -> None:
     "source", [{"a": 1}, OrderedDict(), ServerSentEvent("x"), EncodedEvent(b"x")]
 )
 def test_mappings_and_events_are_one_event(source: Any) -> None:
-    with pytest.raises(TypeError, match=r"is one event, not a source.*write Stream\(\[value\]\)"):
+    with pytest.raises(TypeError, match=r"is one event, not a source.*hand over \[value\]"):
         Stream(source)
 
 

@@ -105,12 +105,12 @@ def refuse_single_values(source: object) -> None:
         piece = "character" if isinstance(source, str) else "byte"
         raise TypeError(
             f"Stream({kind}) would be streamed a {piece} at a time: "
-            f"write Stream([value]) to send it as one event"
+            "hand over [value], a list, to send it as one event"
         )
     if isinstance(source, Mapping | ServerSentEvent | EncodedEvent):
         raise TypeError(
             f"a {type(source).__name__} is one event, not a source of events: "
-            "write Stream([value]) to send it"
+            "hand over [value], a list, to send it"
         )
     if _is_sent_into(source) or (isinstance(source, tuple) and any(map(_is_sent_into, source))):
         raise TypeError(
