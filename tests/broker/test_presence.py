@@ -186,6 +186,25 @@ async def test_who_comes_back_to_another_process_in_time_has_not_left(
         assert engine.news[5:] == [("leave", "ann")]
 
 
+async def test_a_crowd_that_leaves_at_once_is_told_of_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Also where each takes a while: a disk's sync, a round trip."""
+    engine = Flaky()
+    everybody = [f"n{n}" for n in range(300)]
+
+    async def wait(event: str) -> None:
+        await trio.sleep(1)
+
+    async with open_broker(engine, presence_grace=5) as broker:
+        async with AsyncExitStack() as stack:
+            for name in everybody:
+                await stack.enter_async_context(present(broker, name))
+            engine.before_append = wait
+        await trio.sleep(5 + 2.5)
+        assert sorted(name for event, name in engine.news if event == "leave") == sorted(everybody)
+
+
 @pytest.mark.parametrize("close_first", [False, True])
 async def test_without_grace_all_leave_with_the_broker(
     autojump_clock: trio.testing.MockClock, close_first: bool

@@ -8,7 +8,8 @@ from ..codec import ServerSentEvent
 from .contract import Engine, Member, full_engine
 from .contract.presence_value import decoded, value_of
 from .contract.topics import Selection, check_name, check_topic
-from .presence.presence import Presence, present_on
+from .presence.places import present_on
+from .presence.presence import Presence
 from .presence.visit import NamedVisit
 from .publisher import Publisher
 from .reading.feed import LocalFeed

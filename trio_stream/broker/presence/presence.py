@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
@@ -30,12 +30,16 @@ from ..contract import LEASE, NO_VALUE, Engine, Entry, lease_of
 from ..contract.topics import Selection, presence_topic
 from .left_behind import LeftBehind
 from .local_member import LocalMember
+from .places import is_untold, present_on
 
-__all__ = ["Presence", "present_on"]
+__all__ = ["Presence"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
 _Key = tuple[str, str]
+
+#: Members that are told of at once.
+_TOGETHER = 256
 
 #: What is no JSON: the news have not said what belongs to a name.
 _UNKNOWN = ""
@@ -124,12 +128,22 @@ class Presence:
             self._changed = trio.Event()
             with trio.move_on_at(self._due[0][0] if self._due else inf):
                 await self._changed.wait()
-            while self._due and self._due[0][0] <= trio.current_time():
-                when, key = heappop(self._due)
-                member = self._members.get(key)
-                if member is not None and member.due == when:
-                    member.due = inf
-                    await self._settle(key)
+            # Together, as an engine stores together what is said at once: a crowd leaves at once.
+            async with trio.open_nursery() as nursery:
+                for key in self._take_due():
+                    nursery.start_soon(self._settle, key)
+
+    def _take_due(self) -> Iterator[_Key]:
+        """Who is to be looked after now, some of them at most."""
+        now = trio.current_time()
+        for _ in range(_TOGETHER):
+            if not (self._due and self._due[0][0] <= now):
+                return
+            when, key = heappop(self._due)
+            member = self._members.get(key)
+            if member is not None and member.due == when:
+                member.due = inf
+                yield key
 
     async def take_left_behind(self) -> None:
         """Whoever was present through a process that was killed has left, if he does not come."""
@@ -200,7 +214,7 @@ class Presence:
 
     def _may_be_back_until(self, topic: str) -> float:
         """When who goes now has left; where nobody is told, nobody is spared either."""
-        return trio.current_time() + (0 if _is_untold(topic) else self._grace)
+        return trio.current_time() + (0 if is_untold(topic) else self._grace)
 
     def _look_after(self, key: _Key, when: float) -> None:
         member = self._members[key]
@@ -252,7 +266,7 @@ class Presence:
             if not said and not was == data == NO_VALUE:
                 value = data
             member.owes = member.owes or was != data or value is not _UNKNOWN
-        while said != bool(now) and not _is_untold(key[0]):
+        while said != bool(now) and not is_untold(key[0]):
             said = bool(now)
             if said and unclear:  # a leave may have been told of one who was there
                 value = await self._held(key)
@@ -327,13 +341,3 @@ class Presence:
         said = {"name": name} if data is _UNKNOWN else {"name": name, "data": Raw(data.encode())}
         body = encode(said, event=event).data
         await self._left_behind.publish(Entry(presence_topic(topic), body))
-
-
-def present_on(selection: Selection) -> Sequence[str]:
-    """The topics that a subscription is present on: not those it only matches, nor the news."""
-    return [name for name in selection.names if not name.startswith("$presence/")]
-
-
-def _is_untold(topic: str) -> bool:
-    """Whether there are no news of it: the watchers of a resumable producer are only counted."""
-    return topic.startswith("$")
