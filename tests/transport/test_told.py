@@ -115,3 +115,62 @@ async def test_the_calls_cancellation_is_heard_of_first() -> None:
                 await send_request(client, "/", "connection: close")
                 await read_to_end(client)
     assert seen == [Outcome.SHUTDOWN]
+
+
+PIECES, SIZE = 30, 2**16  # of a body; Hypercorn keeps ten
+
+
+def reads_its_body(sizes: list[int], *, first: trio.Event | None = None) -> Any:
+    """An app whose producer reads the request's body as it streams, or when this is set."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def produce(stream: Stream) -> None:
+            await stream.send("begun")
+            if first is not None:
+                await first.wait()
+            more = True
+            while more:
+                message = await receive()
+                sizes.append(len(message.get("body", b"")))
+                more = message.get("more_body", False)
+                await stream.send(sum(sizes))
+            await stream.send(message["type"])
+
+        await Stream(produce, hold_headers=False)(scope, receive, send)
+
+    return app
+
+
+@asynccontextmanager
+async def posted(app: Any) -> AsyncIterator[trio.SocketStream]:
+    """A client that sends a body when its stream has begun, and all of it."""
+    with trio.fail_after(LIMIT):
+        async with serving(app, bind="127.0.0.1:0") as binds:
+            port = int(binds[0].rpartition(":")[2])
+            async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+                length = f"content-length: {PIECES * SIZE}"
+                await send_request(client, "/", length, "connection: close", method="POST")
+                await read_until(client, b"data: begun\n\n")
+                for _ in range(PIECES):
+                    await client.send_all(bytes(SIZE))
+                yield client
+
+
+async def test_a_producer_that_reads_the_body_as_it_streams_gets_all_of_it() -> None:
+    sizes: list[int] = []
+    async with posted(reads_its_body(sizes)) as client:
+        answer = await read_to_end(client)
+    assert sum(sizes) == PIECES * SIZE
+    assert b"data: http.request\n\n" in answer
+
+
+async def test_one_that_asks_when_too_much_has_come_is_told_that_the_client_has_gone() -> None:
+    """And does not wait for ever: what came was dropped, to hear of the client's leaving."""
+    sizes: list[int] = []
+    first = trio.Event()
+    async with posted(reads_its_body(sizes, first=first)) as client:
+        await trio.testing.wait_all_tasks_blocked()
+        first.set()
+        answer = await read_to_end(client)
+    assert sizes == [0]
+    assert b"data: http.disconnect\n\n" in answer

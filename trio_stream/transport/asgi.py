@@ -24,6 +24,7 @@ __all__ = [
     "Send",
     "body_message",
     "pieces",
+    "taken_from",
 ]
 
 log: logging.Logger = logging.getLogger("trio_stream")
@@ -163,11 +164,7 @@ class AsgiTransport(Progress):
     def close(self) -> None:
         # Hypercorn keeps what an application has not taken, and waits for room. Where `receive` is
         # bare, as there, it can be taken away.
-        channel = getattr(self._receive, "__self__", None)
-        if isinstance(channel, trio.MemoryReceiveChannel):
-            with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-                while True:
-                    channel.receive_nowait()
+        taken_from(self._receive)
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """A whole response at once, for one that is not streamed.
@@ -187,8 +184,9 @@ class AsgiTransport(Progress):
             self.close()
 
     async def wait_disconnected(self) -> None:
-        while not self._hear(await self._receive()):
-            pass
+        while not self._hear(message := await self._receive()):
+            if message.get("body") and _others_wait(self._receive):
+                _warn_of_lost_body(len(message["body"]))
         if self._ending:
             await trio.sleep_forever()  # until the end of the response is through
 
@@ -253,6 +251,7 @@ class AsgiTransport(Progress):
         await self._send(message)
 
 
+_warned_of_body: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("body_lost", False)
 _warned: trio.lowlevel.RunVar[frozenset[str]] = trio.lowlevel.RunVar("looks_whole", frozenset())
 
 
@@ -268,6 +267,37 @@ def _warn_of_whole(version: str) -> None:
             "Hypercorn",
             {"version": version, "hint": hint},
         )
+
+
+def _others_wait(receive: Receive) -> bool:
+    """Whether somebody else waits for the request's body, as far as can be seen."""
+    channel = getattr(receive, "__self__", None)
+    return isinstance(channel, trio.MemoryReceiveChannel) and bool(
+        channel.statistics().tasks_waiting_receive
+    )
+
+
+def _warn_of_lost_body(size: int) -> None:
+    """Say once in a Trio run what a producer that reads the body as it streams does not get."""
+    if not _warned_of_body.get():
+        _warned_of_body.set(True)
+        log.warning(
+            "a stream's producer reads the request's body, and has lost %(bytes)d bytes of it: "
+            "read it before the stream begins, or put StreamMiddleware around the application on "
+            "Hypercorn",
+            {"bytes": size},
+        )
+
+
+def taken_from(receive: Receive) -> list[Message]:
+    """What waits for an application whose ``receive`` is a channel's, as Hypercorn's is."""
+    messages: list[Message] = []
+    channel = getattr(receive, "__self__", None)
+    if isinstance(channel, trio.MemoryReceiveChannel):
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                messages.append(channel.receive_nowait())
+    return messages
 
 
 def _least_piece(stall_timeout: float) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
-from ..asgi import AsgiTransport
+from ..asgi import AsgiTransport, taken_from
 from ..base import LOOKS
 from .breaking import break_off
 from .connection import KERNEL_MARGIN
@@ -39,6 +39,7 @@ class KnownTransport(AsgiTransport):
         "_channel",
         "_connection",
         "_finished",
+        "_kept",
         "_kernel_waits",
         "_left",
         "_looked",
@@ -75,6 +76,8 @@ class KnownTransport(AsgiTransport):
         #: Who is told that the client has gone, and the channel that Hypercorn has for that.
         self._tell: Callable[[], None] | None = None
         self._channel: trio.MemorySendChannel[Message] | None = None
+        #: Parts of the request's body that were put there for the producer; None: no more are.
+        self._kept: int | None = 0
 
     async def start(self, status: int, headers: Headers) -> None:
         if self._connection.proof is not None:
@@ -139,17 +142,46 @@ class KnownTransport(AsgiTransport):
         if channel is None:
             return False
         self._tell = tell
-        while channel.statistics().current_buffer_used:
-            self._hear_or_tell(await self._receive())
         self._channel = channel
         http: Any = self._connection.http
         http.app_put = self._take
+        # Of a GET there is the end of a body that nobody asks for: 0.3 KiB in each idle stream.
+        bodiless = http.scope["method"] == "GET"
+        for message in taken_from(self._receive):
+            self._hear_or_tell(message)
+            if not bodiless or message.get("body") or self._body_arriving:
+                self._keep_nowait(channel, message)
         return True
 
     async def _take(self, message: Message) -> None:
         """In place of the channel's `send`."""
         await trio.lowlevel.checkpoint()
         self._hear_or_tell(message)
+        if self._channel is not None and not self._keep_nowait(self._channel, message):
+            await self._channel.send(message)
+
+    def _keep_nowait(self, channel: trio.MemorySendChannel[Message], message: Message) -> bool:
+        """Put a part of the body where the producer, or nobody, will ask for it.
+
+        Nobody: when there is no more room, what is kept is dropped, and so is all that comes, for
+        the client's leaving is behind it. Who asks after that is told that the client has gone.
+        False where the producer is slow: then there will be room.
+        """
+        if self._kept is None or message["type"] != "http.request":
+            return True
+        there = channel.statistics()
+        if there.current_buffer_used < there.max_buffer_size:
+            channel.send_nowait(message)
+        elif there.current_buffer_used < self._kept:
+            self._kept += 1
+            return False
+        else:
+            self._kept = None
+            taken_from(self._receive)
+            channel.send_nowait({"type": "http.disconnect"})
+            return True
+        self._kept += 1
+        return True
 
     def _hear_or_tell(self, message: Message) -> None:
         if self._hear(message) and not self._ending and self._tell is not None:
