@@ -147,7 +147,11 @@ class KnownTransport(AsgiTransport):
         http.app_put = self._take
         # Of a GET there is the end of a body that nobody asks for: 0.3 KiB in each idle stream.
         bodiless = http.scope["method"] == "GET"
-        for message in taken_from(self._receive):
+        messages = taken_from(self._receive)
+        for message in messages:
+            if message["type"] == "http.disconnect":
+                for _ in messages:  # what can be answered at once is answered first
+                    await trio.lowlevel.checkpoint()
             self._hear_or_tell(message)
             if not bodiless or message.get("body") or self._body_arriving:
                 self._keep_nowait(channel, message)
