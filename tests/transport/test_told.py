@@ -120,12 +120,17 @@ async def test_the_calls_cancellation_is_heard_of_first() -> None:
 PIECES, SIZE = 30, 2**16  # of a body; Hypercorn keeps ten
 
 
-def reads_its_body(sizes: list[int], *, first: trio.Event | None = None) -> Any:
+def reads_its_body(
+    sizes: list[int], *, first: trio.Event | None = None, greets: bool = True
+) -> Any:
     """An app whose producer reads the request's body as it streams, or when this is set."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def produce(stream: Stream) -> None:
-            await stream.send("begun")
+            if greets:
+                await stream.send("begun")
+            else:
+                stream.nursery.start_soon(greet, stream)
             if first is not None:
                 await first.wait()
             more = True
@@ -137,6 +142,10 @@ def reads_its_body(sizes: list[int], *, first: trio.Event | None = None) -> Any:
             await stream.send(message["type"])
 
         await Stream(produce, hold_headers=False)(scope, receive, send)
+
+    async def greet(stream: Stream) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send("begun")
 
     return app
 
@@ -156,9 +165,11 @@ async def posted(app: Any) -> AsyncIterator[trio.SocketStream]:
                 yield client
 
 
-async def test_a_producer_that_reads_the_body_as_it_streams_gets_all_of_it() -> None:
+@pytest.mark.parametrize("greets", [True, False])
+async def test_a_producer_that_reads_the_body_as_it_streams_gets_all_of_it(greets: bool) -> None:
+    """Also one that waits for it before the stream has begun."""
     sizes: list[int] = []
-    async with posted(reads_its_body(sizes)) as client:
+    async with posted(reads_its_body(sizes, greets=greets)) as client:
         answer = await read_to_end(client)
     assert sum(sizes) == PIECES * SIZE
     assert b"data: http.request\n\n" in answer

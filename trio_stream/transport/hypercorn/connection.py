@@ -185,7 +185,7 @@ class HypercornConnection:
     def find_channel(self, receive: Receive) -> trio.MemorySendChannel[Message] | None:
         """Where Hypercorn puts what is for the application, if ``receive`` alone reads it.
 
-        What is between the two, or waits there already, means None.
+        What is between the two means None.
         """
         reads = bound_to(receive, "receive", trio.MemoryReceiveChannel)
         puts = bound_to(getattr(self.http, "app_put", None), "send", trio.MemorySendChannel)
@@ -193,7 +193,7 @@ class HypercornConnection:
         if state is None or getattr(puts, "_state", None) is not state:
             return None
         channel: trio.MemorySendChannel[Message] = puts
-        return None if channel.statistics().tasks_waiting_receive else channel
+        return channel
 
     def make_free(self) -> None:
         """All of the response is out, but Hypercorn was cancelled before it could go on."""

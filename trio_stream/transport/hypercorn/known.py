@@ -171,9 +171,11 @@ class KnownTransport(AsgiTransport):
         the client's leaving is behind it. Who asks after that is told that the client has gone.
         False where the producer is slow: then there will be room.
         """
-        if self._kept is None or message["type"] != "http.request":
-            return True
         there = channel.statistics()
+        if self._kept is None or message["type"] != "http.request":
+            if there.tasks_waiting_receive:
+                channel.send_nowait(message)
+            return True
         if there.current_buffer_used < there.max_buffer_size:
             channel.send_nowait(message)
         elif there.current_buffer_used < self._kept:
