@@ -2,8 +2,9 @@
 
 `python -m benchmarks.micro.postgres` shows, with ratios within each round:
 
-* 16 writers, each transaction one event, while a broker serves: beside the same with a bare insert
-  into a table with an index; by `trio_stream.publish(...)` and by what `publish()` inserts
+* 16 writers, each transaction one event, while a broker serves it to a client's stream, to a task
+  that takes each event, and while none does: beside the same with a bare insert into a table with
+  an index; by `trio_stream.publish(...)` and by what `publish()` inserts
 * the time from a commit in another process to a subscriber of the broker, when nothing else happens
 * publishing by the broker, from 1 and from 50 tasks, beside Redis with `appendfsync always`, whose
   file is on the same disk
@@ -27,7 +28,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time, sleep
@@ -58,11 +59,16 @@ _SCRIPTS["publish()"] = (
 
 _SERVING = """
 import sys, trio
-from trio_stream import open_broker
+from trio_stream import Stream, open_broker
 
 async def main():
     async with open_broker(sys.argv[1]) as broker:
         events = broker.subscribe("**")
+        if sys.argv[2] == "a stream":
+            async with Stream(events) as stream:
+                print("open", flush=True)
+                async for chunk in stream.value:
+                    pass
         print("open", flush=True)
         async for event in events:
             pass
@@ -72,9 +78,9 @@ trio.run(main)
 
 
 @contextmanager
-def serving(url: str) -> Iterator[int]:
-    """A process with a broker and a subscriber; its number."""
-    command = [sys.executable, "-c", _SERVING, url]
+def serving(url: str, to: str = "a stream") -> Iterator[int]:
+    """A process with a broker, and a client's stream or a task that takes events; its number."""
+    command = [sys.executable, "-c", _SERVING, url, to]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -107,14 +113,22 @@ def writers(server: PostgresServer, rounds: int, seconds: float) -> None:
     url = server.database()
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE bare (id bigserial PRIMARY KEY, topic text, body text)")
-    rates: dict[str, list[float]] = {name: [] for name in _SCRIPTS}
-    with serving(url):
-        for _ in range(rounds):
-            for name, script in _SCRIPTS.items():
-                rates[name].append(pgbench(server, url, script, seconds))
-                wait_for_outbox(url)
-    for name, found in rates.items():
-        show(f"16 writers, {name}", found, "a second", rates["bare"])
+    for to in ("a stream", "a task", "nobody"):
+        rates: dict[str, list[float]] = {name: [] for name in _SCRIPTS}
+        with nullcontext() if to == "nobody" else serving(url, to):
+            for _ in range(rounds):
+                for name, script in _SCRIPTS.items():
+                    rates[name].append(pgbench(server, url, script, seconds))
+                    if to == "nobody":
+                        empty_outbox(url)
+                    wait_for_outbox(url)
+        for name, found in rates.items():
+            show(f"16 writers, served to {to}, {name}", found, "a second", rates["bare"])
+
+
+def empty_outbox(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("TRUNCATE trio_stream.outbox")
 
 
 def wait_for_outbox(url: str) -> None:
