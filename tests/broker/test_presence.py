@@ -205,6 +205,54 @@ async def test_a_crowd_that_leaves_at_once_is_told_of_at_once(
         assert sorted(name for event, name in engine.news if event == "leave") == sorted(everybody)
 
 
+class FarAway(Flaky):
+    """Each answer takes a tenth of a second, and those that are asked for are counted."""
+
+    asked = most = 0
+
+    async def join(
+        self, topic: str, name: str, owner: str, count: int, seconds: float
+    ) -> tuple[int, int]:
+        self.asked += 1
+        self.most = max(self.most, self.asked)
+        try:
+            await trio.sleep(0.1)
+            return await super().join(topic, name, owner, count, seconds)
+        finally:
+            self.asked -= 1
+
+
+async def test_a_crowd_s_leases_are_prolonged_in_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    engine = FarAway()
+    async with open_broker(engine) as broker, AsyncExitStack() as stack:
+        for n in range(200):
+            await stack.enter_async_context(present(broker, f"n{n}"))
+        await trio.sleep(3 * LEASE)
+        assert await engine.lapsed() == []
+        assert {event for event, _ in engine.news} == {"join"}
+
+
+async def test_an_engine_is_not_asked_by_a_whole_crowd_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its answers have a time limit, which begins when it is asked."""
+    engine = FarAway()
+    async with open_broker(engine) as broker, trio.open_nursery() as nursery:
+
+        async def stay(n: int) -> None:
+            async with present(broker, f"n{n}"):
+                await trio.sleep_forever()
+
+        for n in range(600):
+            nursery.start_soon(stay, n)
+        while len(await broker.presence("room")) < 600:
+            await trio.sleep(0.1)
+        assert 100 < engine.most <= 300
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("close_first", [False, True])
 async def test_without_grace_all_leave_with_the_broker(
     autojump_clock: trio.testing.MockClock, close_first: bool

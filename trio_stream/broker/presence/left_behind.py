@@ -21,6 +21,7 @@ from ..contract.event import TopicEvent
 from ..contract.topics import EARLIEST, Selection, presence_topic
 from ..publisher import Publisher
 from ..reading.feed import LocalFeed
+from .agenda import Key
 
 __all__ = ["LeftBehind"]
 
@@ -34,8 +35,6 @@ _NEWS = Selection([presence_topic("**")])
 
 #: News that are read at once: a few milliseconds, in which nothing else runs.
 _PAGE = 200
-
-_Key = tuple[str, str]
 
 
 class _News(msgspec.Struct):
@@ -69,9 +68,9 @@ class LeftBehind:
             page = await self._engine.read(selection, last, 1)
             self._begun = self._unfound = any(_event_of(one) == "begun" for one in page.records)
 
-    async def find(self) -> Collection[_Key]:
+    async def find(self) -> Collection[Key]:
         """Topics and names of those who were present then."""
-        present: dict[_Key, None] = {}
+        present: dict[Key, None] = {}
         if self._counts and self._unfound:
             cursor = EARLIEST
             try:
@@ -105,7 +104,7 @@ def _event_of(record: Record) -> str:
     return TopicEvent(record.topic, record.event).event
 
 
-def _take(present: dict[_Key, None], news: Iterable[Record]) -> None:
+def _take(present: dict[Key, None], news: Iterable[Record]) -> None:
     for record in news:
         event = TopicEvent(record.topic, record.event)
         try:

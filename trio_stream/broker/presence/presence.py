@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
-from heapq import heappop, heappush
 from math import inf
 from typing import Any, final
 
@@ -28,6 +26,7 @@ from ...codec import encode
 from ...errors import BrokerError
 from ..contract import LEASE, NO_VALUE, Engine, Entry, lease_of
 from ..contract.topics import Selection, presence_topic
+from .agenda import Agenda, Key
 from .left_behind import LeftBehind
 from .local_member import LocalMember
 from .places import is_untold, present_on
@@ -36,9 +35,7 @@ __all__ = ["Presence"]
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
-_Key = tuple[str, str]
-
-#: Members that are told of at once.
+#: Members that an engine is told of at once.
 _TOGETHER = 256
 
 #: What is no JSON: the news have not said what belongs to a name.
@@ -62,10 +59,10 @@ class Presence:
         #: Tells this broker from others on the same log, and from itself in an earlier life.
         self._owner = uuid.uuid4().hex
         self._token = trio.lowlevel.current_trio_token()
-        self._members: dict[_Key, LocalMember] = {}
-        #: When to look after whom; valid where it is the member's own ``due``.
-        self._due: list[tuple[float, _Key]] = []
-        self._changed = trio.Event()
+        self._members: dict[Key, LocalMember] = {}
+        self._agenda = Agenda(self._members)
+        #: For engines whose answers have a time limit, and must not wait for a crowd's.
+        self._turns = trio.Semaphore(_TOGETHER)
         self._closing = False
 
     async def join(self, selection: Selection, name: str, data: str | None) -> None:
@@ -89,7 +86,7 @@ class Presence:
             before, now = await self._described(key, data)
         except BaseException:  # it may be so
             self._member(key).owes = True
-            self._look_after(key, trio.current_time())
+            self._agenda.add(key, trio.current_time())
             raise
         if before != now:
             member = self._member(key)
@@ -97,7 +94,7 @@ class Presence:
             if member.count:
                 member.data = data
             # If this is cancelled, who comes next tells it; and somebody does.
-            self._look_after(key, trio.current_time())
+            self._agenda.add(key, trio.current_time())
             await self._settle(key)
         return now is not None
 
@@ -113,7 +110,7 @@ class Presence:
                 member.count -= 1
                 if not member.count:
                     member.until = self._may_be_back_until(topic)
-                self._look_after(key, now if member.count else member.until)
+                self._agenda.add(key, now if member.count else member.until)
 
     def leave_soon(self, selection: Selection, name: str) -> None:
         """`leave`, from whatever thread."""
@@ -125,25 +122,8 @@ class Presence:
         await self._left_behind.look()
         task_status.started()
         while True:
-            self._changed = trio.Event()
-            with trio.move_on_at(self._due[0][0] if self._due else inf):
-                await self._changed.wait()
-            # Together, as an engine stores together what is said at once: a crowd leaves at once.
-            async with trio.open_nursery() as nursery:
-                for key in self._take_due():
-                    nursery.start_soon(self._settle, key)
-
-    def _take_due(self) -> Iterator[_Key]:
-        """Who is to be looked after now, some of them at most."""
-        now = trio.current_time()
-        for _ in range(_TOGETHER):
-            if not (self._due and self._due[0][0] <= now):
-                return
-            when, key = heappop(self._due)
-            member = self._members.get(key)
-            if member is not None and member.due == when:
-                member.due = inf
-                yield key
+            await self._agenda.wait()
+            await self._settle_together(self._agenda.take(_TOGETHER))
 
     async def take_left_behind(self) -> None:
         """Whoever was present through a process that was killed has left, if he does not come."""
@@ -151,7 +131,7 @@ class Presence:
             if key not in self._members:
                 member = self._member(key)
                 member.told, member.until = None, self._may_be_back_until(key[0])
-                self._look_after(key, member.until)
+                self._agenda.add(key, member.until)
 
     async def keep_alive(self) -> None:
         """Until cancelled: say again who is present, and tell who was so through dead processes."""
@@ -184,19 +164,20 @@ class Presence:
                 member.until = -inf
             elif member.count:
                 member.until = self._may_be_back_until(topic)
-        async with trio.open_nursery() as nursery:  # there is little time: all at once
-            for key in self._members:
-                # Once more, as it holds for no longer than that from now on.
-                nursery.start_soon(partial(self._settle, key, again=self._engine.shared))
+        # Once more, as it holds for no longer than that from now on.
+        await self._settle_together(self._members, again=self._engine.shared)
         if not self._members:
             with suppress(BrokerError, trio.ClosedResourceError):  # then the next process looks
                 await self._left_behind.end()
 
     async def _say_again(self) -> bool:
-        for key in list(self._members):
-            if not await self._settle(key, again=True):
+        keys = list(self._members)
+        for start in range(0, len(keys), _TOGETHER):
+            failed = await self._settle_together(keys[start : start + _TOGETHER], again=True)
+            for key in failed:
                 if key in self._members:  # the others first next time, in case it is only this one
                     self._members[key] = self._members.pop(key)
+            if failed:
                 return False
         return True
 
@@ -204,9 +185,9 @@ class Presence:
         for key in await self._engine.lapsed():
             # It is this process's now, until the `leave` is published.
             self._member(key).told = None
-            self._look_after(key, trio.current_time())
+            self._agenda.add(key, trio.current_time())
 
-    def _member(self, key: _Key) -> LocalMember:
+    def _member(self, key: Key) -> LocalMember:
         member = self._members.get(key)
         if member is None:
             member = self._members[key] = LocalMember()
@@ -216,14 +197,23 @@ class Presence:
         """When who goes now has left; where nobody is told, nobody is spared either."""
         return trio.current_time() + (0 if is_untold(topic) else self._grace)
 
-    def _look_after(self, key: _Key, when: float) -> None:
-        member = self._members[key]
-        if when < member.due:
-            member.due = when
-            heappush(self._due, (when, key))
-            self._changed.set()
+    async def _settle_together(self, keys: Iterable[Key], *, again: bool = False) -> list[Key]:
+        """`_settle` for all of these at once, as an engine does what is asked at once; those left.
 
-    async def _settle(self, key: _Key, *, again: bool = False) -> bool:
+        A crowd leaves at once, and there is little time to say again that another one is there.
+        """
+        failed: list[Key] = []
+
+        async def settle(key: Key) -> None:
+            if not await self._settle(key, again=again):
+                failed.append(key)
+
+        async with trio.open_nursery() as nursery:
+            for key in keys:
+                nursery.start_soon(settle, key)
+        return failed
+
+    async def _settle(self, key: Key, *, again: bool = False) -> bool:
         """Make the engine and the news say what is true, if they don't (or ``again``).
 
         False when that failed, and will be tried again.
@@ -231,7 +221,7 @@ class Presence:
         member = self._members.get(key)
         if member is None:
             return True
-        async with member.lock:
+        async with member.lock, self._turns:
             if self._members.get(key) is not member:
                 return True  # gone, and told so, while this waited
             if again or member.says or member.owes or member.told != self._count(member):
@@ -245,17 +235,17 @@ class Presence:
                         "could not tell who is present, trying again: %(error)s",
                         {"error": exc, "topic": key[0]},
                     )
-                    self._look_after(key, trio.current_time() + LEASE / 3)
+                    self._agenda.add(key, trio.current_time() + LEASE / 3)
                     return False
                 except trio.ClosedResourceError:
                     return False  # the broker has ended: the rest lapses
             if member.told == self._count(member) == 0:
                 del self._members[key]
             elif not member.count:
-                self._look_after(key, member.until)
+                self._agenda.add(key, member.until)
             return True
 
-    async def _tell(self, key: _Key, member: LocalMember, *, sure: bool) -> int:
+    async def _tell(self, key: Key, member: LocalMember, *, sure: bool) -> int:
         """Tell the engine, and publish what is news; returns the count that it was told."""
         count, before, now = await self._say(key, member)
         # What the news say: if an answer was lost, that is not known, and they are told again.
@@ -285,7 +275,7 @@ class Presence:
             value = _UNKNOWN
         return count
 
-    async def _say_value(self, key: _Key, member: LocalMember) -> tuple[str | None, str]:
+    async def _say_value(self, key: Key, member: LocalMember) -> tuple[str | None, str]:
         """Tell the engine what belongs to a name; returns what it was, and what it is."""
         member.says, data = False, member.data
         try:
@@ -295,14 +285,14 @@ class Presence:
             raise
         return was, data
 
-    async def _held(self, key: _Key) -> str:
+    async def _held(self, key: Key) -> str:
         """What belongs to a name, if there is anything."""
         if not hasattr(self._engine, "describe"):
             return _UNKNOWN
         _, held = await self._described(key, None)
         return _UNKNOWN if held in {None, NO_VALUE} else str(held)
 
-    async def _tell_value(self, key: _Key, value: str | None) -> None:
+    async def _tell_value(self, key: Key, value: str | None) -> None:
         """Publish what belongs to a name, until the news say what the engine has.
 
         Others may say something else at the same time, or leave: whoever publishes last looks last.
@@ -317,12 +307,12 @@ class Presence:
                 await self._publish("update", key, held)
             value = held
 
-    async def _described(self, key: _Key, data: str | None) -> tuple[str | None, str | None]:
+    async def _described(self, key: Key, data: str | None) -> tuple[str | None, str | None]:
         engine: Any = self._engine  # one that has not got it is refused what would need it
         answer: tuple[str | None, str | None] = await engine.describe(*key, data)
         return answer
 
-    async def _say(self, key: _Key, member: LocalMember) -> tuple[int, int, int]:
+    async def _say(self, key: Key, member: LocalMember) -> tuple[int, int, int]:
         topic, name = key
         count = self._count(member)
         lease = lease_of(self._engine)
@@ -336,7 +326,7 @@ class Presence:
             return member.count
         return int(trio.current_time() < member.until)
 
-    async def _publish(self, event: str, key: _Key, data: str = _UNKNOWN) -> None:
+    async def _publish(self, event: str, key: Key, data: str = _UNKNOWN) -> None:
         topic, name = key
         said = {"name": name} if data is _UNKNOWN else {"name": name, "data": Raw(data.encode())}
         body = encode(said, event=event).data
