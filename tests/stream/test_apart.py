@@ -102,8 +102,9 @@ async def test_pings_of_streams_that_opened_together_drift_apart(autojump_clock:
             times.append([])
             nursery.start_soon(note, number)
     for own in times:
-        # Each stream's are regular, and never later than was asked for.
-        assert own == pytest.approx([own[0] * (n + 1) for n in range(5)], abs=0.01)
+        # Each stream's are regular, but for 0.02 s in which it waits to be looked at with others,
+        # and never later than was asked for.
+        assert own == pytest.approx([own[0] * (n + 1) for n in range(5)], abs=0.1)
         assert 8 <= own[0] <= 10
     spreads = [max(column) - min(column) for column in zip(*times, strict=True)]
     assert spreads[0] > 1

@@ -118,6 +118,7 @@ def _has_what_we_use(http: Any, protocol: Any, server: Any) -> bool:
     if not (
         has(server, config=Config, context=WorkerContext, send_lock=trio.Lock, stream=object)
         and has(server, _close=MethodType)
+        and hasattr(server.send_lock, "_owner")
         and has(protocol, task_group=TaskGroup)
     ):
         return False

@@ -50,7 +50,7 @@ class TlsTransport(OutletTransport, Http1Transport):
 
     def sender(self, frame: bytes) -> Write | None:
         # As in clear, less a look at `stuck_since`, which is a call here.
-        if not self.direct or self._waiting_since is not None or self._send_lock.locked():
+        if not self.direct or self._waiting_since is not None or self._send_lock._owner:
             return None
         if len(frame) > LARGE:
             return self._push
