@@ -45,6 +45,11 @@ class SlowToRead(MemoryEngine):
         assert isinstance(self._feed, LocalFeed)
         return self._feed.log.read(selection, cursor, limit)
 
+    async def cursor_back(self, selection: Selection, count: int) -> int:
+        await trio.sleep(1)
+        assert isinstance(self._feed, LocalFeed)
+        return self._feed.log.cursor_back(selection, count)
+
 
 @pytest.mark.parametrize("if_running", ["join", "replace"])
 @pytest.mark.parametrize("fails", [True, False])
