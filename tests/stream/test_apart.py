@@ -102,10 +102,10 @@ async def test_pings_of_streams_that_opened_together_drift_apart(autojump_clock:
             times.append([])
             nursery.start_soon(note, number)
     for own in times:
-        # Each stream's are regular, but for 0.02 s in which it waits to be looked at with others,
-        # and never later than was asked for.
+        # Each stream's are regular, and never later than was asked for, but for the 0.02 s that it
+        # may wait to be looked at with others.
         assert own == pytest.approx([own[0] * (n + 1) for n in range(5)], abs=0.1)
-        assert 8 <= own[0] <= 10
+        assert 8 <= own[0] <= 10.021
     spreads = [max(column) - min(column) for column in zip(*times, strict=True)]
     assert spreads[0] > 1
     assert spreads == pytest.approx([spreads[0] * (n + 1) for n in range(5)], abs=0.1)

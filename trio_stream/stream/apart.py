@@ -37,7 +37,7 @@ def farewell_retry(retry: int | None) -> int:
 
 
 def ping_after(ping: float | None) -> float | None:
-    """After how much silence one stream pings: never more than was asked for."""
+    """After how much silence one stream pings: no more than was asked for, but for the clock."""
     return None if ping is None else ping * (1 - _SOONER * chance())
 
 
