@@ -45,6 +45,12 @@ def _uses(function: Any, name: str) -> bool:
 
 def _with_names(function: Any, **names: Any) -> Serve:
     """The same function, to which these global names say something else."""
-    copy = FunctionType(function.__code__, {**function.__globals__, **names})
+    copy = FunctionType(
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy
