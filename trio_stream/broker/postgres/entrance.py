@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import BrokerUnavailableError
 from ..servers.troubles import UnreachableError
-from .faults import RefusedError
+from .faults import POOLED, RefusedError
 from .statements import VERSION, VERSION_OF
 from .values import read_int
 from .wire import Wire
@@ -16,9 +16,16 @@ async def check_schema(wire: Wire) -> None:
     """See that this is what can be worked with.
 
     Raises:
-      RefusedError: there is no schema, or another version's, or the role may not.
+      RefusedError: there is no schema, or another version's, or the role may not, or there is a
+        pooler between.
       UnreachableError: it is a standby.
     """
+    if wire.is_pooled:
+        raise RefusedError(
+            "PostgreSQL is behind a pooler here, which gives each transaction another connection: "
+            "a broker needs connections that stay its own, without a pooler between",
+            POOLED,
+        )
     try:
         version, standby = await wire.one(VERSION_OF)
     except RefusedError as exc:

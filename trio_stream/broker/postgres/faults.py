@@ -7,7 +7,7 @@ from psycopg import pq
 from ...errors import BrokerUnavailableError
 from ..servers.troubles import ServerRefusedError, UnreachableError
 
-__all__ = ["RefusedError", "error_of"]
+__all__ = ["POOLED", "RefusedError", "error_of"]
 
 #: States of a server that is not the one to talk to now: it starts, ends, or is a standby.
 _ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P05", "53300"})
@@ -15,8 +15,10 @@ _ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P05", "53300"})
 #: What is done after a while, without anybody's doing: somebody's lock, a time limit, a deadlock.
 _PASSING = frozenset({"40001", "40P01", "55P03", "57014"})
 
-#: What a statement meets that was prepared on another connection than it is run on.
-_POOLED = frozenset({"26000", "42P05"})
+#: What a statement meets that was prepared on another connection than it is run on: the first is
+#: also the state of what says that there is a pooler.
+POOLED = "26000"
+_POOLED = frozenset({POOLED, "42P05"})
 
 #: What says that the schema is not there, or not this version's.
 _UNKNOWN = frozenset({"3F000", "42P01", "42703", "42883"})

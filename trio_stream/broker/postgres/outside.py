@@ -14,7 +14,7 @@ from ..thread_way import ThreadWay
 from ..unwrapped import unwrapped
 from .address import parse_address
 from .engine import PostgresEngine
-from .faults import RefusedError
+from .faults import POOLED, RefusedError
 from .link import Commands
 from .publishing import columns_of
 from .statements import INSERT
@@ -30,22 +30,22 @@ _PAUSE = 0.5
 
 
 def open_way(url: str, retention: Retention, options: dict[str, Any]) -> ThreadWay:
-    """The way that this role may go: as a broker's, or by the outbox."""
+    """The way that this role may go, and that there is: as a broker's, or by the outbox."""
     engine = PostgresEngine(url, retention, **options)
     try:
         return ThreadWay(engine)
     except RefusedError as exc:
-        if exc.state != _MAY_NOT:
+        if exc.state not in {_MAY_NOT, POOLED}:
             raise
         return ThreadWay(_OutboxEngine(url, waits=options.get("outage", "wait") == "wait"))
 
 
 @final
 class _OutboxEngine:
-    """The writing half of an engine for a role that may publish and nothing else.
+    """The writing half of an engine for a role that may publish and nothing else, or a pooler.
 
     It is told no ids. Each publish is a transaction. An event on whose way the connection was lost
-    may be stored or not, which such a role cannot ask, and is not sent again.
+    may be stored or not, which cannot be asked, and is not sent again.
 
     Args:
       waits: whether an outage is waited for.

@@ -69,6 +69,8 @@ class Wire:
       pid: of the process of PostgreSQL that is at its other end.
       server: which run of which server that is, once it has entered the log.
       seen: up to where the outbox is numbered, as this connection has seen it.
+      is_pooled: whether each transaction may be another process's, as a pooler between has it. Then
+        nothing is set or prepared, as others would meet it.
     """
 
     def __init__(self, connection: PGconn) -> None:
@@ -80,6 +82,7 @@ class Wire:
         self._dropped = ""
         self.server: bytes = b""
         self.pid: int = connection.backend_pid
+        self.is_pooled: bool = False
         self.seen: tuple[bytes, bytes] = (ZERO_XID, NO_XIDS)
 
     @classmethod
@@ -97,36 +100,46 @@ class Wire:
 
     @classmethod
     async def _open(cls, text: str) -> Wire:
-        with _named_errors():
-            connection = pq.PGconn.connect_start(text.encode())
+        wire = cls(await _connect(text))
         try:
-            with _named_errors():
-                while (status := connection.connect_poll()) != pq.PollingStatus.OK:
-                    if status == pq.PollingStatus.READING:
-                        await trio.lowlevel.wait_readable(connection.socket)
-                    elif status == pq.PollingStatus.WRITING:
-                        await trio.lowlevel.wait_writable(connection.socket)
-                    else:
-                        words = connection.get_error_message().split()  # it has tabs and lines
-                        raise UnreachableError(f"PostgreSQL: {' '.join(words)}")
-                connection.nonblocking = 1
-            # Else libpq writes notices to standard error.
-            connection.notice_handler = _ignore
-            wire = cls(connection)
-            await wire._settle()
+            await wire._settle(text)
         except BaseException:
-            connection.finish()
+            wire.close()
             raise
         return wire
 
-    async def _settle(self) -> None:
+    async def _settle(self, text: str) -> None:
         """Set what holds here; until then it is under the database's own time limit."""
         while True:
             try:
-                return await self.run(SETTINGS)
+                self.is_pooled = await self._meets_pooler(text)
+                if not self.is_pooled:
+                    await self.run(SETTINGS)
             except RefusedError as exc:
                 if not exc.passes:
                     raise
+            else:
+                return
+
+    async def _meets_pooler(self, text: str) -> bool:
+        """Ask in turns with another connection: does each stay at one process, its own?"""
+        self.pid = await self.ask_pid()
+        if self.pid == self._connection.backend_pid:
+            return False
+        other = Wire(await _connect(text))
+        try:
+            pids = [await wire.ask_pid() for wire in (self, other) * 3]
+        finally:
+            other.close()
+        return len({*pids[::2]}) > 1 or len({*pids[1::2]}) > 1 or pids[0] == pids[1]
+
+    async def ask_pid(self) -> int:
+        """Of the process of PostgreSQL that answers; a pooler tells another when it connects."""
+        with _in_time():
+            with _named_errors():
+                self._connection.send_query(b"SELECT pg_backend_pid()")
+            [[pid]] = await self._answer()
+        return int(pid or b"0")
 
     def close(self) -> None:
         """Let go of it. Idempotent."""
@@ -148,19 +161,30 @@ class Wire:
         """
         self._check()
         with _in_time():
+            kinds = statement.kinds
+            written = [
+                None if value is None else kind.write(value)
+                for kind, value in zip(kinds, values, strict=True)
+            ]
+            if self.is_pooled:
+                with _named_errors():
+                    self._connection.send_query_params(
+                        statement.text.encode(),
+                        written,
+                        [kind.oid for kind in kinds],
+                        [1] * len(written),
+                        1,
+                    )
+                return await self._answer()
             if statement.name not in self._prepared:
                 with _named_errors():
                     self._connection.send_prepare(
                         statement.name.encode(),
                         statement.text.encode(),
-                        [kind.oid for kind in statement.kinds],
+                        [kind.oid for kind in kinds],
                     )
                 await self._answer()
                 self._prepared.add(statement.name)
-            written = [
-                None if value is None else kind.write(value)
-                for kind, value in zip(statement.kinds, values, strict=True)
-            ]
             with _named_errors():
                 self._connection.send_query_prepared(
                     statement.name.encode(), written, [1] * len(written), 1
@@ -234,6 +258,28 @@ class Wire:
         self._poked = True
         if self._rest is not None:
             self._rest.cancel()
+
+
+async def _connect(text: str) -> PGconn:
+    with _named_errors():
+        connection = pq.PGconn.connect_start(text.encode())
+    try:
+        with _named_errors():
+            while (status := connection.connect_poll()) != pq.PollingStatus.OK:
+                if status == pq.PollingStatus.READING:
+                    await trio.lowlevel.wait_readable(connection.socket)
+                elif status == pq.PollingStatus.WRITING:
+                    await trio.lowlevel.wait_writable(connection.socket)
+                else:
+                    words = connection.get_error_message().split()  # it has tabs and lines
+                    raise UnreachableError(f"PostgreSQL: {' '.join(words)}")
+            connection.nonblocking = 1
+    except BaseException:
+        connection.finish()
+        raise
+    # Else libpq writes notices to standard error.
+    connection.notice_handler = _ignore
+    return connection
 
 
 def _ignore(_: object) -> None:
