@@ -25,15 +25,18 @@ async def test_what_the_stream_took_from_the_producer_is_told(
 
     async def produce(stream: Stream) -> None:
         await stream.send("begun")
+        await trio.testing.wait_all_tasks_blocked()  # the stream listens first
         await takes.receive()
 
     for _ in range(2):
         async with trio.open_nursery() as nursery:
             stream = Stream(produce, hold_headers=False)
             nursery.start_soon(stream, dict(SCOPE), takes.receive, send)
-            await trio.testing.wait_all_tasks_blocked()
+            while takes.statistics().tasks_waiting_receive < 2:
+                await trio.testing.wait_all_tasks_blocked()
             for _ in range(2):
                 await puts.send({"type": "http.request", "body": b"part", "more_body": True})
+                await trio.testing.wait_all_tasks_blocked()
         assert stream.outcome == "completed"
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]  # once
     assert record.getMessage().startswith("a stream's producer reads the request's body")
