@@ -271,10 +271,8 @@ def _warn_of_whole(version: str) -> None:
 
 def _others_wait(receive: Receive) -> bool:
     """Whether somebody else waits for the request's body, as far as can be seen."""
-    channel = getattr(receive, "__self__", None)
-    return isinstance(channel, trio.MemoryReceiveChannel) and bool(
-        channel.statistics().tasks_waiting_receive
-    )
+    channel = _channel_of(receive)
+    return channel is not None and channel.statistics().tasks_waiting_receive > 0
 
 
 def _warn_of_lost_body(size: int) -> None:
@@ -289,11 +287,17 @@ def _warn_of_lost_body(size: int) -> None:
         )
 
 
+def _channel_of(receive: Receive) -> trio.MemoryReceiveChannel[Message] | None:
+    """The channel whose method it is, as Hypercorn's is."""
+    channel = getattr(receive, "__self__", None)
+    return channel if isinstance(channel, trio.MemoryReceiveChannel) else None
+
+
 def taken_from(receive: Receive) -> list[Message]:
     """What waits for an application whose ``receive`` is a channel's, as Hypercorn's is."""
     messages: list[Message] = []
-    channel = getattr(receive, "__self__", None)
-    if isinstance(channel, trio.MemoryReceiveChannel):
+    channel = _channel_of(receive)
+    if channel is not None:
         with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
             while True:
                 messages.append(channel.receive_nowait())

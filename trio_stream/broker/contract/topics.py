@@ -12,6 +12,7 @@ from ...checks import check_flag, check_kind
 __all__ = [
     "EARLIEST",
     "MAX_TOPIC_BYTES",
+    "PRESENCE",
     "Selection",
     "check_cursor",
     "check_key",
@@ -25,6 +26,9 @@ __all__ = [
 
 #: The longest topic name, in bytes of UTF-8: names are keys, in memory, in SQLite and in Redis.
 MAX_TOPIC_BYTES = 1024
+
+#: What the topics begin with on which somebody's coming and going is told.
+PRESENCE = "$presence/"
 
 #: "The ids of the log begin after this one", as a cursor.
 EARLIEST = 0
@@ -108,7 +112,7 @@ def presence_topic(topic: str) -> str:
     Raises:
       TypeError, ValueError: it is no topic's name.
     """
-    return f"$presence/{check_name(topic, 'a topic')}"
+    return PRESENCE + check_name(topic, "a topic")
 
 
 @final
@@ -151,7 +155,7 @@ def select_topics(names: tuple[str, ...], patterns: bool) -> Selection:
 def _select(names: tuple[str, ...], patterns: bool) -> Selection:
     """One for all subscribers of the same topics: each one's own would be 200 bytes."""
     for name in names:
-        if name.startswith("$") and not name.startswith("$presence/"):
+        if name.startswith("$") and not name.startswith(PRESENCE):
             raise ValueError(f"a topic that begins with '$' is not for subscribers: {name!r}")
         if not patterns:
             check_topic(name)

@@ -18,7 +18,7 @@ from ...codec import encode
 from ...errors import BrokerError
 from ..contract import Engine, Entry, Record
 from ..contract.event import TopicEvent
-from ..contract.topics import EARLIEST, Selection, presence_topic
+from ..contract.topics import EARLIEST, PRESENCE, Selection, presence_topic
 from ..publisher import Publisher
 from ..reading.feed import LocalFeed
 from .agenda import Key
@@ -111,7 +111,7 @@ def _take(present: dict[Key, None], news: Iterable[Record]) -> None:
             name = msgspec.json.decode(event.data, type=_News).name
         except msgspec.MsgspecError:
             continue  # whoever may write to the file may write that
-        key = (record.topic.removeprefix(presence_topic("x")[:-1]), name)
+        key = (record.topic.removeprefix(PRESENCE), name)
         if event.event == "leave":
             present.pop(key, None)
         else:

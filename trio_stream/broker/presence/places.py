@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..contract.topics import Selection
+from ..contract.topics import PRESENCE, Selection
 
 __all__ = ["is_untold", "present_on"]
 
 
 def present_on(selection: Selection) -> Sequence[str]:
     """The topics that a subscription is present on: not those it only matches, nor the news."""
-    return [name for name in selection.names if not name.startswith("$presence/")]
+    return [name for name in selection.names if not name.startswith(PRESENCE)]
 
 
 def is_untold(topic: str) -> bool:
