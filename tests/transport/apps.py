@@ -155,7 +155,7 @@ def make_stream(scope: Message) -> Stream:
     if scope["path"] == "/refused":
         return Stream(refuse())
     if scope["path"] == "/proxy":
-        return Stream(fetch(**given))
+        return Stream(fetch(given.pop("port")), **given)
     producer = PRODUCERS[scope["path"]]
     names = inspect.signature(producer).parameters & given.keys()
     arguments = {name: given.pop(name) for name in names}

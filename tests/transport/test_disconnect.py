@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import statistics
 import struct
 import subprocess
 import time
@@ -34,6 +33,8 @@ from .support import (
 )
 
 PING = 1.0
+#: A ping that no test waits for.
+NEVER = 3600
 
 
 @asynccontextmanager
@@ -45,50 +46,43 @@ async def open_streams(server: Server, path: str, count: int) -> AsyncIterator[N
         for _ in range(number):
             streams.append(await open_stream(server, path))
 
-    async with trio.open_nursery() as nursery:
-        for part in range(20):
-            nursery.start_soon(open_some, count // 20 + (part < count % 20))
-    yield
-    for stream in streams:
-        await trio.aclose_forcefully(stream)
+    try:
+        async with trio.open_nursery() as nursery:
+            for part in range(20):
+                nursery.start_soon(open_some, count // 20 + (part < count % 20))
+        yield
+    finally:
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
 
 
-async def leave(stream: trio.abc.Stream, how: str) -> float:
-    """Close a connection by FIN or by RST; when that was."""
+def leave(stream: trio.abc.Stream, how: str) -> None:
+    """Close a connection by FIN or by RST."""
     assert isinstance(stream, trio.SocketStream)
     if how == "RST":
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    now = time.monotonic()
     stream.socket.close()
-    return now
 
 
 @every_transport
-async def test_producer_and_upstream_are_told_in_milliseconds_with_500_other_streams_open(
+async def test_producer_and_upstream_are_told_at_once_with_500_other_streams_open(
     transport: str, notes: Notes
 ) -> None:
+    """By the leaving itself: no ping is due before the test has given up."""
     async with (
         notes.serve(transport, backlog=1000) as server,
         open_streams(server, "/ticks?every=1", 500),
     ):
-        took, opening = [], []
         for number in range(30):
-            begun = time.monotonic()
-            stream = await open_stream(server, "/quiet")
-            opening.append(time.monotonic() - begun)
-            left = await leave(stream, "FIN" if number % 2 else "RST")
+            stream = await open_stream(server, f"/quiet?ping={NEVER}")
+            leave(stream, "FIN" if number % 2 else "RST")
             note = (await notes.wait("finally", "/quiet", count=number + 1))[-1]
             assert note["outcome"] == "disconnected"
-            took.append(note["at"] - left)
-        # No later than a machine as busy as this one opens such a stream, or in 5 ms.
-        limit = max(0.005, 2 * statistics.median(opening))
-        assert statistics.median(took) < limit
-        assert statistics.median(await upstream_is_told(server)) < limit
+        await upstream_is_told(server)
 
 
-async def upstream_is_told(server: Server) -> list[float]:
-    """How long it takes until the upstream of a proxied response sees that its client has left."""
-    told: list[float] = []
+async def upstream_is_told(server: Server) -> None:
+    """The upstream of a proxied response sees, though it says nothing, that its client has left."""
 
     async def upstream(connection: trio.SocketStream) -> None:
         await read_until(connection, b"\r\n\r\n")
@@ -96,25 +90,22 @@ async def upstream_is_told(server: Server) -> list[float]:
         await connection.send_all(head + b"data: from upstream\n\n")
         while await connection.receive_some():
             pass
-        told.append(time.monotonic())
+        told.release()
         await connection.aclose()
 
-    took = []
+    told = trio.Semaphore(0)
     async with trio.open_nursery() as nursery:
         serving = partial(trio.serve_tcp, upstream, 0, host="127.0.0.1")
         [listener] = await nursery.start(serving)
         port = listener.socket.getsockname()[1]
         for number in range(20):
             stream = await server.connect()
-            await send_request(stream, f"/proxy?port={port}")
+            await send_request(stream, f"/proxy?port={port}&ping={NEVER}")
             await read_until(stream, b"data: from upstream")
-            left = await leave(stream, "FIN" if number % 2 else "RST")
+            leave(stream, "FIN" if number % 2 else "RST")
             with trio.fail_after(30):
-                while len(told) == number:
-                    await trio.sleep(0.001)
-            took.append(told[-1] - left)
+                await told.acquire()
         nursery.cancel_scope.cancel()
-    return took
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.1 with TLS", "2"])
@@ -254,7 +245,7 @@ async def test_a_producer_that_ignores_its_cancellation_is_named_and_holds_up_no
     async with notes.serve("direct") as server:
         other = await open_stream(server, "/ticks")
         stream = await open_stream(server, "/held")
-        await leave(stream, "FIN")
+        leave(stream, "FIN")
         [warning] = await server.process.wait_for_log(r".*held open by a task.*")
         assert "test_disconnect" not in warning
         assert notes.all("finally") == []
