@@ -85,11 +85,11 @@ class Running(Publishing):
             awaited=True,
             iterated=True,
         )
-        check_seconds("linger", linger, _FOREVER, zero=True, or_none=True)
+        seconds = _checked_linger(linger)
         check_flag("each", each)
         check_notice("failed", failed)
         self._feed.check_open()
-        self._sources.add(Source(pattern, fn, inf if linger is None else linger, each, failed))
+        self._sources.add(Source(pattern, fn, seconds, each, failed))
 
     def resumable(
         self,
@@ -150,7 +150,7 @@ class Running(Publishing):
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
         check_answers("a producer", producer, awaited=True, iterated=True)
-        check_seconds("linger", linger, f"less than 1 is 1, {_FOREVER}", zero=True, or_none=True)
+        seconds = _checked_linger(linger, "less than 1 is 1, ")
         check_cursor(after)
         check_notice("gap", gap)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
@@ -164,7 +164,7 @@ class Running(Publishing):
             key,
             producer,
             after,
-            inf if linger is None else linger,
+            seconds,
             gap,
             ending,
             stale_after,
@@ -220,3 +220,9 @@ class Running(Publishing):
     def runs(self) -> tuple[OpenRun, ...]:
         """The resumable runs whose producers are in this process; a snapshot."""
         return open_runs(self._runs)
+
+
+def _checked_linger(linger: float | None, hint: str = "") -> float:
+    """How many seconds it goes on; infinity where nobody has to watch."""
+    check_seconds("linger", linger, f"{hint}{_FOREVER}", zero=True, or_none=True)
+    return inf if linger is None else linger
