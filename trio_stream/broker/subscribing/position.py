@@ -37,6 +37,7 @@ class Position(Follower):
         "_failure",
         "_feed",
         "_fell_behind",
+        "_gathering",
         "_hooks",
         "_reader",
         "_task",
@@ -66,6 +67,8 @@ class Position(Follower):
         self._task: trio.lowlevel.Task | None = None
         self._failure: MapError | None = None
         self._fell_behind = 0
+        #: Its `sink`, if that is one whose events wait in the log between two writes.
+        self._gathering: Gathering | None = None
         self._hooks = hooks
         self._told_first = hooks.on_first_event is None
 
@@ -138,10 +141,10 @@ class Position(Follower):
 
     def fall_behind(self, cursor: int) -> None:
         """Called by the fan-out: its client had no room for what comes after ``cursor``."""
-        sink = self.sink
-        if isinstance(sink, Gathering):
-            if sink.since is None:
-                sink.since = cursor
+        gathering = self._gathering
+        if gathering is not None:
+            if gathering.since is None:
+                gathering.since = cursor
                 self.wake()
             return
         self._cursor = max(self._cursor, cursor)

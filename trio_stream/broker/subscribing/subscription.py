@@ -152,7 +152,7 @@ class Subscription(Position):
         if self._ending is None:  # else each event has to be looked at
             self.view = self._map
             if self._latest and (seconds := getattr(sink, "flush_every", None)) is not None:
-                self.sink = Gathering(sink, seconds, self._note_first)
+                self.sink = self._gathering = Gathering(sink, seconds, self._note_first)
             elif self._told_first:
                 self.sink = sink
                 self.coding = sink.express.share()
@@ -168,8 +168,8 @@ class Subscription(Position):
                     for event in () if self._visit is None else self._visit.missed(had):
                         await put_notice(sink, event)
                     while self._sleeps():
-                        if isinstance(self.sink, Gathering) and self.sink.since is not None:
-                            await self._leave_when_due(self.sink)
+                        if self._gathering is not None and self._gathering.since is not None:
+                            await self._leave_when_due(self._gathering)
                         else:
                             await trio.lowlevel.wait_task_rescheduled(self._abort)
                     had = self._cursor
@@ -190,8 +190,8 @@ class Subscription(Position):
             if self._reader.conflated > conflated:
                 told = shaped("statistics", self._statistics, None, self.statistics())
                 await put_notice(sink, told)
-            if isinstance(self.sink, Gathering):
-                self._cursor = await self.sink.deliver(page)
+            if self._gathering is not None:
+                self._cursor = await self._gathering.deliver(page)
             elif self._latest or self._ending is not None:
                 if not await self._deliver_each(sink, page):
                     return False
