@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,10 +32,36 @@ def test_all_is_sorted_and_says_nothing_twice() -> None:
 
 
 def test_all_is_all_there_is() -> None:
-    public = {name: value for name, value in vars(trio_stream).items() if not name.startswith("_")}
-    public.pop("annotations", None)  # from __future__
-    submodules = {name for name, value in public.items() if inspect.ismodule(value)}
-    assert public.keys() - submodules == {name for name in NAMES if not name.startswith("_")}
+    public = {name for name in dir(trio_stream) if not name.startswith("_")}
+    public -= {"annotations", "import_module", "TYPE_CHECKING"}  # not ours
+    submodules = {name for name in public if inspect.ismodule(getattr(trio_stream, name))}
+    assert public - submodules == set(NAMES)
+
+
+def test_there_is_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="module 'trio_stream' has no attribute 'Streem'"):
+        trio_stream.Streem  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        "from trio_stream import Stream, StreamMiddleware, inspector_app, open_broker, serve",
+        "import trio_stream.metrics.measure; list(trio_stream.metrics.measure.measure())",
+        "from trio_stream import Stream; Stream([1]); Stream(print); dir(Stream)",
+    ],
+)
+def test_a_server_does_not_import_the_client(used: str) -> None:
+    """It brings httpx, which brings rich: a fifth of what its garbage collector would look at."""
+    program = f"import sys; {used}; print({{'httpx', 'rich', 'click'}} & sys.modules.keys())"
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert there.stdout == b"set()\n"
+
+
+def test_the_client_is_there_when_it_is_asked_for() -> None:
+    program = "from trio_stream import *; print(EventSource, ReconnectPolicy)"
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert b"EventSource" in there.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)

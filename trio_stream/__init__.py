@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .broker import (
     Broker,
     BrokerHealth,
@@ -31,14 +34,6 @@ from .broker import (
     publish_app,
     publisher,
     ready_app,
-)
-from .client import (
-    AttemptEnded,
-    AttemptOpened,
-    EventSource,
-    ReadyState,
-    ReconnectPolicy,
-    StreamRequest,
 )
 from .codec import DroppedInput, EncodedEvent, EventStreamDecoder, ServerSentEvent, encode
 from .errors import (
@@ -86,6 +81,13 @@ from .stream import (
     stream_app,
 )
 from .transport.hypercorn import StreamMiddleware, serve
+
+if TYPE_CHECKING:
+    from .client.connecting.attempts import AttemptEnded, AttemptOpened
+    from .client.connecting.next_request import StreamRequest
+    from .client.connecting.reconnect import ReconnectPolicy
+    from .client.event_source import EventSource
+    from .client.ready_state import ReadyState
 
 __all__ = [
     "AttemptEnded",
@@ -171,3 +173,27 @@ __all__ = [
     "serve",
     "stream_app",
 ]
+
+#: Where the client's names are, which are imported when they are first asked for: they bring httpx,
+#: and that a terminal's colours, all of which a server's garbage collector would look at for ever.
+_CLIENT = {
+    "AttemptEnded": "connecting.attempts",
+    "AttemptOpened": "connecting.attempts",
+    "EventSource": "event_source",
+    "ReadyState": "ready_state",
+    "ReconnectPolicy": "connecting.reconnect",
+    "StreamRequest": "connecting.next_request",
+}
+
+if not TYPE_CHECKING:  # a checker would believe that there is any name
+
+    def __getattr__(name: str) -> object:
+        if name not in _CLIENT:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f".client.{_CLIENT[name]}", __name__), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

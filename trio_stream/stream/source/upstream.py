@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Any, cast
-
-import httpx
+from typing import TYPE_CHECKING, Any, cast
 
 from ...codec import EventStreamDecoder, ServerSentEvent
 from ...codec.formats import CodedBytes
@@ -30,6 +28,9 @@ from .bytestream import forward_bytes
 from .contract import HeadersWaitFor, Sink, close_within
 from .dropping import DropReport, incomplete
 from .relay import Place, as_json, put_text
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["UpstreamSource", "is_response"]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import trio
 
 from ...codec.content_coding import Coding, CodingError, open_coding
 from ...errors import RemoteProtocolError
 from .foreign import close_response, http_modules
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["ResponseBody", "read_excerpt"]
 

@@ -6,12 +6,14 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import trio
 
 from .http2_reset import reset_stream
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["close_response", "hang_up", "http_modules"]
 
@@ -24,10 +26,10 @@ _PIECES_IN_HAND = 2**14
 
 
 def http_modules() -> list[Any]:
-    """httpx and, where the program has imported it, httpx2."""
-    # httpx2 is not ours to import: only a program that has imported it can hold its responses.
-    httpx2 = sys.modules.get("httpx2")
-    return [httpx] if httpx2 is None else [httpx, httpx2]
+    """httpx and httpx2, as far as the program has imported them."""
+    # Only one that has can hold their responses, and a server that has not is spared them.
+    found = (sys.modules.get(name) for name in ("httpx", "httpx2"))
+    return [module for module in found if hasattr(module, "Response")]  # else a thread is at it
 
 
 async def close_response(

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h2.connection
 import h2.errors
 import h2.exceptions
-import httpx
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["reset_stream"]
 
