@@ -25,7 +25,7 @@ async def come(broker: Broker, topic: str, name: str) -> None:
 
 
 async def until(broker: Broker, wanted: list[tuple[str, str]]) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while await news(broker) != wanted:
             await trio.sleep(0.001)
 
@@ -94,6 +94,6 @@ async def test_what_is_no_news_is_read_over(killed: str) -> None:
             await broker.engine.append([Entry(NEWS, body_of(body, "join"))])
         await broker.engine.backup(f"{killed[10:]}-2")  # type: ignore[attr-defined]
     async with open_broker(f"{killed}-2", presence_grace=0) as broker:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while (await broker.read(NEWS, last=1)).events[0].event != "leave":
                 await trio.sleep(0.001)

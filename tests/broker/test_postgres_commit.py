@@ -34,13 +34,13 @@ def numbered(broker: Broker) -> int:
 
 
 async def texts(events: Subscription, count: int) -> list[str]:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         return [(await anext(events)).data for _ in range(count)]
 
 
 async def until_waiting(url: str) -> None:
     """Until somebody waits for a lock."""
-    with psycopg.connect(url, autocommit=True) as connection, trio.fail_after(10):
+    with psycopg.connect(url, autocommit=True) as connection, trio.fail_after(60):
         waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
         while connection.execute(waiting).fetchone() != (True,):
             await trio.sleep(0.01)
@@ -202,7 +202,7 @@ async def test_nobody_waits_for_who_goes_on_after_his_constraints(url: str) -> N
             connection.rollback()
             publish(connection, "t", "late")
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await broker.publish("t", "soon")
             assert await texts(events, 1) == ["soon"]
             connection.commit()
@@ -228,7 +228,7 @@ async def test_nobody_waits_for_a_commit_that_waits_for_somebody(url: str) -> No
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.to_thread.run_sync, connection.commit)
                 await until_waiting(url)
-                with trio.fail_after(10):
+                with trio.fail_after(60):
                     await broker.publish("t", "soon")
                 assert await texts(events, 1) == ["soon"]
                 somebody.rollback()
@@ -243,7 +243,7 @@ async def test_a_commit_does_not_wait_for_a_table_that_is_locked(url: str) -> No
             connection.rollback()
             publish(connection, "t", "x")
             somebody.execute("LOCK TABLE trio_stream.events")
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await trio.to_thread.run_sync(connection.commit, abandon_on_cancel=True)
             somebody.rollback()
         assert await texts(events, 1) == ["x"]

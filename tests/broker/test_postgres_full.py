@@ -105,7 +105,7 @@ async def fill_up(broker: Broker, topic: str) -> list[str]:
         while True:
             stored.append(await broker.publish(topic, LARGE))
 
-    with trio.fail_after(20), pytest.raises(BrokerUnavailableError, match="No space left on"):
+    with trio.fail_after(60), pytest.raises(BrokerUnavailableError, match="No space left on"):
         await publish_on()
     return stored
 

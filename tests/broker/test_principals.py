@@ -129,7 +129,7 @@ async def test_who_was_cut_off_hears_of_it_later(tmp_path: Path) -> None:
         assert stream.outcome is None
         feed.records = records  # type: ignore[method-assign]
         feed.interrupted(id)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while stream.outcome is None:
                 await trio.testing.wait_all_tasks_blocked(0.001)
         assert (stream.outcome, other.outcome) == ("revoked", None)
@@ -150,7 +150,7 @@ async def test_a_run_of_another_broker_is_stopped_though_its_stream_is_of_this_o
         async with Stream(two.resumable("r", None), principal="ann") as stream:
             await two.disconnect("ann", runs=True)
             assert stream.outcome == "revoked"
-        with trio.fail_after(10), pytest.raises(RunFailedError, match="stopped"):
+        with trio.fail_after(60), pytest.raises(RunFailedError, match="stopped"):
             await anext(run)
 
 
@@ -182,7 +182,7 @@ async def test_what_is_lost_of_that_is_told(
         feed.records = records  # type: ignore[method-assign]
         caplog.set_level(logging.WARNING)
         feed.interrupted(id)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not caplog.records:
                 await trio.testing.wait_all_tasks_blocked(0.001)
         assert "may still be open" in caplog.text

@@ -220,7 +220,7 @@ async def test_a_page_leaves_itself_out_over_a_socket() -> None:
 
         options = {"bind": "127.0.0.1:0", "shutdown_trigger": trio.sleep_forever}
         [address] = await nursery.start(partial(serve, app, **options))
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with EventSource(address) as one, EventSource(address) as two:
                 me = (await anext(one)).json()["id"]
                 await anext(two)

@@ -68,13 +68,13 @@ class Reader:
     def ids(self) -> list[str]:
         return [event.id for event in self.events]
 
-    async def until(self, id: str, within: float = 30) -> None:
+    async def until(self, id: str, within: float = 60) -> None:
         with trio.fail_after(within):
             while id not in self.ids:
                 self._changed = trio.Event()
                 await self._changed.wait()
 
-    async def until_gap(self, count: int = 1, within: float = 30) -> None:
+    async def until_gap(self, count: int = 1, within: float = 60) -> None:
         with trio.fail_after(within):
             while self.gaps < count:
                 self._changed = trio.Event()

@@ -51,7 +51,7 @@ class Warnings(logging.Handler):
         return [text for text in self.texts if word in text]
 
     async def until(self, word: str, count: int = 1) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(self.with_word(word)) < count:
                 self._changed = trio.Event()
                 await self._changed.wait()
@@ -78,7 +78,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def texts(broker: Broker, count: int) -> list[str]:
     """What is kept of the topic, read from Redis."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with broker.subscribe("t", after="earliest") as events:
             return [(await anext(events)).data for _ in range(count)]
 
@@ -90,7 +90,7 @@ def need_refusing_scripts(server: RedisServer) -> None:
 
 async def failure(broker: Broker, word: str) -> BrokerUnavailableError:
     """What a publish raises, as soon as it says this: at first it was just not there."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while True:
             with pytest.raises(BrokerUnavailableError) as caught:
                 await broker.publish("t", "in vain")
@@ -262,13 +262,13 @@ async def test_both_connections_are_to_one_redis(server: RedisServer) -> None:
         for link in links:
             link._connect = find_places(parse_address(other.url), "k").connect
         links[0].drop("as when Sentinel has named another primary")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while [link.connects for link in links] != [2, 2]:
                 await trio.sleep(0.01)
         assert links[0].redis_run == links[1].redis_run
         events = broker.subscribe("t", after="earliest")
         id = await broker.publish("t", "there")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while (await next_of(events)) != id:
                 pass
         assert await other.command("XLEN", TOPIC) == b":1\r\n"
@@ -295,7 +295,7 @@ async def test_a_password_that_is_no_longer_right_is_said_without_it(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(broker.publish, "t", 1)
             await server.restart(requirepass=SECRET)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not hasty.statistics().engine["connected"]:
                 await trio.sleep(0.01)
         await hasty.publish("t", 2)
@@ -332,7 +332,7 @@ async def test_a_greeting_that_is_refused_ends_nobody(server: RedisServer) -> No
         await trio.sleep(1)
         await server.command("ACL", "SETUSER", "default", "+info")
         outcomes.clear()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while True not in outcomes:
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
@@ -472,7 +472,7 @@ async def test_presence_is_missed_only_where_somebody_is_present(
         if somebody:
             stream = Stream(broker.subscribe("room", presence="ann"))
             await stack.enter_async_context(connect(stream))
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while not await broker.presence("room"):
                     await trio.sleep(0.01)
         await server.crash()

@@ -340,7 +340,7 @@ async def two_processes() -> AsyncIterator[tuple[Broker, Broker]]:
 
 
 async def until(condition: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.01)
 

@@ -529,7 +529,7 @@ async def test_reconnects_over_tcp_after_a_reset_and_a_refused_connection() -> N
         exchange.stream.setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")
 
     server = ScriptedServer(cut_short, events(b"id: 2\ndata: 2\n\n"), no_content)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with over_tcp(server) as url, EventSource(url, policy=policy) as source:
             assert [event.data async for event in source] == ["1", "2"]
     assert server.ids == [None, "1", "2"]

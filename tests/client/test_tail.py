@@ -168,7 +168,7 @@ async def test_each_event_is_written_at_once() -> None:
     command = [sys.executable, "-m", "trio_stream", "tail", "--json"]
     async with over_tcp(ScriptedServer(one_and_wait)) as url, trio.open_nursery() as nursery:
         process = await nursery.start(_start, [*command, url])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert b'"data":"1"' in await process.stdout.receive_some()
         nursery.cancel_scope.cancel()
 
@@ -201,7 +201,7 @@ async def test_ctrl_c_ends_it_without_a_word(when: str) -> None:
     command = [sys.executable, "-m", "trio_stream", "tail"]
     async with over_tcp(server) as url, trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(_start, [*command, url])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not server.requests:
                 await trio.sleep(0.01)
             if when == "connected":
@@ -228,7 +228,7 @@ async def test_a_reader_that_leaves_ends_it_without_a_word(options: tuple[str, .
     async with over_tcp(ScriptedServer(endless)) as url, trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(_start, [*command, url])
         assert process.stdout is not None
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await process.stdout.receive_some()
             await process.stdout.aclose()
             assert await process.wait() == 141

@@ -236,7 +236,7 @@ async def test_ctrl_c_ends_it_without_a_word() -> None:
     command = [sys.executable, "-m", "trio_stream", "doctor"]
     async with over_tcp(server) as url, trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(_start, [*command, url])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not server.requests:
                 await trio.sleep(0.01)
             process.send_signal(signal.SIGINT)
@@ -258,7 +258,7 @@ async def test_ctrl_c_has_it_tell_what_was_seen_until_then() -> None:
         process: trio.Process = await nursery.start(_start, [*command, url])
         assert process.stderr is not None
         assert process.stdout is not None
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             told = b""
             while b"< HTTP/1.1 200" not in told:
                 told += await process.stderr.receive_some()

@@ -158,7 +158,7 @@ async def test_overview_tells_of_a_client_that_has_stalled(
 
 async def test_progress() -> None:
     async with hypercorn("examples.progress:app") as server:
-        async with server.client(timeout=30) as client:
+        async with server.client() as client:
             assert "<progress" in (await client.get("/")).text
             *steps, done = EventStreamDecoder().feed((await client.get("/job")).content)
             assert [event.json()["step"] for event in steps] == list(range(1, 101))

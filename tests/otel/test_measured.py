@@ -168,8 +168,8 @@ async def test_a_reader_in_a_thread_that_comes_often_and_is_slow_holds_nobody() 
     async with connect(Stream(forever, hold_headers=False)):
         while exporter.exports < 5:
             await trio.sleep(0.001)
-        with trio.fail_after(20):
-            provider.shutdown()
+        with trio.fail_after(60):
+            provider.shutdown(timeout_millis=120_000)
             await trio.sleep(0)
     instrumentation.stop()
     assert threading.get_ident() not in exporter.threads

@@ -20,10 +20,10 @@ from trio_stream import EventSource, Stream
 
 UPSTREAM = os.environ.get("UPSTREAM", "http://127.0.0.1:1")
 
-openai = AsyncOpenAI(base_url=f"{UPSTREAM}/v1", api_key="none is needed", max_retries=0, timeout=3)
+openai = AsyncOpenAI(base_url=f"{UPSTREAM}/v1", api_key="none is needed", max_retries=0, timeout=60)
 clients: dict[str, Any] = {
-    "httpx": httpx.AsyncClient(base_url=UPSTREAM, timeout=3),
-    "httpx2": httpx2.AsyncClient(base_url=UPSTREAM, timeout=3),
+    "httpx": httpx.AsyncClient(base_url=UPSTREAM, timeout=60),
+    "httpx2": httpx2.AsyncClient(base_url=UPSTREAM, timeout=60),
 }
 seen: list[Stream] = []
 

@@ -40,13 +40,13 @@ async def servers(
 
 
 async def get_events(server: Server, path: str, **headers: str) -> list[ServerSentEvent]:
-    async with server.client(timeout=10) as client:
+    async with server.client() as client:
         response = await client.get(path, headers=headers)
     assert response.status_code == 200, response.text
     return EventStreamDecoder().feed(response.content)
 
 
-async def outcome(server: Server, number: int, within: float = 30) -> str:
+async def outcome(server: Server, number: int, within: float = 60) -> str:
     """How the stream of that number there ended, waiting for it."""
     with trio.fail_after(within):
         async with server.client() as client:

@@ -100,7 +100,7 @@ def test_a_status_is_an_int(status: Any) -> None:
 
 async def test_they_go_out_at_once_with_the_primer() -> None:
     stream = Stream(lambda stream: trio.sleep_forever())
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with connect(stream, headers=EVENT_SOURCE) as client:
             assert await client.receive_chunk() == PRIMER
             assert stream.statistics().events == 0

@@ -66,7 +66,7 @@ class Browser:
         """
         return await self._post("execute/sync", script=script, args=arguments)
 
-    async def wait_until(self, expression: str, *, within: float = 30) -> Any:
+    async def wait_until(self, expression: str, *, within: float = 60) -> Any:
         """Wait until a JavaScript expression is truthy, asking every 50 ms; its value."""
         deadline = time.monotonic() + within
         while not (value := await self.run(f"return {expression}")):
@@ -110,7 +110,7 @@ async def chromium(*arguments: str) -> AsyncIterator[Browser]:
         try:
             [port] = await process.wait_for_log(r"started successfully on port (\d+)")
             url = await _new_session(f"http://127.0.0.1:{port}/session", binary, options)
-            async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
                 yield Browser(client, profile)
                 _value(await client.delete(url))
         finally:
@@ -123,7 +123,7 @@ async def _new_session(driver: str, binary: str, arguments: list[str]) -> str:
         "goog:chromeOptions": {"binary": binary, "args": arguments},
         "goog:loggingPrefs": {"browser": "ALL"},
     }
-    async with httpx.AsyncClient(timeout=40, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=90, trust_env=False) as client:
         answer = await client.post(driver, json={"capabilities": {"alwaysMatch": wanted}})
     return f"{driver}/{_value(answer)['sessionId']}"
 

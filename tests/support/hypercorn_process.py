@@ -65,7 +65,7 @@ class Server:
         verify: ssl.SSLContext | bool = (
             self.certificate.client_context() if self.certificate else True
         )
-        options.setdefault("timeout", 30)  # httpx has 5 s, which a busy machine may take
+        options.setdefault("timeout", 60)  # httpx has 5 s, which a busy machine may take
         transport = httpx.AsyncHTTPTransport(
             uds=self.unix_path, verify=verify, http2=options.pop("http2", False)
         )
@@ -89,7 +89,7 @@ async def hypercorn(
 
     `server` may be "anycorn"; `port` is for one that takes an earlier one's place. The rest of
     `config` are Hypercorn's own settings by name, such as `graceful_timeout=1`. The server must
-    have ended within 20 s more than that timeout, without leaving a worker behind; a traceback or a
+    have ended within 60 s more than that timeout, without leaving a worker behind; a traceback or a
     ResourceWarning in its log fails the test unless `expect_errors` (the test then looks at the log
     itself).
     """
@@ -107,7 +107,7 @@ async def hypercorn(
             # Each worker says so, once its lifespan startup is done.
             binds = await process.wait_for_log(r"Running on (\S+) \(CTRL", count=max(workers, 1))
             yield Server(process, binds, certificate)
-            await process.stop(within=config.get("graceful_timeout", 3) + 20)
+            await process.stop(within=config.get("graceful_timeout", 3) + 60)
         except Exception as exc:
             exc.add_note(f"The server's log:\n{process.log()}")
             raise

@@ -83,7 +83,7 @@ class Process:
             return self._last_log
         return self._logfile.read_text(errors="replace")
 
-    async def wait_for_log(self, pattern: str, *, count: int = 1, within: float = 30) -> list[str]:
+    async def wait_for_log(self, pattern: str, *, count: int = 1, within: float = 60) -> list[str]:
         """Wait until `pattern` (a regular expression) is `count` times in the log; all matches."""
         deadline = time.monotonic() + within
         while True:
@@ -120,7 +120,7 @@ class Process:
         assert self.pid not in _started, f"its children outlived it by {within} s:\n{self.log()}"
         return self.returncode
 
-    async def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 30) -> int:
+    async def stop(self, signum: signal.Signals = signal.SIGTERM, *, within: float = 60) -> int:
         """Send a signal and wait for the end; the exit code. Also after it has exited."""
         if self.returncode is None:
             self.send_signal(signum)
@@ -130,5 +130,5 @@ class Process:
         """End it and what it started, as a crash or a power cut would."""
         _kill_group(self.pid)
         with trio.CancelScope(shield=True):
-            await self.wait(within=30)
+            await self.wait(within=60)
         self._last_log = self.log()

@@ -22,7 +22,7 @@ async def send_request(
     await stream.send_all("\r\n".join([*lines, "", ""]).encode() + body)
 
 
-async def read_until(stream: trio.abc.Stream, wanted: bytes, *, within: float = 30) -> bytes:
+async def read_until(stream: trio.abc.Stream, wanted: bytes, *, within: float = 60) -> bytes:
     """All that comes, up to the piece with which `wanted` is whole."""
     received = b""
     with trio.fail_after(within):
@@ -33,7 +33,7 @@ async def read_until(stream: trio.abc.Stream, wanted: bytes, *, within: float = 
     return received
 
 
-async def read_to_end(stream: trio.abc.Stream, *, within: float = 30) -> bytes:
+async def read_to_end(stream: trio.abc.Stream, *, within: float = 60) -> bytes:
     """All that comes until the server hangs up."""
     received = b""
     with trio.fail_after(within):

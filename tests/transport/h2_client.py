@@ -69,22 +69,22 @@ class H2Client:
         self.connection.increment_flow_control_window(size, stream_id)
         await self.flush()
 
-    async def until(self, stream_id: int, wanted: bytes, *, within: float = 30) -> Response:
+    async def until(self, stream_id: int, wanted: bytes, *, within: float = 60) -> Response:
         """Wait for something in a response's body; with `wanted` empty, for its headers."""
         response = self.responses[stream_id]
         await self._wait(lambda: bool(response.headers) and wanted in response.body, within)
         return response
 
-    async def until_ended(self, stream_id: int, *, within: float = 30) -> Response:
+    async def until_ended(self, stream_id: int, *, within: float = 60) -> Response:
         """Wait until a response has ended, in order or by a reset."""
         response = self.responses[stream_id]
         await self._wait(lambda: response.ended or response.reset is not None, within)
         return response
 
-    async def until_reset(self, stream_id: int, *, within: float = 30) -> None:
+    async def until_reset(self, stream_id: int, *, within: float = 60) -> None:
         await self._wait(lambda: self.responses[stream_id].reset is not None, within)
 
-    async def until_more(self, stream_id: int, *, within: float = 30) -> None:
+    async def until_more(self, stream_id: int, *, within: float = 60) -> None:
         """Wait for more of a body, which shows that the stream goes on."""
         response = self.responses[stream_id]
         so_far = len(response.body)
@@ -98,7 +98,7 @@ class H2Client:
             self._changed = trio.Event()
             await self._changed.wait()
 
-    async def until_goaway(self, *, within: float = 30) -> None:
+    async def until_goaway(self, *, within: float = 60) -> None:
         await self._wait(lambda: self.goaway, within)
 
     async def _wait(self, condition: Callable[[], bool], within: float) -> None:

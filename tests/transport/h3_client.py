@@ -105,34 +105,34 @@ class H3Client:
         timer = self.quic.get_timer()
         self._due.deadline = inf if timer is None else timer
 
-    async def until(self, stream_id: int, wanted: bytes, *, within: float = 30) -> Response:
+    async def until(self, stream_id: int, wanted: bytes, *, within: float = 60) -> Response:
         """Wait for something in a response's body; with `wanted` empty, for its headers."""
         response = self.responses[stream_id]
         await self.wait(lambda: bool(response.headers) and wanted in response.body, within)
         return response
 
-    async def until_more(self, stream_id: int, *, within: float = 30) -> None:
+    async def until_more(self, stream_id: int, *, within: float = 60) -> None:
         """Wait for more of a body, which shows that the stream goes on."""
         response = self.responses[stream_id]
         so_far = len(response.body)
         await self.wait(lambda: len(response.body) > so_far, within)
 
-    async def until_ended(self, stream_id: int, *, within: float = 30) -> Response:
+    async def until_ended(self, stream_id: int, *, within: float = 60) -> Response:
         """Wait until a response has ended, in order or by a reset."""
         response = self.responses[stream_id]
         await self.wait(lambda: response.ended or response.reset is not None, within)
         return response
 
-    async def until_closed(self, *, within: float = 30) -> None:
+    async def until_closed(self, *, within: float = 60) -> None:
         with trio.fail_after(within):
             while not self.closed:
                 self._changed = trio.Event()
                 await self._changed.wait()
 
-    async def until_connected(self, *, within: float = 30) -> None:
+    async def until_connected(self, *, within: float = 60) -> None:
         await self.wait(lambda: self._connected, within)
 
-    async def wait(self, condition: Callable[[], bool], within: float = 30) -> None:
+    async def wait(self, condition: Callable[[], bool], within: float = 60) -> None:
         with trio.fail_after(within):
             while not condition():
                 assert not self.closed, f"the connection was closed: {self.responses}"

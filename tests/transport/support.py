@@ -40,7 +40,7 @@ class Notes:
         return [note for note in notes if note["what"] == what and path in (None, note.get("path"))]
 
     async def wait(
-        self, what: str, path: str | None = None, *, count: int = 1, within: float = 30
+        self, what: str, path: str | None = None, *, count: int = 1, within: float = 60
     ) -> list[dict[str, Any]]:
         """Wait until there are `count` notes of this kind, and return them."""
         deadline = time.monotonic() + within
@@ -81,7 +81,7 @@ async def open_stream(server: Server, path: str, *headers: str, **options: Any) 
     return stream
 
 
-async def read_what_is_left(stream: trio.abc.Stream, *, within: float = 30) -> bytes:
+async def read_what_is_left(stream: trio.abc.Stream, *, within: float = 60) -> bytes:
     """All that comes until the server hangs up, be it by a reset; then close this side too."""
     received = b""
     with trio.fail_after(within), suppress(trio.BrokenResourceError):
@@ -92,13 +92,13 @@ async def read_what_is_left(stream: trio.abc.Stream, *, within: float = 30) -> b
 
 
 async def state(server: Server) -> dict[str, Any]:
-    async with server.client(timeout=30) as client:
+    async with server.client() as client:
         facts: dict[str, Any] = (await client.get("/state")).json()
         return facts
 
 
 async def nothing_left(
-    server: Server, before: dict[str, Any], *, within: float = 30
+    server: Server, before: dict[str, Any], *, within: float = 60
 ) -> dict[str, Any]:
     """Wait until a server that lets go `LEFT_SOON` holds no more tasks, descriptors and streams."""
     deadline = time.monotonic() + within

@@ -18,7 +18,7 @@ async def receive(
     """A whole response, and whether its connection was reset."""
     await send_request(stream, path, *headers, version=version)
     received = b""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         try:
             while piece := await stream.receive_some():
                 received += piece

@@ -186,7 +186,7 @@ async def test_windows_that_open_a_byte_at_a_time(wire: str, certificate: Certif
                 if size > 600:
                     streams.next_beat()
                 await client.until(slow, b"")
-                with trio.fail_after(10):
+                with trio.fail_after(60):
                     while len(client.responses[slow].body) < min(size, 500):
                         await client.until_more(slow)
             assert_whole((await client.until_ended(beside)).body)
@@ -257,7 +257,7 @@ async def test_clients_that_leave_within_a_record(wire: str, certificate: Certif
             await stream.receive_some(100)
             await trio.sleep(0.01)
             await trio.aclose_forcefully(stream)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(streams.outcomes) < 20:
                 await trio.sleep(0.01)
         streams.next_beat()
@@ -321,7 +321,7 @@ class OpenSsl:
 
     async def until(self, file: Path, pattern: bytes, count: int = 1) -> None:
         """Wait until one of its files has this so often."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not file.exists() or len(re.findall(pattern, file.read_bytes())) < count:
                 await trio.sleep(0.01)
 
@@ -367,7 +367,7 @@ async def test_a_client_that_wants_to_negotiate_tls_1_2_anew(
             await client.until(client.body, b"beat")
             await client.say("R\n")
             await client.until(client.messages, b"<<< .*Alert.*no_renegotiation")
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while "disconnected" not in streams.outcomes:
                     streams.next_beat()
                     await trio.sleep(0.01)
@@ -393,7 +393,7 @@ async def test_1_000_streams_that_are_opened_and_cancelled_at_once(
                 client.connection.reset_stream(number)
                 await client.flush()
             assert_whole((await client.until_ended(staying)).body)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while len(streams.outcomes) < streams.begun:
                     await trio.sleep(0.01)
             assert streams.begun <= 1001

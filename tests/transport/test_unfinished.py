@@ -37,7 +37,7 @@ async def ask(
     stream: trio.abc.Stream, *, wire: str, method: str = "GET", until: trio.Event | None = None
 ) -> Seen:
     """Ask, read no more than an answer's beginning until that event, and then all there is."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         if wire.startswith("2"):
             return await ask_http2(stream, method, until)
         # A HEAD's answer has no end but the connection's.

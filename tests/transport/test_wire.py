@@ -22,7 +22,7 @@ class Connected(NamedTuple):
 
     async def read(self, size: int) -> bytes:
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while len(received) < size:
                 received += await self.theirs.receive_some(size - len(received))
         return received
