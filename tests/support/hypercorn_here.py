@@ -1,7 +1,8 @@
 """Hypercorn's own connection in the test's Trio run, down to a socket, so on Trio's mock clock.
 
 The client is at the other end of a pair of Unix sockets: what one side has written the other can
-read in the same turn, so a clock that jumps when every task waits does not jump over anything.
+read in the same turn, so a clock that jumps when every task waits does not jump over anything. A
+pair by TCP takes its time for that, and is for a clock that moves only when the test says so.
 """
 
 import socket
@@ -57,11 +58,27 @@ _ALPN = {"HTTP/1.1": "http/1.1", "HTTP/2": "h2"}
 PROTOCOLS = tuple(_ALPN)
 
 
+#: The server's and the client's.
+SocketPair = tuple[trio.socket.SocketType, trio.socket.SocketType]
+
+
+def tcp_pair(*, room: int | None = None) -> SocketPair:
+    """Connected by TCP; with this room in the client's kernel, roughly."""
+    client = socket.socket()
+    if room is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+    return trio.socket.from_stdlib_socket(server), trio.socket.from_stdlib_socket(client)
+
+
 class HypercornHere:
     """One connection: the server's side is `run`, the client's is `client`.
 
     Args:
       app: the application.
+      pair: the sockets of the server and the client.
       room: bytes that the kernel may hold for the client, roughly; None leaves it as it is.
       tls: whether it is encrypted.
       beside: another connection, whose worker's this is, too.
@@ -73,13 +90,14 @@ class HypercornHere:
         self,
         app: Application,
         *,
+        pair: "SocketPair | None" = None,
         room: int | None = None,
         tls: bool = False,
         beside: "HypercornHere | None" = None,
         graceful_timeout: float = 3,
         served: bool = False,
     ) -> None:
-        ours, theirs = trio.socket.socketpair()
+        ours, theirs = pair or trio.socket.socketpair()
         if room is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         config = Config()
@@ -109,18 +127,21 @@ class HypercornHere:
             await trio.aclose_forcefully(self._stream)
         worker.cancel()  # where several could be served, it would wait for others
 
+    def speak(self, protocol: str, stream: trio.abc.Stream | None = None) -> trio.abc.Stream:
+        """The client's side as it is encrypted, if it is."""
+        stream = stream or self.client
+        if self._tls is None:
+            return stream
+        context = self._tls.clients[protocol]
+        return trio.SSLStream(stream, context, server_hostname="localhost", https_compatible=True)
+
     async def shut_down(self) -> None:
         """What a server's worker does first of all when it is told to end."""
         await self._context.terminated.set()
 
     async def read(self, protocol: str, flows: Callable[[], trio.Event] | None = None) -> Answer:
         """Ask for ``/``, read all while this event is set, and hang up."""
-        stream: trio.abc.Stream = self.client if flows is None else Slow(self.client, flows)
-        if self._tls is not None:
-            context = self._tls.clients[protocol]
-            stream = trio.SSLStream(
-                stream, context, server_hostname="localhost", https_compatible=True
-            )
+        stream = self.speak(protocol, self.client if flows is None else Slow(self.client, flows))
         ask = _ask_http2 if protocol == "HTTP/2" else _ask_http1
         try:
             return await ask(stream)

@@ -161,6 +161,7 @@ def make_stream(scope: Message) -> Stream:
     arguments = {name: given.pop(name) for name in names}
 
     async def produce(stream: Stream) -> None:
+        note("begun", path=scope["path"])
         try:
             await producer(stream, **arguments)
         finally:

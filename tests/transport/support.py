@@ -1,15 +1,13 @@
 """What the transport tests share: servers whose streams leave notes, and readers of those."""
 
-import itertools
 import json
-import os
 import re
-import statistics
 import time
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
@@ -19,8 +17,8 @@ from tests.support.raw import read_until, send_request
 every_transport = pytest.mark.parametrize("transport", ["direct", "portable"])
 
 
-#: For who waits until `nothing_left`: no connection there may be idle between its requests.
-LEFT_SOON = {"keep_alive_timeout": 0.5}
+#: Seconds that no test waits for: what comes then comes too late for whoever has a limit.
+NEVER = 3600
 
 #: What of a server's state has to go back to where it was.
 COUNTED = ("tasks", "descriptors", "stream buffers")
@@ -54,23 +52,10 @@ class Notes:
     ) -> AbstractAsyncContextManager[Server]:
         """A server of one of this folder's apps, which notes here what becomes of its streams."""
         # Hypercorn closes a connection on which nothing is asked for so long: on a busy machine
-        # that is soon over. And whose client has left it lets go of only then, see `LEFT_SOON`.
-        options.setdefault("keep_alive_timeout", 60)
+        # five seconds are soon over.
+        options.setdefault("keep_alive_timeout", NEVER)
         options["env"] = {"NOTES": str(self._path), **options.get("env", {})}
         return hypercorn(f"tests.transport.{module}:{app}", **options)
-
-
-def crowding() -> float:
-    """How much longer things take because other programs use this machine's processors, too."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def in_time(seconds: float) -> float:
-    """The limit for what should take so long: later than on any busy machine it comes.
-
-    Where this is the limit, what would be wrong comes much later still, or never.
-    """
-    return seconds + 5 * crowding()
 
 
 async def open_stream(server: Server, path: str, *headers: str, **options: Any) -> trio.abc.Stream:
@@ -92,15 +77,24 @@ async def read_what_is_left(stream: trio.abc.Stream, *, within: float = 60) -> b
 
 
 async def state(server: Server) -> dict[str, Any]:
-    async with server.client() as client:
-        facts: dict[str, Any] = (await client.get("/state")).json()
-        return facts
+    """What a server holds, by a connection that it lets go of at once."""
+    while True:
+        try:
+            async with server.client(headers={"connection": "close"}) as client:
+                facts: dict[str, Any] = (await client.get("/state")).json()
+                return facts
+        except httpx.TransportError:
+            assert server.process.returncode is None, server.process.log()
 
 
 async def nothing_left(
     server: Server, before: dict[str, Any], *, within: float = 60
 ) -> dict[str, Any]:
-    """Wait until a server that lets go `LEFT_SOON` holds no more tasks, descriptors and streams."""
+    """Wait until a server holds no more tasks, descriptors and streams than before.
+
+    Of clients that have left before they had asked for anything Hypercorn lets go only after its
+    `keep_alive_timeout`.
+    """
     deadline = time.monotonic() + within
     while True:
         after = await state(server)
@@ -108,7 +102,7 @@ async def nothing_left(
         if max(more.values()) <= 0:
             return after
         assert time.monotonic() < deadline, f"left after {within} s: {more}"
-        await trio.sleep(0.8)  # until the connection that asked has gone, too
+        await trio.sleep(0.05)  # until the connection that asked has gone, too
 
 
 def body_of(response: bytes) -> tuple[bytes, bool]:
@@ -135,17 +129,11 @@ def events_of(body: bytes) -> list[str]:
     return re.findall(r"^data: ?(.*)$", body.decode(), re.MULTILINE)
 
 
-async def lateness(ticks: trio.abc.Stream, *, seconds: float) -> tuple[float, float]:
-    """How late the events of a stream of `/ticks` come for so long, and the longest silence.
-
-    The former is the median; the latter shows a server that does nothing at all for a while.
-    """
-    late = []
-    arrivals = [time.monotonic()]
-    with trio.move_on_after(seconds):
-        while piece := await ticks.receive_some():
-            now = time.monotonic()
-            late += [now - float(tick) for tick in events_of(piece)]
-            arrivals.append(now)
-    arrivals.append(time.monotonic())
-    return statistics.median(late), max(b - a for a, b in itertools.pairwise(arrivals))
+async def ticks_on(ticks: trio.abc.Stream, *, seconds: float) -> None:
+    """Read a stream of `/ticks` until its server has gone on with it for so long from now on."""
+    until, tick = time.monotonic() + seconds, 0.0
+    received = b""
+    while tick < until:  # what has come meanwhile is read first
+        received = received[-100:] + await read_until(ticks, b"\n\n")
+        if found := re.findall(rb"data: ([\d.]+)\n", received):
+            tick = float(found[-1])

@@ -19,7 +19,7 @@ from trio_stream.transport.asgi import AsgiTransport, Message, Receive, Scope, S
 from trio_stream.transport.hypercorn import HypercornConnection
 
 from .h2_client import speak_h2
-from .support import LEFT_SOON, Notes, nothing_left, state
+from .support import Notes, nothing_left, state
 
 Look = Callable[[HypercornConnection], Awaitable[None]]
 
@@ -191,7 +191,7 @@ async def test_a_client_that_resets_a_flood_leaves_nothing(
     kind: str, notes: Notes, certificate: Certificate
 ) -> None:
     options = {"certificate": certificate} if kind == "tls" else {}
-    async with notes.serve("direct", **LEFT_SOON, **options) as server:
+    async with notes.serve("direct", **options) as server:
         before = await state(server)
         for _ in range(20):
             connection = await server.connect()

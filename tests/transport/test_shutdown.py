@@ -14,7 +14,7 @@ from tests.support.hypercorn_process import Server
 from tests.support.raw import AS_EVENT_SOURCE, EVENT_SOURCE, read_until, send_request
 
 from .h2_client import connect_h2
-from .support import Notes, body_of, events_of, every_transport, in_time
+from .support import NEVER, Notes, body_of, events_of, every_transport
 
 AS_HTTP2 = tuple((name.encode(), value.encode()) for name, value in EVENT_SOURCE.items())
 
@@ -53,18 +53,16 @@ def farewell(body: bytes) -> int:
 async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: Notes) -> None:
     ticks: list[Body] = []
     bursts: list[Body] = []
-    graceful = 30  # is how long it takes where a stream is not told
     read_burst = partial(read_all, path="/burst?to=20&retry=2000", wanted=b"data: 19\n\n")
-    async with notes.serve("direct", graceful_timeout=graceful) as server:
-        async with trio.open_nursery() as nursery:
-            for _ in range(250):
-                await nursery.start(read_all, server, "/ticks?every=0.1&retry=2000", ticks)
-                await nursery.start(partial(read_burst, server, bodies=bursts))
-            begun = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            assert await server.process.wait(within=60) == 0
-            took = time.monotonic() - begun
-        assert took < graceful
+    # Where a stream is not told, it is the server that ends it, when nobody waits any more.
+    async with (
+        notes.serve("direct", graceful_timeout=NEVER) as server,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(250):
+            await nursery.start(read_all, server, "/ticks?every=0.1&retry=2000", ticks)
+            await nursery.start(partial(read_burst, server, bodies=bursts))
+        assert await server.process.stop(within=120) == 0
     bodies = ticks + bursts
     assert len(bodies) == 500
     assert all(complete for _, complete in bodies)
@@ -81,13 +79,13 @@ async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: 
     # Only then the app's own shutdown.
     [shutdown] = notes.all("lifespan.shutdown")
     assert shutdown["at"] >= max(note["at"] for note in returned)
-    assert shutdown["at"] - begun < graceful
 
 
 @every_transport
 async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> None:
     bodies: list[Body] = []
-    graceful = 30 if transport == "direct" else 1
+    # The portable transport hears of it only when Hypercorn cancels what still runs.
+    graceful = NEVER if transport == "direct" else 1
     async with (
         notes.serve(transport, graceful_timeout=graceful) as server,
         trio.open_nursery() as nursery,
@@ -103,9 +101,8 @@ async def test_what_was_queued_goes_out_first(transport: str, notes: Notes) -> N
         assert [int(event.split()[0]) for event in events] == list(range(len(events)))
         assert 3000 <= farewell(body) < 3000 + WINDOW
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
-    # The portable transport hears of it only when Hypercorn cancels what still runs.
-    told = min(end["at"] for end in notes.all("finally")) - begun
-    assert told < in_time(0) if transport == "direct" else told > 0.9
+    if transport == "portable":
+        assert min(end["at"] for end in notes.all("finally")) - begun > 0.9
 
 
 async def test_over_http2_and_tls_and_under_the_middleware_too(
@@ -113,7 +110,7 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
 ) -> None:
     bodies: list[Body] = []
     async with (
-        notes.serve("under_middleware", certificate=certificate, graceful_timeout=30) as server,
+        notes.serve("under_middleware", certificate=certificate, graceful_timeout=NEVER) as server,
         connect_h2(server) as client,
         trio.open_nursery() as nursery,
     ):
@@ -122,7 +119,6 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
         other = await client.request("/ticks", (b"accept", b"*/*"))
         await client.until(stream, b"data: ")
         await client.until(other, b"data: ")
-        begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         response = await client.until_ended(stream)
         assert (response.ended, response.reset) == (True, None)
@@ -132,7 +128,6 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
         assert (response.ended, response.reset) == (False, ErrorCodes.INTERNAL_ERROR)
         farewell(response.body)
         assert await server.process.wait(within=60) == 0
-        assert time.monotonic() - begun < in_time(0)
     assert len(notes.all("lifespan.shutdown")) == 1
     [(body, complete)] = bodies
     assert complete
@@ -142,34 +137,33 @@ async def test_over_http2_and_tls_and_under_the_middleware_too(
 async def test_a_producer_may_take_its_drain_timeout_to_finish(notes: Notes) -> None:
     bodies: list[Body] = []
     async with (
-        notes.serve("direct", graceful_timeout=30) as server,
+        notes.serve("direct", graceful_timeout=NEVER) as server,
         trio.open_nursery() as nursery,
     ):
-        await nursery.start(read_all, server, "/last_words?drain_timeout=20", bodies)
+        await nursery.start(read_all, server, f"/last_words?drain_timeout={NEVER}", bodies)
         await nursery.start(read_all, server, "/ticks?drain_timeout=0.5", bodies)
         begun = time.monotonic()
         assert await server.process.stop() == 0
-        assert 0.5 < time.monotonic() - begun < in_time(0.5)
     [last_words, ticks] = bodies
     assert last_words[1]
     assert events_of(last_words[0]) == ["last words"]
     assert ticks[1]
     farewell(ticks[0])
     # It went on as long as it was let.
-    last = float(events_of(ticks[0])[-1])
-    assert last - begun > 0.4
+    [end] = notes.all("finally", "/ticks")
+    assert end["at"] - begun > 0.5
 
 
 async def test_a_drain_timeout_that_the_server_will_not_wait_for_is_said_once(notes: Notes) -> None:
     bodies: list[Body] = []
     async with notes.serve("direct", graceful_timeout=1) as server, trio.open_nursery() as nursery:
         for _ in range(3):
-            await nursery.start(read_all, server, "/ticks?drain_timeout=60", bodies)
+            await nursery.start(read_all, server, f"/ticks?drain_timeout={NEVER}", bodies)
         [warning] = re.findall(r".*drain_timeout.*", server.process.log())
-        assert "drain_timeout=60 is longer than Hypercorn's graceful_timeout=1" in warning
+        assert f"drain_timeout={NEVER} is longer than Hypercorn's graceful_timeout=1" in warning
         begun = time.monotonic()
         assert await server.process.stop() == 0
-        assert 1 < time.monotonic() - begun < in_time(1)
+        assert time.monotonic() - begun > 1
     assert all(complete for _, complete in bodies)
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
 
@@ -178,7 +172,7 @@ async def test_a_rolling_restart_ends_streams_one_after_another(notes: Notes) ->
     bodies: list[Body] = []
     count, over = 20, 2.0
     async with (
-        notes.serve("by_chance", graceful_timeout=30) as server,
+        notes.serve("by_chance", graceful_timeout=NEVER) as server,
         trio.open_nursery() as nursery,
     ):
         for _ in range(count):
@@ -188,8 +182,6 @@ async def test_a_rolling_restart_ends_streams_one_after_another(notes: Notes) ->
     ended = sorted(note["at"] - begun for note in notes.all("finally"))
     # Never sooner than at its turn, on however busy a machine: the last twentieth before the end.
     assert all(at >= number * over / count for number, at in enumerate(ended))
-    assert ended[0] < in_time(0)
-    assert ended[-1] < in_time(over)
     assert len(bodies) == count
     assert all(complete for _, complete in bodies)
     assert {note["outcome"] for note in notes.all("returned")} == {"shutdown"}
@@ -206,7 +198,7 @@ async def test_who_is_no_event_source_can_tell_that_there_was_more(
     bodies: list[list[Body]] = []
     queries = ["", "?farewell=proper", "?farewell=broken"]
     async with (
-        notes.serve(transport, graceful_timeout=30 if transport == "direct" else 1) as server,
+        notes.serve(transport, graceful_timeout=NEVER if transport == "direct" else 1) as server,
         trio.open_nursery() as nursery,
     ):
         for headers in (("accept: */*",), AS_EVENT_SOURCE):
@@ -228,7 +220,7 @@ async def test_who_is_no_event_source_can_tell_that_there_was_more(
 async def test_an_event_of_ones_own_is_the_last(transport: str, notes: Notes) -> None:
     bodies: list[Body] = []
     async with (
-        notes.serve(transport, graceful_timeout=30 if transport == "direct" else 1) as server,
+        notes.serve(transport, graceful_timeout=NEVER if transport == "direct" else 1) as server,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(read_all, server, "/ticks?goodbye=1", bodies)

@@ -7,7 +7,7 @@ import httpx
 
 from tests.support.raw import read_to_end, read_until, send_request
 
-from .support import Notes, every_transport, in_time, open_stream
+from .support import Notes, every_transport, open_stream
 
 
 @every_transport
@@ -33,7 +33,7 @@ async def test_a_silent_producer_is_ended_and_its_client_told(transport: str, no
             outcomes.append(outcome)
             returned = await notes.wait("returned", count=len(outcomes))
             assert [note["outcome"] for note in returned] == outcomes
-        assert 1.2 <= time.monotonic() - begun < in_time(1.2)
+        assert time.monotonic() - begun >= 1.2
         log = server.process.log()
         assert log.count("a stream's producer sent nothing for") == 3
         assert "Traceback" not in log
