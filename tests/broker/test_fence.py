@@ -107,7 +107,6 @@ def runs_of(log: list[str]) -> list[str]:
     return runs
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("pause", [0.1, 0.001])
 @pytest.mark.parametrize("what", ["the process", "its way to Redis"])
 async def test_of_a_run_that_was_given_up_nothing_follows_the_next_ones_first(

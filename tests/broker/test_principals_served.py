@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
-import pytest
 import trio
 
 from tests.support.hypercorn_process import Server, hypercorn
@@ -56,7 +55,6 @@ def member(name: str, place: str) -> dict[str, object]:
     return {"name": name, "connections": 1, "data": {"at": place}}
 
 
-@pytest.mark.timeout(60)
 async def test_who_is_disconnected_in_one_process_is_gone_in_the_other(tmp_path: Path) -> None:
     (tmp_path / "logged_out").write_text("")
     async with redis_server() as redis, AsyncExitStack() as stack:
@@ -84,7 +82,6 @@ async def test_who_is_disconnected_in_one_process_is_gone_in_the_other(tmp_path:
                 bob.cancel_scope.cancel()
 
 
-@pytest.mark.timeout(60)
 async def test_who_is_logged_out_is_cut_off_when_it_is_asked_again(tmp_path: Path) -> None:
     (tmp_path / "logged_out").write_text("")
     async with AsyncExitStack() as stack:

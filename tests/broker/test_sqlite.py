@@ -114,7 +114,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(url: str, tmp_path: Path) 
             process = subprocess.Popen(
                 [sys.executable, program, url], cwd=PROJECT, stdout=output, env=environment()
             )
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while log.stat().st_size < 20_000:
                 assert process.poll() is None
                 assert time.monotonic() < deadline

@@ -25,7 +25,6 @@ async def next_event(source: EventSource) -> ServerSentEvent:
         return await source.receive()
 
 
-@pytest.mark.timeout(120)
 async def test_views_states_runs_and_sources(server: Server) -> None:
     # A view: what it leaves out moves the place, so that who comes back hears of no gap.
     async with EventSource(f"{server.url}/view") as view:

@@ -142,7 +142,6 @@ def possible_names(body: bytes) -> list[str]:
     return sorted(names | {event[0] for event in interpret(body).events})
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     ("bodies", "piece"),
     [

@@ -186,6 +186,6 @@ async def test_quart_without_the_connection_class_says_what_to_write() -> None:
 
 def test_nothing_of_a_framework_is_imported_with_trio_stream() -> None:
     code = "import sys, json, trio_stream; print(json.dumps(sorted(sys.modules)))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=30)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     modules = set(json.loads(out.stdout))
     assert not modules & {"starlette", "fastapi", "litestar", "quart", "quart_trio", "httpx2"}

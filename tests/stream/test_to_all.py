@@ -16,8 +16,6 @@ from trio_stream.testing import connect
 from trio_stream.transport.asgi import Receive, Scope, Send
 from trio_stream.transport.offering import MOST_FRAMED
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_each_stream_gets_it_once_and_in_order() -> None:
     streams = [Stream() for _ in range(200)]

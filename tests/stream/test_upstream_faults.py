@@ -3,12 +3,14 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
 import trio
+import trio.testing
 
 from tests.stream.helpers import PRIMER
 from tests.stream.upstream_server import answer, chunk, head, upstream
@@ -197,12 +199,19 @@ async def test_who_comes_back_gets_past_an_event_that_is_too_large() -> None:
             assert (client.ended, client.last_event_id) == ("broken", "2")
 
 
-async def test_a_slow_upstream_that_goes_silent_times_out_and_breaks_the_stream() -> None:
+async def test_a_slow_upstream_that_goes_silent_times_out_and_breaks_the_stream(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
     async def respond(stream: trio.SocketStream) -> None:
         await stream.send_all(head("text/event-stream") + chunk(b"data: one\n\n"))
         await trio.sleep_forever()
 
-    async with upstream(respond) as server, httpx.AsyncClient(timeout=1.5) as http:
+    unix = tmp_path / "upstream"
+    transport = httpx.AsyncHTTPTransport(uds=str(unix))
+    async with (
+        upstream(respond, unix=unix) as server,
+        httpx.AsyncClient(transport=transport, timeout=1.5) as http,
+    ):
         stream = stream_of(http, server.url)
         async with connect(stream, raise_app_exceptions=False) as client:
             assert (await client.receive_event()).data == "one"

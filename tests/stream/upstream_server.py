@@ -1,8 +1,10 @@
 """A local HTTP/1.1 server whose responses the test writes byte by byte."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -19,10 +21,19 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream(respond: Respond) -> AsyncIterator[Upstream]:
-    """Serve on a free port; the connection is closed when `respond` returns."""
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    server = Upstream(listener.socket.getsockname()[1])
+async def upstream(respond: Respond, *, unix: Path | None = None) -> AsyncIterator[Upstream]:
+    """Serve on a free port; the connection is closed when `respond` returns.
+
+    On a Unix socket there, with Trio's mock clock: what is sent is at once at the other end.
+    """
+    if unix is None:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        server = Upstream(listener.socket.getsockname()[1])
+    else:
+        sock = trio.socket.socket(socket.AF_UNIX)
+        await sock.bind(str(unix))
+        sock.listen()
+        listener, server = trio.SocketListener(sock), Upstream(80)
 
     async def handle(stream: trio.SocketStream) -> None:
         server.requests.append(await stream.receive_some())

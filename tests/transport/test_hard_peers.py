@@ -25,8 +25,6 @@ from .h2_client import H2Client, speak_h2
 from .support import body_of, events_of
 from .wires import connect, listening
 
-pytestmark = pytest.mark.timeout(60)
-
 EVENTS = 60
 
 
@@ -108,7 +106,7 @@ async def served(wire: str, certificate: Certificate) -> AsyncIterator[tuple[Str
         await trio.testing.wait_all_tasks_blocked()
         before = _tasks()
         yield streams, port
-        with trio.move_on_after(20):
+        with trio.move_on_after(60):
             while len(streams.outcomes) < streams.begun or _tasks() > before:
                 await trio.sleep(0.01)
         assert len(streams.outcomes) == streams.begun

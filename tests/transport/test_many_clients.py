@@ -94,7 +94,6 @@ async def come_and_go(
             nursery.start_soon(trio.to_thread.run_sync, some, range(first, count, 8))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("kind", "count"), [("plain", 18_000), ("tls", 2_000)])
 async def test_20_000_clients_come_and_go_and_leave_nothing(
     kind: str, count: int, notes: Notes, certificate: Certificate

@@ -9,8 +9,6 @@ from trio_stream.transport.asgi import Receive, Scope, Send
 from .h2_client import speak_h2
 from .wires import connect, listening
 
-pytestmark = pytest.mark.timeout(60)
-
 #: Sixty frames and more.
 PAGE = b"p" * 2**20
 

@@ -2,11 +2,12 @@
 
 import gzip
 import zlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import pytest
 import trio
+import trio.testing
 
 from tests.support.certificates import Certificate
 from tests.support.raw import send_request
@@ -17,12 +18,13 @@ from .h2_client import speak_h2
 from .support import body_of, events_of
 from .wires import App, connect, every_wire, listening
 
-pytestmark = pytest.mark.timeout(60)
-
 #: More than all buffers on the way have room for.
 MUCH = 2**25
 
 WORDS = ["first", "second", "third", "fourth"]
+
+
+Cut = Callable[[], Awaitable[None]]
 
 
 class Seen(NamedTuple):
@@ -34,18 +36,18 @@ class Seen(NamedTuple):
 
 
 async def ask(
-    stream: trio.abc.Stream, *, wire: str, method: str = "GET", until: trio.Event | None = None
+    stream: trio.abc.Stream, *, wire: str, method: str = "GET", cut: Cut | None = None
 ) -> Seen:
-    """Ask, read no more than an answer's beginning until that event, and then all there is."""
+    """Ask, read no more than an answer's beginning, have it cut, and read all there is."""
     with trio.fail_after(60):
         if wire.startswith("2"):
-            return await ask_http2(stream, method, until)
+            return await ask_http2(stream, method, cut)
         # A HEAD's answer has no end but the connection's.
         close = ["connection: close"] * (method == "HEAD")
         await send_request(stream, "/", *close, method=method, version=wire[:3])
         received, reset = await stream.receive_some(100), False
-        if until is not None:
-            await until.wait()
+        if cut is not None:
+            await cut()
         try:
             while piece := await stream.receive_some():
                 received += piece
@@ -60,11 +62,12 @@ async def ask(
     return Seen(status, received.partition(b"\r\n\r\n")[2], not reset)
 
 
-async def ask_http2(stream: trio.abc.Stream, method: str, until: trio.Event | None) -> Seen:
-    async with speak_h2(stream, generous=until is None) as client:
+async def ask_http2(stream: trio.abc.Stream, method: str, cut: Cut | None) -> Seen:
+    async with speak_h2(stream, generous=cut is None) as client:
         stream_id = await client.request("/", method=method)
-        if until is not None:
-            await until.wait()
+        if cut is not None:
+            await client.until(stream_id, bytes(1))
+            await cut()
         response = await client.until_ended(stream_id)
         return Seen(int(response.headers.get(b":status", 0)), response.body, response.ended)
 
@@ -139,12 +142,18 @@ async def test_a_call_that_is_cancelled_while_a_write_is_stuck_is_no_proper_end(
     then: str, wire: str, certificate: Certificate
 ) -> None:
     """Whatever the application does after that."""
-    cut = trio.Event()
+    limit = trio.CancelScope()  # a framework's timeout; Hypercorn's graceful_timeout
+    was_cut = trio.Event()
+
+    async def cut() -> None:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        limit.cancel()
+        await was_cut.wait()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        with trio.move_on_after(0.2):  # a framework's timeout; Hypercorn's graceful_timeout
+        with limit:
             await Stream([bytes(MUCH)], format="bytes")(scope, receive, send)
-        cut.set()
+        was_cut.set()
         if then == "fails":
             raise ZeroDivisionError("the app's own")
         if then == "ends the response":
@@ -152,7 +161,7 @@ async def test_a_call_that_is_cancelled_while_a_write_is_stuck_is_no_proper_end(
 
     async with listening(app, wire=wire, certificate=certificate) as port:
         stream = await connect(port, wire=wire, certificate=certificate)
-        seen = await ask(stream, wire=wire, until=cut)
+        seen = await ask(stream, wire=wire, cut=cut)
     assert seen.status == 200
     assert not seen.whole
     assert len(seen.body) < MUCH
