@@ -27,6 +27,7 @@ __all__ = [
     "check_flag",
     "check_kind",
     "check_on_trio",
+    "check_scope",
     "check_seconds",
     "check_several",
     "check_share",
@@ -199,6 +200,15 @@ def _takes_one(function: Callable[[Any], Any]) -> bool:
     return True
 
 
+def check_scope(scope: object) -> None:
+    """The ASGI scope of a request: what is a mapping, as frameworks' requests seldom are."""
+    if not isinstance(scope, Mapping):
+        raise TypeError(
+            f"scope must be a request's ASGI scope, request.scope in most frameworks, not of type "
+            f"{type(scope).__name__}"
+        )
+
+
 def check_kind(
     name: str, value: object, kind: type | tuple[type, ...], what: str, *, or_none: bool = False
 ) -> None:
@@ -250,5 +260,8 @@ def shown(value: object) -> str:
     """A value as an error shows it: in a line, also where it is a number of a million digits."""
     if isinstance(value, int) and not -(10**40) < value < 10**40:
         return f"an int of {value.bit_length()} bits"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a list of such a number, or a class of the user's own
+        text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

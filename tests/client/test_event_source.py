@@ -26,11 +26,14 @@ from tests.support.tasks import NothingLeft
 from trio_stream import (
     EventSource,
     EventTooLargeError,
+    InvalidRequestError,
     ReadyState,
     ReconnectPolicy,
     ServerSentEvent,
+    Stream,
     UpstreamStatusError,
 )
+from trio_stream.testing import connect
 
 TWO = b"id: 1\nevent: tick\ndata: {}\n\ndata: b\n\n"
 
@@ -305,3 +308,34 @@ def test_misuse_is_told_at_once() -> None:
 def test_repr_shows_no_secret() -> None:
     source = EventSource("https://user:password@example.org/a?token=secret#x")
     assert repr(source) == "<trio_stream.EventSource https://example.org/a connecting>"
+
+
+async def test_once_closed_it_gives_nothing_and_says_so(autojump_clock: MockClock) -> None:
+    for script in (events(TWO), no_content):
+        async with over_memory(ScriptedServer(script)) as client:
+            source = EventSource("http://example.org/", client=client, reconnect=False)
+            async with source:
+                pass
+            for use in (source.receive, source.connect, source.__aenter__, source.arrive):
+                with pytest.raises(trio.ClosedResourceError, match="was closed"):
+                    await use()
+            with pytest.raises(trio.ClosedResourceError, match="was closed"):
+                source.receive_nowait()
+
+
+async def test_a_second_stream_of_it_fails_and_is_no_204(autojump_clock: MockClock) -> None:
+    """After which a browser would never come back."""
+    async with over_memory(ScriptedServer(no_content)) as client:
+        source = EventSource("http://example.org/", client=client)
+        async with connect(Stream(source)) as page:
+            assert page.status == 204
+        with pytest.raises(trio.ClosedResourceError):
+            async with connect(Stream(source)) as page:
+                assert page.status == 500
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+async def test_a_port_that_is_none_is_not_asked_for_ever(port: int) -> None:
+    with pytest.raises(InvalidRequestError, match=f"no port {port}"):
+        async with EventSource(f"http://user:secret@127.0.0.1:{port}/"):
+            pass

@@ -3,6 +3,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import gc
 import json
 import math
 import types
@@ -190,6 +191,23 @@ def test_what_gives_one_after_another_is_no_value(several: Any) -> None:
     for value in several, {"a": [several]}:
         with pytest.raises(TypeError, match="turn it into a list first, or give it to send_many"):
             to_json(value)
+
+
+async def answer() -> int:
+    return 5
+
+
+class Answer:
+    def __await__(self) -> Any:
+        yield
+
+
+def test_what_was_not_awaited_is_told_as_that(recwarn: pytest.WarningsRecorder) -> None:
+    for value in (answer(), Answer(), {"a": [answer()]}):
+        with pytest.raises(TypeError, match="await it, and send what comes of it"):
+            to_json(value)
+    gc.collect()
+    assert not recwarn.list  # of a coroutine that was never awaited
 
 
 def test_nesting_without_end_is_refused() -> None:

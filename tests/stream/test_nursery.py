@@ -187,3 +187,27 @@ async def test_a_task_cannot_be_started_after_the_end() -> None:
         pass
     with pytest.raises(trio.BrokenResourceError):
         gone.start_soon(trio.sleep, 1)
+
+
+async def test_nothing_is_waited_for_either_once_it_has_ended() -> None:
+    async def ready(task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+
+    stream = Stream()
+    async with stream:
+        stream.close()
+    with pytest.raises(trio.ClosedResourceError, match="has ended"):
+        await stream.start(ready)
+
+    left = Stream()
+    async with connect(left) as client:
+        client.disconnect()
+        await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(trio.BrokenResourceError):
+        await left.start(ready)
+
+
+async def test_what_is_no_function_is_not_started() -> None:
+    stream = Stream()
+    with pytest.raises(TypeError, match="async_fn must be a callable"):
+        await stream.start(5)  # type: ignore[arg-type]

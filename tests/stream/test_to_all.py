@@ -230,3 +230,8 @@ async def test_who_takes_nothing_and_who_has_gone_holds_nobody(
 async def read_on(stream: trio.abc.Stream) -> None:
     while await stream.receive_some():
         pass
+
+
+def test_one_stream_is_not_taken_for_several() -> None:
+    with pytest.raises(TypeError, match="its own send_nowait"):
+        Stream.send_to_all_nowait(Stream(), encode("x"))  # type: ignore[arg-type]

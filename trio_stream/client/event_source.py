@@ -164,6 +164,8 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
         with self._receiver.enter():
             while self.state is ReadyState.CONNECTING:
                 await self._connect()
+        if not isinstance(self._end, trio.EndOfChannel):
+            self._receiver.refuse_at(self._end)
 
     async def receive(self) -> ServerSentEvent:
         """Wait for the next event, connecting and reconnecting as needed.
@@ -193,14 +195,12 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
     def receive_nowait(self) -> ServerSentEvent:
         """An event that has arrived and waits; raises `trio.WouldBlock` if there is none."""
         if not self._incoming.events:
+            self._receiver.refuse_at(self._end)
             raise trio.WouldBlock
         return self._incoming.pop()
 
     async def arrive(self) -> None:
-        """Wait until an event waits, or `last_event_id` or `retry` has changed without one.
-
-        Raises what `receive` raises.
-        """
+        """Wait until an event waits, or `last_event_id` or `retry` changes; raises as `receive`."""
         await trio.lowlevel.checkpoint()
         place = self.last_event_id, self.retry
         with self._receiver.enter():
@@ -212,7 +212,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
         A task that is receiving gets `trio.ClosedResourceError`.
         """
-        if self._end is None:
+        if not isinstance(self._end, trio.ClosedResourceError):
             self._end = trio.ClosedResourceError("this EventSource was closed")
         self._incoming.discard()
         await self._receiver.evict()
@@ -235,8 +235,7 @@ class EventSource(trio.abc.ReceiveChannel[ServerSentEvent]):
 
     async def _advance(self) -> None:
         """Take one step towards the next event."""
-        if self._end is not None:
-            raise type(self._end)(*self._end.args)
+        self._receiver.refuse_at(self._end)
         if self._connection is None:
             await self._connect()
         else:

@@ -30,6 +30,12 @@ class OneReceiver:
         check_on_trio()
         await trio.lowlevel.checkpoint()
 
+    @staticmethod
+    def refuse_at(end: Exception | None) -> None:
+        """Raise what everybody is told who comes behind the end: anew, as each has his own."""
+        if end is not None:
+            raise type(end)(*end.args)
+
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Be the one task inside.

@@ -9,20 +9,25 @@ from typing import Any
 from ..errors import InvalidRequestError
 from ..privacy import shown_url
 
-__all__ = ["check_scheme", "telling_unsendable"]
+__all__ = ["check_address", "telling_unsendable"]
 
 _WEBSOCKETS = {"ws": "http", "wss": "https"}
 
 
-def check_scheme(url: Any) -> None:
-    """Refuse a WebSocket's URL, whose handshake HTTP clients would take for a request.
+def check_address(url: Any) -> None:
+    """Refuse what HTTP clients would ask for though there can be no answer.
+
+    That is a WebSocket's URL, whose handshake they would take for a request, and a port that is
+    none, which they would take for one that does not answer, and try for ever.
 
     Args:
       url: of httpx or httpx2.
 
     Raises:
-      InvalidRequestError: it is one.
+      InvalidRequestError: it is such a one.
     """
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise InvalidRequestError(f"there is no port {url.port}: ports are from 1 to 65535")
     instead = _WEBSOCKETS.get(url.scheme)
     if instead is not None:
         raise InvalidRequestError(

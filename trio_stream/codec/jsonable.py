@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from functools import lru_cache
+from inspect import iscoroutine
 from typing import Any
 
 import msgspec
@@ -101,6 +102,10 @@ def _extend(value: Any) -> Any:
     known = _to_known(value)
     if known is None:
         name = type(value).__qualname__
+        if isinstance(value, Awaitable):
+            if iscoroutine(value):
+                value.close()  # this says it, and not a warning as well
+            raise TypeError(f"{name} has no JSON form: await it, and send what comes of it")
         if isinstance(value, Iterable | AsyncIterable) and not isinstance(value, tuple | frozenset):
             what = "a list first, or give it to send_many or publish_many, for an event of each"
         else:

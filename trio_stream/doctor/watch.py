@@ -9,7 +9,7 @@ import httpx
 import trio
 
 from ..client.connecting.attempts import describe
-from ..client.sendable import check_scheme, telling_unsendable
+from ..client.sendable import check_address, telling_unsendable
 from ..codec.content_coding import Coding, CodingError, open_coding
 from ..errors import InvalidRequestError, RemoteProtocolError
 from ..privacy import shown_url
@@ -122,7 +122,7 @@ class Watch:
             method, url, headers=headers, content=content, extensions={"timeout": timeout}
         )
         while True:
-            check_scheme(request.url)
+            check_address(request.url)
             response = await self._client.send(request, stream=True)
             target = response.next_request
             if target is None or len(self._redirects) == _MAX_REDIRECTS:

@@ -37,7 +37,8 @@ class StreamApp:
         lifespan: Lifespan | None = None,
         **options: Unpack[StreamKeywords],
     ) -> None:
-        if not callable(callback):
+        given: object = callback
+        if isinstance(given, StreamApp) or not callable(given):
             raise TypeError(
                 "stream_app needs a callback that takes the stream and is called for each request, "
                 f"not a {type(callback).__name__}"

@@ -168,6 +168,8 @@ class Stream(Sender, NoSource, Returned):
         Raises:
           TypeError: it is no `EncodedEvent`, or not in a stream's format. Then none has got it.
         """
+        if isinstance(streams, Stream):
+            raise TypeError("streams are several, as in a list: one sends by its own send_nowait")
         return send_to_all((getattr(stream, "_state", stream) for stream in streams), event)
 
     # The nursery.
@@ -196,8 +198,7 @@ class Stream(Sender, NoSource, Returned):
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
         """
-        what = "returns an awaitable, its arguments follow it"
-        check_callable("async_fn", async_fn, what, awaited=True)
+        self._check_function(async_fn)
         self._state.start_soon((async_fn, args, name))
 
     async def start(
@@ -207,8 +208,15 @@ class Stream(Sender, NoSource, Returned):
 
         Raises:
           RuntimeError: the stream is not served or entered yet.
+          TypeError, trio.ClosedResourceError, trio.BrokenResourceError: as `start_soon`.
         """
-        return await self._state.tasks.start((async_fn, args, name))
+        self._check_function(async_fn)
+        return await self._state.start((async_fn, args, name))
+
+    @staticmethod
+    def _check_function(async_fn: object) -> None:
+        what = "returns an awaitable, its arguments follow it"
+        check_callable("async_fn", async_fn, what, awaited=True)
 
     # Its end, and what is known about it.
 

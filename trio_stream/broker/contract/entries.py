@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -28,7 +29,7 @@ def body_of(data: Any, event: str | None) -> bytes:
     """An event's wire form, without an id; likewise."""
     given = data if isinstance(data, EncodedEvent) else as_event(data)
     if given is not None:
-        if given.id is not None:
+        if given.id is not None or (isinstance(given, EncodedEvent) and _has_own_id(given.data)):
             raise ValueError("a topic gives its events ids of its own: leave out the event's")
         if given.data is None:
             raise ValueError("an event without data reaches nobody: give it data, if only ''")
@@ -38,6 +39,15 @@ def body_of(data: Any, event: str | None) -> bytes:
                 "is not to be, encode(..., compress=False), into each client's own stream"
             )
     return encode_sse(data, event)
+
+
+def _has_own_id(wire: bytes) -> bool:
+    """Whether an event in wire form has an id that its `EncodedEvent` was not told."""
+    return b"id" in wire and _ID_FIELD.search(wire) is not None
+
+
+#: A decoder takes a line that is a field's name alone for the field, empty.
+_ID_FIELD = re.compile(rb"(?:^|[\r\n])id(?:[:\r\n]|$)")
 
 
 def check_once(once: str, keep: bool) -> None:

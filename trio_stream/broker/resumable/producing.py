@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from ...checks import call_with
@@ -41,3 +42,15 @@ async def produce(
         finally:
             await leave(result)
             await close_within(result, name)
+    elif _holds_values(result):
+        raise TypeError(
+            f"{name} returned a {type(result).__name__}, of which nothing would be sent: send it "
+            "in there, or be an async generator function"
+        )
+
+
+def _holds_values(result: object) -> bool:
+    """Whether it was meant to be sent. The text that may be returned is `send`'s, an id."""
+    if isinstance(result, str):
+        return False
+    return isinstance(result, Iterable | AbstractAsyncContextManager)

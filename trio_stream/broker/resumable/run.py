@@ -11,9 +11,9 @@ from typing import Any, TypeVar, final
 import outcome
 import trio
 
-from ...codec import encode
 from ...errors import BrokerError, GapError, LeaseLostError
 from ..contract import LEASE, Engine, Entry, Lease, lease_of
+from ..contract.entries import body_of
 from ..contract.topics import Selection
 from ..keep_lease import keep_lease
 from ..publisher import Publisher
@@ -79,7 +79,7 @@ class ResumableRun:
         Raises what `Broker.publish` does, and `LeaseLostError` when it has been taken for dead, and
         this is not where that cancels it.
         """
-        entry = Entry(self.topic, encode(data, event=event).data)
+        entry = Entry(self.topic, body_of(data, event))
         [id] = await self._while_alive(partial(self._publisher.publish, [entry]))
         return str(id)
 

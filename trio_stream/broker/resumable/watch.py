@@ -57,6 +57,7 @@ class Resumable:
     * `GapError` where the client's place in the run is not known, or events of it are gone. The
       next ``__anext__`` goes on behind the gap.
     * `trio.ClosedResourceError` when the broker is closed.
+    * `trio.ClosedResourceError` when it, or the broker, is closed.
     * `trio.BusyResourceError` when another task is iterating it.
 
     Use it in an ``async with``: who leaves the iteration watches no longer then.
@@ -73,6 +74,7 @@ class Resumable:
         "_gap",
         "_if_running",
         "_key",
+        "_left",
         "_linger",
         "_over",
         "_presence",
@@ -106,7 +108,7 @@ class Resumable:
         self._gap = gap
         self._ending = ending
         self._subscription: Subscription | None = None
-        self._over = self._busy = False
+        self._over = self._busy = self._left = False
         #: The id of the mark at the start of the run that this has started, if it has.
         self._began: int | None = None
         self._runs = runs
@@ -118,7 +120,7 @@ class Resumable:
 
     async def run(self, sink: Sink) -> None:
         """Find the run or start it, and deliver it from the client's id on, to its end."""
-        if self._subscription is not None or self._over:
+        if self._subscription is not None or self._over or self._left:
             raise RuntimeError("a Resumable can be used once: ask the broker for another one")
         client = getattr(sink, "principal", None)  # what others stream into need not have one
         self._principal = self._principal or client
@@ -285,12 +287,16 @@ class Resumable:
             self._busy = False
 
     async def _next_event(self) -> TopicEvent:
-        if self._subscription is None and not self._over:
+        if self._subscription is None and not (self._over or self._left):
             self._subscription = await self._find_or_start()
+        if self._left:
+            await self._leave()
+            raise trio.ClosedResourceError("the run was left: ask the broker for another Resumable")
         while (subscription := self._subscription) is not None:
             record = await self._next_record(subscription)
             if is_end(record):
-                await self.aclose()
+                self._over = True
+                await self._leave()
                 if (ending := ending_of(record)) != "done":
                     raise RunFailedError(self._key, ending)
             elif not is_mark(record):
@@ -309,8 +315,14 @@ class Resumable:
             await self._try_to_bury()
 
     async def aclose(self) -> None:
-        """Leave, if it was iterated: it is watched no longer. Idempotent."""
-        self._over = True
+        """Leave: it is watched no longer. Idempotent.
+
+        A task that is iterating it gets `trio.ClosedResourceError`.
+        """
+        self._left = not self._over
+        await self._leave()
+
+    async def _leave(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             await trio.lowlevel.checkpoint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import inf
 
 import trio
@@ -10,6 +11,7 @@ from outcome import Value
 from ...errors import GapError, MapError
 from ...stream.options.hooks import call_hook
 from ..contract import Page
+from ..contract.statistics import SubscriptionStatistics
 from ..contract.topics import Selection
 from ..following.followers import NOWHERE, Follower, Taker
 from ..following.mapping import EventMap
@@ -39,6 +41,7 @@ class Position(Follower):
         "_fell_behind",
         "_gathering",
         "_hooks",
+        "_is_open",
         "_reader",
         "_task",
         "_told_first",
@@ -69,8 +72,29 @@ class Position(Follower):
         self._fell_behind = 0
         #: Its `sink`, if that is one whose events wait in the log between two writes.
         self._gathering: Gathering | None = None
+        self._is_open = False
         self._hooks = hooks
         self._told_first = hooks.on_first_event is None
+
+    @abstractmethod
+    def statistics(self) -> SubscriptionStatistics:
+        """What its hooks are told; see `Subscription`."""
+
+    def _open(self) -> None:
+        self._feed.opened(self)
+        self._is_open = True
+        call_hook("on_open", self._hooks.on_open, self, self.selection.facts)
+
+    def _check_not_left(self) -> None:
+        """For one that has been opened, and may have been left by another task."""
+        if not self._is_open:
+            raise trio.ClosedResourceError("the subscription was closed: subscribe again")
+
+    def _leave(self) -> None:
+        self._feed.left(self)
+        if self._is_open:
+            self._is_open = False
+            call_hook("on_end", self._hooks.on_end, self, self.selection.facts)
 
     async def _read(self) -> tuple[Page, GapError | None]:
         reader = self._reader

@@ -18,7 +18,6 @@ import trio
 
 from ...checks import check_choice
 from ...errors import GapError
-from ...stream.options.hooks import call_hook
 from ..contract import Page, Record, joined
 from ..contract.event import TopicEvent
 from ..contract.notices import Notice, gap_event, put_notice, shaped
@@ -54,7 +53,7 @@ class Subscription(Position):
     * `GapError` when events are gone that it should have given. The next ``__anext__`` goes on
       behind the gap.
     * `MapError` when ``map`` fails with an event; each further ``__anext__`` tries it again.
-    * `trio.ClosedResourceError` when the broker is closed.
+    * `trio.ClosedResourceError` when the broker is closed, or the subscription itself.
     * `trio.BusyResourceError` when another task is iterating it.
 
     Nothing runs, and nothing but an id is held, until it is streamed or iterated. To leave an
@@ -70,7 +69,6 @@ class Subscription(Position):
         "_busy",
         "_ending",
         "_gap",
-        "_is_open",
         "_latest",
         "_map",
         "_number",
@@ -118,7 +116,7 @@ class Subscription(Position):
         #: What an iterator has read ahead, the next one last. (A deque is 760 bytes, a list 56.)
         self._page: list[Record] | None = None
         self._passing: PassingEvents | None = None  # an iterator's
-        self._used = self._busy = self._is_open = False
+        self._used = self._busy = False
         self._gap = gap
         self._statistics = statistics
         self._ending = ending
@@ -180,6 +178,7 @@ class Subscription(Position):
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
         while True:
+            self._check_not_left()
             conflated = self._reader.conflated
             page, gap = await self._read()
             if self._feed.closed and not page.records:
@@ -271,10 +270,12 @@ class Subscription(Position):
             self._feed.hear_passing(self)
             await self._appear()
             self._cursor = max(self._cursor, await self._reader.find_place())
-        assert self._passing is not None
         while not self._page:
+            self._check_not_left()
             self._feed.check_open()
             page, gap = await self._read()
+            self._check_not_left()
+            assert self._passing is not None
             self._page = self._passing.merged(page.records, page.upto)[::-1]
             self._cursor = page.upto
             if gap is not None:
@@ -286,11 +287,15 @@ class Subscription(Position):
                     self._feed.fanout.discard(self)
 
     async def aclose(self) -> None:
-        """Leave, if it was iterated: the presence ends, the position is forgotten. Idempotent."""
+        """Leave: the presence ends, the position is forgotten. Idempotent.
+
+        A task that is iterating it gets `trio.ClosedResourceError`.
+        """
         self._used = True
         self._page = None
-        self._feed.fanout.discard(self)
+        self.end()
         self._disappear()
+        self.wake()
         await trio.lowlevel.checkpoint()
 
     def close_unawaited(self) -> bool:
@@ -320,20 +325,15 @@ class Subscription(Position):
     # Its presence.
 
     async def _appear(self) -> None:
-        self._feed.opened(self)
-        self._is_open = True
-        call_hook("on_open", self._hooks.on_open, self, self.selection.facts)
+        self._open()
         if self._visit is not None:
             await self._visit.begin()
 
     def _disappear(self) -> None:
-        self._feed.left(self)
         self._feed.miss_passing(self)
         if self._visit is not None:
             self._visit.end()
-        if self._is_open:
-            self._is_open = False
-            call_hook("on_end", self._hooks.on_end, self, self.selection.facts)
+        self._leave()
 
     def __del__(self) -> None:
         # It is not there if `__init__` has raised; and with the broker all presence has ended.

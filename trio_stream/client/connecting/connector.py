@@ -22,7 +22,7 @@ from ...errors import (
 )
 from ...stream.source.contract import close_within
 from ...stream.upstream.foreign import close_response, http_modules
-from ..sendable import check_scheme, telling_unsendable
+from ..sendable import check_address, telling_unsendable
 from .connection import Connection
 from .http_client import make_client
 from .next_request import StreamRequest
@@ -165,7 +165,7 @@ class Connector:
             headers=headers,
             extensions={"timeout": timeout},
         )
-        check_scheme(request.url)
+        check_address(request.url)
         self._origin = request.url
         if self._moved_from != asked.url:
             self._moved_from, self._moved_to = asked.url, None

@@ -230,6 +230,12 @@ class StreamState(Clocked):
         if self.outcome is not None or not self.tasks.start_soon(task):
             raise self.end_error()
 
+    async def start(self, task: Task) -> Any:
+        """Start a task and wait until it has, unless the stream has ended."""
+        if self.outcome is not None:
+            raise self.end_error()
+        return await self.tasks.start(task)
+
     async def close_unrun(self) -> None:
         """Close a source that will not be run, and cancel the tasks that wait for their start."""
         source, self.source = self.source, None

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import trio
 
+from ...checks import check_scope
 from ...transport.base import ClientGone
 from ...transport.compressed import CompressedTransport
 from ...transport.hypercorn import choose_transport
@@ -120,6 +121,7 @@ def last_event_id(scope: Scope) -> str | None:
     one, the query parameter ``last_event_id`` or ``lastEventId``, for clients that cannot set
     headers. It comes from the client: any text, of any length.
     """
+    check_scope(scope)
     for name, value in scope["headers"]:
         if name.lower() == b"last-event-id":
             header: str = _text_of(value)

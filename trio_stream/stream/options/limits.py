@@ -9,7 +9,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from ...checks import check_callable, check_choice, check_count, check_seconds, refuse_coroutine
+from ...checks import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_scope,
+    check_seconds,
+    refuse_coroutine,
+)
 from ...codec import encode_retry
 from ..answers.clients import is_event_source
 
@@ -24,6 +31,7 @@ def client_address(scope: Scope) -> Hashable:
 
     Behind a proxy that is the proxy's, the same for all: give ``key=`` there.
     """
+    check_scope(scope)
     client = scope.get("client")
     return client[0] if client else None
 
