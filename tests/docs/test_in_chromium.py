@@ -158,3 +158,62 @@ async def test_a_page_that_was_left_goes_on_when_its_user_is_back(tmp_path: Path
         await other.post("/say", content="two")
         await browser.back()
         await browser.wait_until("document.body.innerText == 'one;two;'")
+
+
+INSTALLABLE = """
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse
+from starlette.routing import Route
+
+from trio_stream import ServerSentEvent, Stream
+
+PAGE = '''<!doctype html><title>installable</title><script>
+async function listen() {
+  const worker = navigator.serviceWorker;
+  await worker.register("/worker.js");
+  await worker.ready;
+  window.heard = [];
+  window.source = new EventSource("/events");
+  source.onmessage = event => heard.push(event.data);
+}
+</script>'''
+
+
+async def page(request: Request) -> HTMLResponse:
+    return HTMLResponse(PAGE)
+
+
+async def worker(request: Request) -> FileResponse:
+    return FileResponse("WORKER")
+
+
+async def events(request: Request) -> Stream:
+    last = request.headers.get("last-event-id")
+    event = ServerSentEvent({"after": last}, id=str(int(last or 0) + 1))
+    return Stream([event], retry=100)
+
+
+app = Starlette(
+    routes=[Route("/", page), Route("/worker.js", worker), Route("/events", events)]
+)
+"""
+
+
+async def test_a_service_worker_leaves_a_stream_its_ids(tmp_path: Path) -> None:
+    scripts = [each for each in snippets_of(PROJECT / "docs/browsers.md") if each.language == "js"]
+    [script] = [each for each in scripts if "respondWith" in each.code]
+    worker = tmp_path / "worker.js"
+    worker.write_text(script.code)
+    (tmp_path / "installable.py").write_text(INSTALLABLE.replace("WORKER", str(worker)))
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with hypercorn("installable:app", env=env) as server, chromium() as browser:
+        await browser.open(server.url)
+        await browser.run("return listen()")
+        await browser.reload()  # so that the worker, which is active now, controls the page
+        await browser.wait_until("navigator.serviceWorker.controller !== null")
+        await browser.run("return listen()")
+        heard = await browser.wait_until("heard.length >= 3 && heard")
+        await browser.run("source.close()")
+    after = ['{"after":null}', '{"after":"1"}', '{"after":"2"}']
+    assert heard[:3] == after

@@ -9,7 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+from starlette.requests import Request
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from trio_stream import Stream
 from trio_stream.frameworks.starlette import StreamResponse
@@ -79,3 +82,12 @@ def test_readme_names_the_frameworks_in_which_a_stream_is_the_response() -> None
     assert found
     assert re.findall(r"[A-Z][\w-]+", found[1]) == ["Starlette", "Litestar", "Lilya"]
     assert re.findall(r"[A-Z][\w-]+", found[2]) == ["FastAPI", "FastHTML", "Quart-Trio"]
+
+
+async def test_starlette_does_not_see_on_trio_that_a_client_has_left() -> None:
+    """As docs/asyncio.md says. Where this fails, Starlette does, and the page can do without."""
+    send, receive = trio.open_memory_channel[Message](1)
+    request = Request({"type": "http"}, receive.receive)
+    send.send_nowait({"type": "http.disconnect"})
+    assert not await request.is_disconnected()
+    assert receive.receive_nowait() == {"type": "http.disconnect"}  # it is there all the same
