@@ -39,13 +39,14 @@ async def test_an_event_comes_at_once(name: str, tmp_path: Path) -> None:
         async with stream:
             await read_until(stream, b"data: here\n\n")
             took: list[float] = []
-            # Where a proxy holds events back it holds each: 200 ms, or until there are some KiB.
-            while not took or (took[-1] > 0.15 and len(took) < 10):
-                await client.post("/say")
-                start = trio.current_time()
-                await read_until(stream, b"data: said\n\n")
-                took.append(trio.current_time() - start)
-            assert took[-1] <= 0.15, took
+            # Where a proxy holds events back it holds each: 200 ms, or until there are some KiB. So
+            # one that came sooner is enough, however long a busy machine takes for the others.
+            with trio.fail_after(120):
+                while not took or took[-1] > 0.15:
+                    await client.post("/say")
+                    start = trio.current_time()
+                    await read_until(stream, b"data: said\n\n")
+                    took.append(trio.current_time() - start)
 
 
 @every_proxy

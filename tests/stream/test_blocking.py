@@ -16,7 +16,7 @@ from tests.support.tasks import NothingLeft
 from trio_stream import Stream, current_blocking_limiter
 from trio_stream.stream.source import blocking
 from trio_stream.stream.source.contract import CLOSE_TIMEOUT
-from trio_stream.testing import connect, real_time
+from trio_stream.testing import connect
 
 Clock = trio.testing.MockClock
 
@@ -118,7 +118,7 @@ async def test_a_value_is_never_held_back_for_the_next(autojump_clock: Clock) ->
 
     def rows() -> Iterator[str]:
         yield "first"
-        go_on.wait(10)
+        go_on.wait(120)
         yield "second"
 
     async with connect(Stream(rows())) as client:
@@ -132,11 +132,11 @@ async def test_the_thread_waits_for_a_slow_client(caplog: pytest.LogCaptureFixtu
     rows = Rows()
     async with connect(Stream(rows(), buffer=10), socket_buffer=1):
         produced = -1
-        while rows.produced != produced:
+        while rows.produced != produced or produced <= blocking._HANDOVER:
             produced = rows.produced
             await trio.sleep(0.1)
         # What is under way in the hand-over, the channel, the writer and the socket.
-        assert blocking._HANDOVER < produced < 2 * blocking._HANDOVER + 30
+        assert produced < 2 * blocking._HANDOVER + 30
     assert rows.closed.is_set()  # it was woken, and not waited for and abandoned
     assert caplog.records == []
 
@@ -167,22 +167,30 @@ async def test_one_whose_iter_fails_is_a_failure(autojump_clock: Clock) -> None:
 
 
 async def test_one_that_blocks_for_a_while_is_waited_for(
-    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, no_task_left: NothingLeft
+    autojump_clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    no_task_left: NothingLeft,
 ) -> None:
-    begun, ended = threading.Event(), threading.Event()
+    monkeypatch.setattr(blocking, "CLOSE_TIMEOUT", 120)
+    release, ended = threading.Event(), threading.Event()
 
     def rows() -> Iterator[int]:
         yield 1
-        begun.set()
-        time.sleep(0.3)
+        assert release.wait(120)
         ended.set()
         yield 2
 
-    async with connect(Stream(rows())) as client:
+    async def let_go() -> None:
+        while stream.outcome is None:
+            await trio.sleep(0.01)
+        await trio.testing.wait_all_tasks_blocked()
+        release.set()
+
+    stream = Stream(rows())
+    async with trio.open_nursery() as nursery, connect(stream) as client:
         await client.receive_event()
-        with real_time():
-            await trio.to_thread.run_sync(begun.wait, 30)
-        assert not ended.is_set()
+        nursery.start_soon(let_go)
     assert ended.is_set()
     assert caplog.records == []
     await no_task_left()
@@ -201,7 +209,7 @@ async def test_one_that_blocks_too_long_is_abandoned_and_logged(
     def rows() -> Iterator[int]:
         try:
             yield 1
-            release.wait(20)
+            release.wait(120)
             yield 2
         finally:
             closed.set()
@@ -210,7 +218,8 @@ async def test_one_that_blocks_too_long_is_abandoned_and_logged(
     async with connect(stream) as client:
         await client.receive_event()
         began = time.perf_counter()
-    assert 0.2 <= time.perf_counter() - began < 15  # the thread would have taken 20
+    assert time.perf_counter() - began >= 0.2
+    assert not closed.is_set()  # the thread would have taken two minutes
     assert stream.outcome == "disconnected"
     [record] = caplog.records
     assert record.levelno == logging.WARNING
@@ -230,7 +239,7 @@ async def test_an_abandoned_thread_may_outlive_the_trio_run(
     def rows() -> Iterator[int]:
         try:
             yield 1
-            release.wait(20)
+            release.wait(120)
             yield 2
         finally:
             closed.set()
@@ -289,7 +298,7 @@ async def test_other_streams_go_on_while_one_blocks(autojump_clock: Clock) -> No
     release = threading.Event()
 
     def blocked() -> Iterator[int]:
-        release.wait(20)
+        release.wait(120)
         yield 1
 
     async with connect(Stream(blocked(), hold_headers=False)) as waiting:

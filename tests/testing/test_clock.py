@@ -20,11 +20,11 @@ def slow_values() -> Iterator[int]:
 
 async def test_a_blocking_source_is_not_jumped_over(autojump_clock: trio.testing.MockClock) -> None:
     began = trio.current_time()
-    async with connect(Stream(slow_values(), ping=10, max_duration=30)) as client:
+    async with connect(Stream(slow_values(), ping=3600, max_duration=7200)) as client:
         assert [event.data async for event in client.events()] == ["0", "1", "2"]
         assert client.comments == []
         assert client.ended == "complete"
-    assert trio.current_time() - began < 9
+    assert trio.current_time() - began < 3000
 
 
 async def test_its_wait_for_room_is_jumped_over(autojump_clock: trio.testing.MockClock) -> None:
@@ -44,7 +44,7 @@ async def test_its_wait_for_room_is_jumped_over(autojump_clock: trio.testing.Moc
 
 
 async def test_a_thread_of_ones_own_is_held_by_hand(autojump_clock: trio.testing.MockClock) -> None:
-    with trio.fail_after(30), real_time():
+    with trio.fail_after(3600), real_time():
         await trio.to_thread.run_sync(time.sleep, 0.1)
 
 

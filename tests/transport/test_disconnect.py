@@ -65,7 +65,7 @@ def leave(stream: trio.abc.Stream, how: str) -> None:
 async def test_producer_and_upstream_are_told_at_once_with_500_other_streams_open(
     transport: str, notes: Notes
 ) -> None:
-    """Not by a ping: none is due before the test has given up. Nor by looking, as `test_leaving`."""
+    """Not by a ping: none is due before the test has given up. Nor by a look, as `test_leaving`."""
     async with (
         notes.serve(transport, backlog=1000) as server,
         open_streams(server, "/ticks?every=1", 500),

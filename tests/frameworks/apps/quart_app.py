@@ -1,4 +1,4 @@
-from quart import Response, request, session
+from quart import Response, make_response, request, session
 from quart_trio import QuartTrio
 
 from tests.frameworks.apps import streams
@@ -43,8 +43,10 @@ async def echo() -> StreamResponse:
 
 
 @app.get("/ended")
-async def ended() -> list[dict[str, object]]:
-    return streams.ended
+async def ended() -> Response:
+    response: Response = await make_response(streams.ended)
+    response.timeout = None  # that is for streams here
+    return response
 
 
 @app.after_request
