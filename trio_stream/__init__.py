@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import client
 from .broker import (
     Broker,
     BrokerHealth,
@@ -83,11 +83,14 @@ from .stream import (
 from .transport.hypercorn import StreamMiddleware, serve
 
 if TYPE_CHECKING:
-    from .client.connecting.attempts import AttemptEnded, AttemptOpened
-    from .client.connecting.next_request import StreamRequest
-    from .client.connecting.reconnect import ReconnectPolicy
-    from .client.event_source import EventSource
-    from .client.ready_state import ReadyState
+    from .client import (
+        AttemptEnded,
+        AttemptOpened,
+        EventSource,
+        ReadyState,
+        ReconnectPolicy,
+        StreamRequest,
+    )
 
 __all__ = [
     "AttemptEnded",
@@ -174,25 +177,12 @@ __all__ = [
     "stream_app",
 ]
 
-#: Where the client's names are, which are imported when they are first asked for: they bring httpx,
-#: and that a terminal's colours, all of which a server's garbage collector would look at for ever.
-_CLIENT = {
-    "AttemptEnded": "connecting.attempts",
-    "AttemptOpened": "connecting.attempts",
-    "EventSource": "event_source",
-    "ReadyState": "ready_state",
-    "ReconnectPolicy": "connecting.reconnect",
-    "StreamRequest": "connecting.next_request",
-}
-
 if not TYPE_CHECKING:  # a checker would believe that there is any name
 
     def __getattr__(name: str) -> object:
-        if name not in _CLIENT:
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f".client.{_CLIENT[name]}", __name__), name)
-        globals()[name] = found
-        return found
+        return getattr(client, name)  # which imports it only now
 
 
 def __dir__() -> list[str]:
