@@ -274,7 +274,7 @@ async def test_a_node_that_has_not_the_keys_is_told_as_that() -> None:
             await broker.publish("t", 1)
 
 
-async def move_slot(slot: str, source: RedisServer, target: RedisServer) -> None:
+async def move_slot(slot: str, source: RedisServer, target: RedisServer, moved: trio.Event) -> None:
     ids = [(await node.command("CLUSTER", "MYID")).split()[1].decode() for node in (source, target)]
     await target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
     await source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
@@ -286,6 +286,7 @@ async def move_slot(slot: str, source: RedisServer, target: RedisServer) -> None
         await trio.sleep(0.2)
     for node in (target, source):
         await node.command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    moved.set()
 
 
 async def test_when_the_keys_move_to_another_node_all_follow() -> None:
@@ -297,12 +298,14 @@ async def test_when_the_keys_move_to_another_node_all_follow() -> None:
         async with open_broker(url) as broker, trio.open_nursery() as nursery:
             await nursery.start(lambda **kw: collect(broker, into=found, **kw))
             ids = [await broker.publish("t", n) for n in range(10)]
-            nursery.start_soon(move_slot, slot, source, target)
+            moved = trio.Event()
+            nursery.start_soon(move_slot, slot, source, target, moved)
             with trio.fail_after(60):
-                for n in range(10, 200):
-                    ids.append(await broker.publish("t", n))
+                while not moved.is_set():  # and once more, behind that
+                    ids.append(await broker.publish("t", len(ids)))
                     await trio.sleep(0.005)
+                ids.append(await broker.publish("t", len(ids)))
             assert [int(id) for id in ids] == sorted({int(id) for id in ids})
-            await all_of(found, [str(n) for n in range(200)])
+            await all_of(found, [str(n) for n in range(len(ids))])
             assert broker.statistics().engine["connections"] > 2
             nursery.cancel_scope.cancel()
