@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 pytest.register_assert_rewrite("tests.support")
 
 from tests.support.certificates import Certificate, make_certificate  # noqa: E402
+from tests.support.leftovers import drop_leftovers  # noqa: E402
 from tests.support.need import in_ci  # noqa: E402
 from tests.support.tasks import NoSystemTaskLeft, NothingLeft, leaving_nothing  # noqa: E402
 from trio_stream.stream import apart  # noqa: E402
@@ -56,6 +57,13 @@ def pytest_runtest_call(item: pytest.Function) -> Generator[None, None, None]:
         return (yield)
     except pytest.skip.Exception as skipped:
         raise with_reason(skipped) from None
+
+
+@pytest.hookimpl(trylast=True)  # behind a debugger
+def pytest_exception_interact(call: pytest.CallInfo[None]) -> None:
+    """Have a test that failed leave nothing for others."""
+    if call.excinfo is not None:
+        drop_leftovers(call.excinfo.value)
 
 
 def with_reason(skipped: BaseException) -> BaseException:

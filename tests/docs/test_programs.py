@@ -193,10 +193,12 @@ async def test_the_client_listens(folder: Path, capfd: pytest.CaptureFixture[str
         )
         assert process.stdout is not None
         said = b""
-        with trio.fail_after(60):
-            while b"\n" not in said:
-                said += await process.stdout.receive_some()
+        try:
+            with trio.fail_after(60):
+                while b"\n" not in said:
+                    said += await process.stdout.receive_some()
+        finally:
+            process.kill()
         assert said.split()[:2] == [b"price", b"100"]
-        process.kill()
         await process.wait()
         nursery.cancel_scope.cancel()

@@ -96,6 +96,11 @@ class PostgresServer:
         # Where nobody waits for it, its number is still taken.
         (self.folder / "postmaster.pid").unlink()
 
+    def end(self) -> None:
+        """At once; also where it has been killed or stopped."""
+        if (self.folder / "postmaster.pid").exists():
+            self.command("stop", "-m", "immediate")
+
     def copy(self) -> Path:
         """What a standby has that has heard of all so far; ends and starts it."""
         copied = self.folder.with_name("copied")
@@ -220,7 +225,7 @@ def postgres_server(**options: str) -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.command("stop", "-m", "immediate")
+            server.end()
 
 
 def owned(*paths: Path) -> None:

@@ -310,13 +310,17 @@ async def test_in_a_terminal_the_screen_is_written_anew_until_ctrl_c(rich: bool)
         )
         os.close(others)
         seen = ""
-        with trio.fail_after(60):
-            while seen.count("/orders/17") < 2:
-                await trio.lowlevel.wait_readable(own)
-                seen += os.read(own, 65536).decode()
+        try:
+            with trio.fail_after(60):
+                while seen.count("/orders/17") < 2:
+                    await trio.lowlevel.wait_readable(own)
+                    seen += os.read(own, 65536).decode()
             process.send_signal(signal.SIGINT)
-            code = await trio.to_thread.run_sync(process.wait)
-        os.close(own)
+            code = await trio.to_thread.run_sync(process.wait, 60)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(own)
     assert code == 130
     assert "\x1b[" in seen
     assert ("\x1b[?1049h" in seen) is rich
