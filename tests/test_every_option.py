@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
-from functools import partial
+from functools import partial, wraps
 from math import inf, nan
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -952,6 +952,118 @@ async def test_every_bad_value_is_refused(owner: str, name: str, no_task_left: N
         message = str(caught.value)
         assert CALLED.get(f"{owner}.{name}", CALLED.get(name, name)) in message
         assert len(message) < 600
+
+
+#: How many arguments a function is called with, where that is not one.
+TAKES = {
+    "ids": 0,
+    "app": 3,
+    "shutdown_trigger": 0,
+    "next_request": 2,
+    "EventSource.headers": 0,
+    "snapshot": 0,
+    "place": 0,
+    "done": 0,
+    "publish_app.authorize": 2,
+    "Broker.source.failed": 2,
+    "Stream.start_soon.async_fn": 0,
+    "check_broker.open_broker": 0,
+}
+
+FUNCTIONS: list[Callable[..., None]] = [
+    lambda: None,
+    lambda a: None,
+    lambda a, b: None,
+    lambda a, b, c: None,
+    lambda a, b, c, d: None,
+]
+
+
+class Method:
+    def by_count(self, count: int) -> Callable[..., None]:
+        return [self.none, self.one, self.two, self.three, self.four][count]
+
+    def none(self) -> None: ...
+    def one(self, a: object) -> None: ...
+    def two(self, a: object, b: object) -> None: ...
+    def three(self, a: object, b: object, c: object) -> None: ...
+    def four(self, a: object, b: object, c: object, d: object) -> None: ...
+
+
+class Called:
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+
+    def __call__(self, given: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        pytest.param(owner, name, id=f"{owner}.{name}")
+        for owner, names in TABLE.items()
+        for name, kind in names.items()
+        if kind is not DATA and is_among(print, tuple(kind.good))
+    ],
+)
+async def test_of_each_function_it_is_seen_whether_it_can_be_called(owner: str, name: str) -> None:
+    """When it is given, and not when there is a request, or no more."""
+    takes = TAKES.get(f"{owner}.{name}", TAKES.get(name, 1))
+    for count, function in enumerate(FUNCTIONS):
+        # As many as it is called with, but for one that is given by `partial`.
+        more = partial(FUNCTIONS[count + 1], 5) if count < 4 else function
+        for wrong in (function, more, Method().by_count(count)):
+            if count != takes:
+                with pytest.raises(TypeError) as caught:
+                    await give(owner, name, wrong)
+                message = str(caught.value)
+                assert CALLED.get(f"{owner}.{name}", CALLED.get(name, name)) in message
+                assert ": it is called with " in message
+            elif f"{owner}.{name}" not in NOT_TRIED:
+                await give(owner, name, wrong)
+
+
+def _named(given: object, *, more: object) -> None: ...
+
+
+def _optional(given: object, more: object = None, *, other: object = None) -> None: ...
+
+
+def _wrapping(function: Callable[..., None]) -> Callable[..., None]:
+    @wraps(function)
+    def wrapper(given: object) -> None:
+        function(given, 5)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(_optional, partial(_named, more=5), _wrapping(FUNCTIONS[2]), Called(print)),
+        *(Called, int, str.upper, len, Method().one, partial(Method.one, Method())),
+    ],
+)
+def test_what_can_be_called(function: Callable[..., None]) -> None:
+    Stream(on_end=function)
+    Stream(function)
+
+
+@pytest.mark.parametrize(
+    ("function", "hint"),
+    [
+        (_named, "and _named cannot be; functools.partial binds what else it takes"),
+        (partial(_optional, given=5), "and partial cannot be; give it parameters"),
+        (Method.one, "and one cannot be; functools.partial binds what else it takes"),
+        (trio.Event, "and Event cannot be; give it parameters"),
+    ],
+)
+def test_what_cannot_be_called(function: Callable[..., None], hint: str) -> None:
+    with pytest.raises(
+        TypeError, match="on_end must be a callable that takes the stream"
+    ) as caught:
+        Stream(on_end=function)
+    assert hint in str(caught.value)
 
 
 @cases

@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, iscoroutine, signature
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CO_VARARGS,
+    Parameter,
+    iscoroutine,
+    signature,
+)
+from math import inf
+from types import FunctionType, MethodType
 from typing import Any
 
 import trio
@@ -19,18 +29,18 @@ import trio
 __all__ = [
     "MAX_COUNT",
     "MAX_SECONDS",
-    "call_with",
-    "check_answers",
     "check_callable",
     "check_choice",
     "check_count",
     "check_flag",
+    "check_function",
     "check_kind",
     "check_on_trio",
     "check_scope",
     "check_seconds",
     "check_several",
     "check_share",
+    "check_takes",
     "check_text",
     "naming",
     "refuse_coroutine",
@@ -43,6 +53,8 @@ MAX_SECONDS = 10**9
 #: More events or bytes than one stream or one topic ever has, and few enough for everybody to count
 #: them exactly: SQLite, and Redis' scripts, whose numbers are floats with 14 digits.
 MAX_COUNT = 10**12
+
+_COUNTED = {0: "no argument", 1: "one argument", 2: "two arguments", 3: "three arguments"}
 
 
 def check_seconds(
@@ -127,35 +139,42 @@ def check_callable(
     value: object,
     what: str,
     *,
+    takes: int | None,
     or_none: bool = False,
     awaited: bool = False,
     iterated: bool = False,
 ) -> None:
-    """A function; ``what`` says what it takes or returns. A sync one, unless `check_answers` is
-    told otherwise.
-    """
+    """A function; ``what`` says what it takes or returns. Else as `check_function`."""
     if not (callable(value) or (value is None and or_none)):
         raise TypeError(f"{name} must be a callable that {what}, not {shown(value)}")
-    check_answers(name, value, f" that {what}", awaited=awaited, iterated=iterated)
+    check_function(name, value, f" that {what}", takes=takes, awaited=awaited, iterated=iterated)
 
 
-def check_answers(
-    name: str, function: object, what: str = "", *, awaited: bool = False, iterated: bool = False
+def check_function(
+    name: str,
+    function: object,
+    what: str = "",
+    *,
+    takes: int | None,
+    awaited: bool = False,
+    iterated: bool = False,
 ) -> None:
-    """A function whose answer is there when it returns, as far as that can be seen uncalled.
+    """A function that can be called, and whose answer is there when it returns.
 
-    What another one returns is nobody's answer, but something true and equal to nothing else, of
-    which a limit or a permission would never take notice.
+    As far as that can be seen uncalled. What another one returns is nobody's answer, but something
+    true and equal to nothing else, of which a limit or a permission would never take notice.
 
     Args:
+      takes: how many arguments it is called with, all by position; None is not looked at.
       awaited: whether it may be async.
       iterated: whether it may be an async generator function.
     """
-    while isinstance(function, partial):
-        function = function.func
-    code = getattr(function, "__code__", None)
-    if code is None and callable(function):
-        code = getattr(type(function).__call__, "__code__", None)
+    inner = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    code = getattr(inner, "__code__", None)
+    if code is None and callable(inner):
+        code = getattr(type(inner).__call__, "__code__", None)
     flags = 0 if code is None else code.co_flags
     if flags & CO_GENERATOR:
         kind = "a generator function"
@@ -164,40 +183,61 @@ def check_answers(
     elif flags & CO_COROUTINE and not awaited:
         kind = "an async function, which nobody would await"
     else:
+        if takes is not None:
+            check_takes(name, function, what, takes)
         return
     words = "an async function or generator function" if iterated else "a sync or an async function"
     raise TypeError(f"{name} must be {words if awaited else 'a sync function'}{what}, not {kind}")
 
 
+def check_takes(
+    name: str, function: object, what: str, count: int, too_few: str = "give it parameters"
+) -> None:
+    """A function that can be called with so many arguments by position, as far as it says.
+
+    Args:
+      too_few: what to do where it takes fewer.
+    """
+    if not callable(function):
+        return
+    least, most = _positional(function)
+    if not least <= count <= most:
+        called = _COUNTED.get(count, f"{count} arguments")
+        hint = "functools.partial binds what else it takes" if count < least else too_few
+        own = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(
+            f"{name} must be a callable{what}: it is called with {called}, and {own} cannot be; "
+            f"{hint}"
+        )
+
+
+def _positional(function: Callable[..., Any]) -> tuple[float, float]:
+    """How many arguments by position it needs, and how many it takes at most."""
+    bound = isinstance(function, MethodType)
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if type(plain) is FunctionType:  # as nearly all are: a signature takes 20 times as long
+        code = plain.__code__
+        most = inf if code.co_flags & CO_VARARGS else code.co_argcount - bound
+        least = code.co_argcount - bound - len(plain.__defaults__ or ())
+        named = code.co_kwonlyargcount - len(plain.__kwdefaults__ or ())
+        return (inf if named else least), most
+    try:
+        # Of the function itself: what one that wraps another is called with is its own affair.
+        parameters = signature(function, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):  # some of C's say nothing
+        return 0, inf
+    by_place = [each for each in parameters if each.kind <= Parameter.POSITIONAL_OR_KEYWORD]
+    kinds = {each.kind for each in parameters if each.default is Parameter.empty}
+    least = sum(each.default is Parameter.empty for each in by_place)
+    most = inf if Parameter.VAR_POSITIONAL in kinds else len(by_place)
+    return (inf if Parameter.KEYWORD_ONLY in kinds else least), most
+
+
 def refuse_coroutine(name: str, answer: object) -> None:
-    """Raise a `TypeError` where what `check_answers` let pass has called an async function."""
+    """Raise a `TypeError` where what `check_function` let pass has called an async function."""
     if iscoroutine(answer):
         answer.close()
         raise TypeError(f"{name}= returned a coroutine, which nobody awaits: it must be sync")
-
-
-def call_with(function: Callable[[Any], Any], argument: object, what: str, hint: str) -> Any:
-    """Call it; where it cannot be called with that alone, Python's error gets a note on it."""
-    try:
-        return function(argument)
-    except TypeError as error:
-        if not _takes_one(function):
-            name = getattr(function, "__name__", "function")
-            error.add_note(f"{what} alone: {hint.format(name=name)}")
-        raise
-
-
-def _takes_one(function: Callable[[Any], Any]) -> bool:
-    """Whether it can be called with one argument, as far as it says."""
-    try:
-        taken = signature(function)
-    except (TypeError, ValueError):  # some of C's say nothing
-        return True
-    try:
-        taken.bind(None)
-    except TypeError:
-        return False
-    return True
 
 
 def check_scope(scope: object) -> None:

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from tests.support.redis_server import redis_server
-from trio_stream import Broker, ResumableRun, RunFailedError, open_broker, presence_topic
+from trio_stream import Broker, ResumableRun, open_broker, presence_topic
 from trio_stream.broker.engines import ENGINE_OPTIONS
 from trio_stream.broker.memory import MemoryEngine
 from trio_stream.broker.redis import RedisEngine
@@ -79,24 +79,6 @@ async def test_one_value_is_not_taken_for_many(broker: Broker, values: Any) -> N
 
 async def producer(run: ResumableRun) -> None:
     await run.send("x")
-
-
-async def test_the_log_says_what_a_producer_is_called_with(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def nothing() -> None:
-        pass
-
-    async with open_broker() as broker:
-        run = broker.resumable("key", nothing)  # type: ignore[arg-type]
-        with pytest.raises(RunFailedError):
-            await anext(run)
-    [record] = caplog.records
-    assert record.exc_info is not None
-    failure = record.exc_info[1]
-    assert isinstance(failure, TypeError)
-    [note] = failure.__notes__
-    assert note.startswith("a producer is called with its run alone: give it that parameter")
 
 
 async def test_nobody_is_present_on_what_is_only_matched() -> None:

@@ -131,13 +131,13 @@ class Broker(Attendance):
         check_snapshot(snapshot)
         if snapshot is not None and (after == "earliest" or isinstance(after, Last | timedelta)):
             raise ValueError("snapshot= goes on from where it was taken: after= is an id or None")
-        check_notice("statistics", statistics)
+        check_notice("statistics", statistics, takes=1)
         if statistics is not None and overflow == "all":
             raise ValueError('statistics= are of what overflow="latest" leaves out')
         check_kind("hooks", hooks, SubscriptionHooks, "a SubscriptionHooks", or_none=True)
         check_map(map)
-        check_notice("place", place)
-        check_notice("gap", gap)
+        check_notice("place", place, takes=0)
+        check_notice("gap", gap, takes=1)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         check_after(after)
         selection = select_topics(topics, patterns)
@@ -235,7 +235,8 @@ class Broker(Attendance):
           TypeError: the broker's engine is one's own that hands nothing on, or an argument is none.
         """
         check_name(own, "own")
-        check_callable("run", run, "takes the channel and returns an awaitable", awaited=True)
+        what = "takes the channel and returns an awaitable"
+        check_callable("run", run, what, takes=1, awaited=True)
         return self._backchannels.open(name, own, run)
 
     def statistics(self) -> BrokerStatistics:

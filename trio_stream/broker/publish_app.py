@@ -59,9 +59,8 @@ def publish_app(broker: Broker, *, authorize: Authorize, max_bytes: int = 2**20)
     the broker could not store it.
     """
     check_kind("broker", broker, Broker, "an open broker")
-    check_callable(
-        "authorize", authorize, "takes a scope and a topic, and returns True or False", awaited=True
-    )
+    what = "takes a scope and a topic, and returns True or False"
+    check_callable("authorize", authorize, what, takes=2, awaited=True)
     check_count("max_bytes", max_bytes)
     return PublishApp(broker, authorize, max_bytes)
 

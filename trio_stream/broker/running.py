@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ..checks import check_answers, check_callable, check_choice, check_flag, check_seconds
+from ..checks import check_callable, check_choice, check_flag, check_function, check_seconds
 from ..errors import GapError
 from ..stream.options.principals import check_principal
 from .contract import Engine
@@ -82,12 +82,13 @@ class Running(Publishing):
             "fn",
             fn,
             "takes a SourceRun and sends its events into that",
+            takes=1,
             awaited=True,
             iterated=True,
         )
         seconds = _checked_linger(linger)
         check_flag("each", each)
-        check_notice("failed", failed)
+        check_notice("failed", failed, takes=2)
         self._feed.check_open()
         self._sources.add(Source(pattern, fn, seconds, each, failed))
 
@@ -149,10 +150,10 @@ class Running(Publishing):
         """
         if producer is not None and not callable(producer):
             raise TypeError(f"a producer is a function, not {type(producer).__name__}")
-        check_answers("a producer", producer, awaited=True, iterated=True)
+        check_function("a producer", producer, " of its run", takes=1, awaited=True, iterated=True)
         seconds = _checked_linger(linger, "less than 1 is 1, ")
         check_cursor(after)
-        check_notice("gap", gap)
+        check_notice("gap", gap, takes=1)
         check_seconds("stale_after", stale_after, "None tells nothing", or_none=True)
         ending = RunEnding(key, done, failed)
         whose = None if principal is None else check_principal(principal)

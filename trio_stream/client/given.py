@@ -39,7 +39,7 @@ def check_request(url: object, method: object, content: object, headers: object)
             check_kind("a value in headers", value, (str, bytes), "a str")
     else:
         what = "returns a mapping of str, or such a mapping"
-        check_callable("headers", headers, what, or_none=True, awaited=True)
+        check_callable("headers", headers, what, takes=0, or_none=True, awaited=True)
 
 
 def check_place(last_event_id: str | None, read_as: str) -> None:
@@ -52,9 +52,9 @@ def check_manner(reconnect: object, next_request: object, policy: object, observ
     """Refuse what nobody can keep to: how it reconnects, whom it tells."""
     check_flag("reconnect", reconnect, or_none=True)
     what = "takes a StreamRequest and the last event, and returns a StreamRequest or None"
-    check_callable("next_request", next_request, what, or_none=True, awaited=True)
+    check_callable("next_request", next_request, what, takes=2, or_none=True, awaited=True)
     check_kind("policy", policy, ReconnectPolicy, "a ReconnectPolicy", or_none=True)
-    check_callable("observer", observer, "takes what has happened", or_none=True)
+    check_callable("observer", observer, "takes what has happened", takes=1, or_none=True)
 
 
 def check_times(idle_timeout: object, answer_timeout: object) -> None:

@@ -69,7 +69,7 @@ class EventStreamDecoder:
         check_count("max_event_bytes", max_event_bytes)
         check_count("max_line_bytes", max_line_bytes, "None is max_event_bytes", or_none=True)
         check_text("last_event_id", last_event_id, or_none=True)
-        check_callable("on_comment", on_comment, "takes the text of a comment", or_none=True)
+        check_callable("on_comment", on_comment, "takes a comment's text", takes=1, or_none=True)
         self.retry: int | None = None
         self.last_event_id = last_event_id
         self._max_event_bytes = max_event_bytes

@@ -47,7 +47,7 @@ class StreamResponse(Response):
         self, stream: Stream, background: BackgroundTask | None = None, status_code: int = 200
     ) -> None:
         check_kind("stream", stream, Stream, "a Stream")
-        check_callable("background", background, "is awaited", or_none=True, awaited=True)
+        check_callable("background", background, "is awaited", takes=0, or_none=True, awaited=True)
         # Without Starlette's own constructor, which would render a body and its length.
         self.stream = stream
         self.status_code: int = stream.status if status_code == 200 else check_status(status_code)

@@ -61,7 +61,8 @@ def inspector_app(
     does not understand, 404 for what is not there any more, 409 to what is for another process than
     the one that was reached, 405, 413, 415, and 503 when the broker could not do it.
     """
-    check_callable("authorize", authorize, "takes a scope, and returns True or False", awaited=True)
+    what = "takes a scope, and returns True or False"
+    check_callable("authorize", authorize, what, takes=1, awaited=True)
     check_kind("broker", broker, Broker, "an open broker or None", or_none=True)
     check_flag("payloads", payloads)
     return InspectorApp(authorize, broker, payloads)

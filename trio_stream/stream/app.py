@@ -46,7 +46,7 @@ class StreamApp:
         if options.get("principal") is not None:
             raise TypeError("principal= would be everybody's: authorize= says whose a request is")
         what = "takes the app and returns an async context manager, as by @asynccontextmanager"
-        check_callable("lifespan", lifespan, what, or_none=True)
+        check_callable("lifespan", lifespan, what, takes=1, or_none=True)
         kind = StreamKind(callback, StreamOptions.checked(**options), event, retry)
         # `Stream` takes one as well as a source, and its type says nothing of that to users.
         self._kind = cast("Callback", kind)

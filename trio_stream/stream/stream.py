@@ -198,7 +198,7 @@ class Stream(Sender, NoSource, Returned):
           trio.ClosedResourceError: the stream has ended on this side.
           trio.BrokenResourceError: the client left, or stalled.
         """
-        self._check_function(async_fn)
+        self._check_function(async_fn, len(args))
         self._state.start_soon((async_fn, args, name))
 
     async def start(
@@ -210,13 +210,13 @@ class Stream(Sender, NoSource, Returned):
           RuntimeError: the stream is not served or entered yet.
           TypeError, trio.ClosedResourceError, trio.BrokenResourceError: as `start_soon`.
         """
-        self._check_function(async_fn)
+        self._check_function(async_fn, None)  # Trio calls it at once, with a `task_status`
         return await self._state.start((async_fn, args, name))
 
     @staticmethod
-    def _check_function(async_fn: object) -> None:
+    def _check_function(async_fn: object, takes: int | None) -> None:
         what = "returns an awaitable, its arguments follow it"
-        check_callable("async_fn", async_fn, what, awaited=True)
+        check_callable("async_fn", async_fn, what, takes=takes, awaited=True)
 
     # Its end, and what is known about it.
 

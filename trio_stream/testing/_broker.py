@@ -48,9 +48,8 @@ async def check_broker(open_broker: OpenBroker) -> None:
     Raises:
       AssertionError: the first promise that was not kept.
     """
-    check_callable(
-        "open_broker", open_broker, "gives a broker with a new log, as an async context manager"
-    )
+    what = "gives a broker with a new log, as an async context manager"
+    check_callable("open_broker", open_broker, what, takes=0)
     for check in _CHECKS:
         try:
             with trio.fail_after(_PATIENCE):

@@ -95,7 +95,7 @@ async def connect(
         client had left; it has been cancelled.
     """
     _check_request(path, method, query, body, last_event_id, http_version, scope)
-    check_callable("app", app, "takes scope, receive and send", awaited=True)
+    check_callable("app", app, "takes scope, receive and send", takes=3, awaited=True)
     check_count("socket_buffer", socket_buffer)
     check_flag("shield_sends", shield_sends)
     check_seconds("exit_timeout", exit_timeout, zero=True)

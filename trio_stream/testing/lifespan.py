@@ -28,7 +28,7 @@ async def lifespan(app: Application) -> AsyncGenerator[dict[str, Any]]:
       RuntimeError: the application said that it cannot start, or cannot shut down, or returned
         early. What it raises comes out as it is.
     """
-    check_callable("app", app, "takes scope, receive and send", awaited=True)
+    check_callable("app", app, "takes scope, receive and send", takes=3, awaited=True)
     server = _LifespanServer()
     async with Alongside(server.run, app):
         await server.ask("startup")

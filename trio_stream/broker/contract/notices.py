@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from ...checks import check_answers, naming
+from ...checks import check_function, naming
 from ...codec import EncodedEvent, ServerSentEvent, encode
 from ...errors import GapError
 
@@ -55,8 +55,11 @@ def failed_event(reason: str) -> ServerSentEvent:
     return ServerSentEvent({"reason": reason}, event="failed")
 
 
-def check_notice(name: str, notice: Any) -> None:
+def check_notice(name: str, notice: Any, takes: int) -> None:
     """Refuse at once what could not be sent later.
+
+    Args:
+      takes: how many arguments a function is called with.
 
     Raises:
       TypeError, ValueError: it is none of what a `Notice` may be, or an event that has no data, has
@@ -66,7 +69,7 @@ def check_notice(name: str, notice: Any) -> None:
         with naming(name):
             _encoded(name, notice, None)
     elif callable(notice):
-        check_answers(name, notice)
+        check_function(name, notice, takes=takes)
     elif notice is not None:
         raise TypeError(
             f"{name} must be a ServerSentEvent, a function that returns one, or None, "

@@ -108,7 +108,7 @@ class EventMap:
 
 def check_map(fn: object) -> None:
     """`TypeError` for what cannot be run for many at once."""
-    check_callable("map", fn, "takes an event and returns one, or None", or_none=True)
+    check_callable("map", fn, "takes an event and returns one, or None", takes=1, or_none=True)
     try:
         hash(fn)
     except TypeError as exc:

@@ -53,4 +53,6 @@ def _is_several(state: object) -> bool:
 
 def check_snapshot(fn: object) -> None:
     """`TypeError` for what gives no state."""
-    check_callable("snapshot", fn, "gives the state as it is now", or_none=True, awaited=True)
+    check_callable(
+        "snapshot", fn, "gives the state as it is now", takes=0, or_none=True, awaited=True
+    )

@@ -26,8 +26,8 @@ class RunEnding:
     __slots__ = ("_done", "_failed", "_key")
 
     def __init__(self, key: str, done: Notice[[]], failed: Notice[[str]]) -> None:
-        check_notice("done", done)
-        check_notice("failed", failed)
+        check_notice("done", done, takes=0)
+        check_notice("failed", failed, takes=1)
         self._key = key
         self._done = done
         self._failed = failed

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
-from ...checks import call_with
 from ...stream.source.contract import close_within
 from ...stream.source.leaving import leave
 
@@ -23,10 +22,7 @@ async def produce(
 
     Raises what it does, and `TypeError` for what is neither; ``name`` says whose it is.
     """
-    what = "a producer is called with its run"
-    result = call_with(
-        producer, run, what, "give it that parameter, functools.partial binds others"
-    )
+    result = producer(run)
     if inspect.isawaitable(result):
         result = await result
     if inspect.isgenerator(result):

@@ -73,9 +73,8 @@ def response_to(known: Blame, answer: ErrorAnswer) -> tuple[int, RawHeaders, byt
 def check_error_answer(value: object) -> None:
     """What ``error_answer=`` may be, besides None; else `TypeError`."""
     if not isinstance(value, ErrorAnswer):
-        check_callable(
-            "error_answer", value, "takes the exception, or an ErrorAnswer", or_none=True
-        )
+        what = "takes the exception, or an ErrorAnswer"
+        check_callable("error_answer", value, what, takes=1, or_none=True)
 
 
 def answer_with(option: ErrorAnswerOption | None, failure: BaseException) -> ErrorAnswer | None:

@@ -25,7 +25,7 @@ from ..options.farewell import EventName, encode_farewell, is_proper
 from ..options.options import StreamOptions
 from ..outcome import CUT_OFF, FAILURES, LOST, Outcome
 from ..requested import request_facts
-from ..source import Source, is_callback, open_source
+from ..source import Source, as_callback, open_source
 from .clocked import Clocked
 from .tap import Tap
 from .tasks import StreamTasks, Task
@@ -91,9 +91,9 @@ class StreamState(Clocked):
         self.retry: int | Literal[False] | None = None
 
         # Who produces: a callback, or a source, or tasks alone.
-        called = is_callback(source)
-        self.callback: Callable[..., Any] | None = source if called else None
-        self.source: Source | None = None if called or source is None else open_source(source)
+        self.callback: Callable[..., Any] | None = as_callback(source)
+        produced = self.callback is not None or source is None
+        self.source: Source | None = None if produced else open_source(source)
         self.tasks: StreamTasks = StreamTasks()
         self.tap: Tap | None = None
 

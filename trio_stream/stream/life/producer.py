@@ -6,7 +6,6 @@ from typing import Any
 
 import trio
 
-from ...checks import call_with
 from ..core.state import StreamState
 from ..ends import failure_in
 from ..outcome import Outcome
@@ -15,11 +14,6 @@ from ..writing.failing import fail
 from ..writing.sink import StreamSink
 
 __all__ = ["produce"]
-
-_WHAT = "a callback is called with the stream"
-_HINT = (
-    "Stream({name}()) streams what it gives by itself, functools.partial binds what else it takes"
-)
 
 
 async def produce(state: StreamState) -> None:
@@ -71,7 +65,7 @@ def _start(state: StreamState) -> Any:
         source, state.source = state.source, None
         return source.run(StreamSink(state))
     if state.callback is not None:
-        return call_with(state.callback, state.handle(), _WHAT, _HINT)
+        return state.callback(state.handle())
     return _wait_for_task(state)
 
 

@@ -41,7 +41,9 @@ class Access:
         """What is given of these among all options: taken out, and checked."""
         principal, authorize = options.pop("principal", None), options.pop("authorize", None)
         recheck = options.pop("recheck", None)
-        check_callable("authorize", authorize, "takes the scope", or_none=True, awaited=True)
+        check_callable(
+            "authorize", authorize, "takes the scope", takes=1, or_none=True, awaited=True
+        )
         check_seconds("recheck", recheck, "None asks once", or_none=True)
         if recheck is not None and authorize is None:
             raise TypeError("recheck= needs authorize=, which is asked again")

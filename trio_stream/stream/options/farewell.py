@@ -88,7 +88,7 @@ def _check_event(name: str, event: object, wire: Format, what: str) -> None:
         with naming(name):  # not when a stream ends, and its client is to hear
             _encode(event, wire, None)
     else:
-        check_callable(name, event, f"{what}, or a ServerSentEvent", or_none=True)
+        check_callable(name, event, f"{what}, or a ServerSentEvent", takes=1, or_none=True)
 
 
 def is_proper(farewell: Farewell, scope: Scope | None) -> bool:

@@ -59,7 +59,7 @@ class StreamHooks:
 
 def check_hook(name: str, function: object, what: str = "takes the stream") -> None:
     """What a hook may be: a sync function, or None."""
-    check_callable(name, function, what, or_none=True)
+    check_callable(name, function, what, takes=1, or_none=True)
 
 
 def call_hook(name: str, function: Hook | None, subject: object, facts: Facts) -> None:

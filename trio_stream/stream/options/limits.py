@@ -93,7 +93,7 @@ class StreamLimits:
         refuse: Literal["status", "retry"] = "status",
         retry_after: float = 5.0,
     ) -> None:
-        check_callable("key", key, "takes the scope and returns whose stream it is")
+        check_callable("key", key, "takes the scope and returns whose stream it is", takes=1)
         check_seconds("retry_after", retry_after, "a client waits up to twice as long")
         self.total = total
         self.per_key = per_key

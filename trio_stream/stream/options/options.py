@@ -235,7 +235,7 @@ def _checked_format(
     check_count("buffer_bytes", buffer_bytes)
     if ids is not None:
         refuse_without_fields("ids", wire)
-    check_callable("ids", ids, "returns the next id", or_none=True)
+    check_callable("ids", ids, "returns the next id", takes=0, or_none=True)
     check_kind("limits", limits, StreamLimits, "a StreamLimits", or_none=True)
     check_flag("hold_headers", hold_headers, or_none=True)
     return wire

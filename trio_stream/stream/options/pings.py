@@ -38,7 +38,7 @@ def checked_pings(
         with naming("ping_event"):  # now, and not in the first silence
             comment = _encode(ping_event, wire)
     else:
-        check_callable("ping_event", ping_event, "takes the stream, or a ServerSentEvent")
+        check_callable("ping_event", ping_event, "takes the stream, or a ServerSentEvent", takes=1)
     if seconds is None:
         raise ValueError("ping_event= needs seconds as ping=: with None there are no pings")
     return seconds, comment, None if isinstance(ping_event, ServerSentEvent) else ping_event

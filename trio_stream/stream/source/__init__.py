@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import trio
 
+from ...checks import check_takes
 from ...codec import EncodedEvent, ServerSentEvent
 from .blocking import BlockingSource, current_blocking_limiter
 from .bytestream import ByteStreamSource
@@ -24,26 +25,35 @@ __all__ = [
     "NoSource",
     "Sink",
     "Source",
+    "as_callback",
     "current_blocking_limiter",
     "is_awaited",
-    "is_callback",
     "open_result",
     "open_source",
 ]
 
+#: What `@asynccontextmanager` makes is callable too, because it can decorate a function.
+_NEVER_CALLED = (
+    AsyncIterable,
+    Iterable,
+    Awaitable,
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    NoSource,
+)
 
-def is_callback(source: object) -> bool:
-    """Whether ``source`` is to be called with the stream."""
-    # What `@asynccontextmanager` makes is callable too, because it can decorate a function.
-    return callable(source) and not isinstance(
-        source,
-        AsyncIterable
-        | Iterable
-        | Awaitable
-        | AbstractAsyncContextManager
-        | AbstractContextManager
-        | NoSource,
-    )
+
+def as_callback(source: object) -> Callable[..., Any] | None:
+    """``source``, if it is to be called with the stream.
+
+    Raises:
+      TypeError: it cannot be.
+    """
+    if not callable(source) or isinstance(source, _NEVER_CALLED):
+        return None
+    hint = "Stream(function()) streams what it gives by itself"
+    check_takes("a callback", source, " that takes the stream", 1, hint)
+    return source
 
 
 def is_awaited(source: object) -> bool:

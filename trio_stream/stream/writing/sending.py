@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...checks import check_answers, check_several, shown
+from ...checks import check_function, check_several, shown
 from ...codec import (
     EncodedEvent,
     Uncompressed,
@@ -80,7 +80,7 @@ def check_event(state: StreamState, event: object) -> None:
         if isinstance(event, str):
             check_event_name(event)
         elif callable(event):
-            check_answers("an event name's function", event)
+            check_function("an event name's function", event, " of an item", takes=1)
         else:
             what = "a str, or a sync callable that makes it of an item"
             raise TypeError(f"an event name is {what}, not {shown(event)}")

@@ -38,7 +38,7 @@ class StreamMiddleware:
     def __init__(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, direct: bool = True
     ) -> None:
-        check_callable("app", app, "takes scope, receive and send", awaited=True)
+        check_callable("app", app, "takes scope, receive and send", takes=3, awaited=True)
         check_flag("direct", direct)
         self._app = app
         self._direct = direct

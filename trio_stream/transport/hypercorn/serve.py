@@ -69,9 +69,11 @@ async def serve(
       hypercorn.utils.LifespanFailureError: the app's lifespan failed, before, while or after
         requests were served; its own exception is the cause.
     """
-    check_callable("app", app, "takes scope, receive and send", awaited=True)
+    check_callable("app", app, "takes scope, receive and send", takes=3, awaited=True)
     check_flag("direct", direct)
-    check_callable("shutdown_trigger", shutdown_trigger, "is awaited", or_none=True, awaited=True)
+    check_callable(
+        "shutdown_trigger", shutdown_trigger, "is awaited", takes=0, or_none=True, awaited=True
+    )
     chosen = _configured(config, bind, settings)
     if not isinstance(app, StreamMiddleware):
         app = StreamMiddleware(app, direct=direct)
