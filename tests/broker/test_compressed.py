@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 
 from tests.broker.test_streams import settled
 from tests.codec.test_compressor import READERS, whole
-from tests.support.direct_wire import DirectWire
+from tests.support.direct_wire import DirectWire, serve_by
 from trio_stream import ServerSentEvent, Stream, TopicEvent, encode
 from trio_stream.broker import Broker, open_broker
 from trio_stream.codec import compressor, groups
 from trio_stream.stream.answers.compression import coding_for
-from trio_stream.stream.life.admission import Admission
-from trio_stream.stream.life.lifetime import Lifetime
 from trio_stream.transport.compressed import CompressedTransport
 from trio_stream.transport.offering import MOST_FRAMED
 
@@ -75,10 +73,8 @@ class Client:
         self.own: list[bytes] = []
 
     async def run(self) -> None:
-        state = self.stream._state
-        state.use_once("test")
         way = self.wire if self.coding is None else CompressedTransport(self.wire, self.coding)
-        await Lifetime(state, Admission(state), way, None).run()
+        await serve_by(way, self.stream)
 
     def send(self, text: str, *, compress: bool = True) -> None:
         with suppress(trio.WouldBlock):

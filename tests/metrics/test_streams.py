@@ -1,6 +1,7 @@
 """What is told of streams: open, ended, how old, what they sent, what waits, who stalls."""
 
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -132,6 +133,9 @@ async def test_from_the_shutdown_to_the_last_end(autojump_clock: Clock) -> None:
     assert tally.shutdown_seconds == 11
 
     class Watched:
+        def __init__(self) -> None:
+            self.worker = worker
+
         def check(self, now: float) -> float:
             return now + 100
 
@@ -140,13 +144,15 @@ async def test_from_the_shutdown_to_the_last_end(autojump_clock: Clock) -> None:
 
     # A server's word is what begins it.
     watched = Watched()
+    registry.add(watched, math.inf)
     registry.join_worker(watched, worker)
     await trio.testing.wait_all_tasks_blocked()
     worker.terminated.set()
     async with connect(silent("shut down")):
         await trio.sleep(2)
         assert await figure("server_shutdown_duration_seconds") == 2
-    registry.leave_worker(watched, worker)
+    registry.discard(watched)
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_labels_without_number_are_one(caplog: pytest.LogCaptureFixture) -> None:

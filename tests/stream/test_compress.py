@@ -14,10 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.codec.test_compressor import whole
-from tests.support.direct_wire import DirectWire
+from tests.support.direct_wire import DirectWire, serve_by
 from trio_stream import ErrorAnswer, Stream, encode
-from trio_stream.stream.life.admission import Admission
-from trio_stream.stream.life.lifetime import Lifetime
 from trio_stream.testing import Client, connect
 from trio_stream.transport.compressed import CompressedTransport
 from trio_stream.transport.memory import MemoryConnection
@@ -191,9 +189,7 @@ async def test_what_goes_straight_out_after_a_silence_is_not_held(
     wire = DirectWire()
     async with trio.open_nursery() as nursery:
         state = stream._state
-        state.use_once("test")
-        way = CompressedTransport(wire, coding)
-        nursery.start_soon(Lifetime(state, Admission(state), way, None).run)
+        nursery.start_soon(serve_by, CompressedTransport(wire, coding), stream)
         await trio.testing.wait_all_tasks_blocked()
         held = []
         for seconds in (1, 1, 6, 1):
@@ -221,10 +217,7 @@ async def test_a_secrets_size_tells_nothing(autojump_clock: Clock, coding: str, 
         stream = Stream(compress="auto")
         wire = DirectWire()
         async with trio.open_nursery() as nursery:
-            state = stream._state
-            state.use_once("test")
-            compressed = CompressedTransport(wire, coding)
-            nursery.start_soon(Lifetime(state, Admission(state), compressed, None).run)
+            nursery.start_soon(serve_by, CompressedTransport(wire, coding), stream)
             if way == "direct":
                 await trio.testing.wait_all_tasks_blocked()
             stream.send_nowait("something")

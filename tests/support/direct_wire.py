@@ -6,8 +6,21 @@ from math import inf
 import trio
 
 from tests.transport.support import body_of
+from trio_stream import Stream
 from trio_stream.codec import EncodedEvent, to_chunk
-from trio_stream.transport.base import ClientGone, Headers
+from trio_stream.stream.life.admission import Admission
+from trio_stream.stream.life.lifetime import Lifetime
+from trio_stream.stream.life.producer import produce
+from trio_stream.transport.base import ClientGone, Headers, Transport
+
+
+async def serve_by(transport: Transport, stream: Stream) -> None:
+    """Serve a stream by this transport, past all that is asked of a request."""
+    state = stream._state
+    state.use_once("test")
+    async with (lifetime := Lifetime(state, Admission(state), transport, None)):
+        await produce(state)
+        await lifetime.wait_written()
 
 
 class DirectWire:

@@ -40,6 +40,10 @@ _QUIET = 60.0
 class Watched(Protocol):
     """A stream, as its registry sees it."""
 
+    @property
+    def worker(self) -> Any:
+        """The server's worker that it is served by, or None; see `Registry.join_worker`."""
+
     def check(self, now: float, /) -> float:
         """Do what is due at ``now``; returns when to look again, on Trio's clock."""
 
@@ -56,31 +60,14 @@ class Worker(Protocol):
 class _Entry:
     """A stream's place in the heap; emptied, not removed, when the stream ends first."""
 
-    __slots__ = ("order", "stream", "when")
+    __slots__ = ("stream", "when")
 
-    def __init__(self, when: float, order: int, stream: Watched) -> None:
+    def __init__(self, when: float, stream: Watched) -> None:
         self.when = when
-        self.order = order
         self.stream: Watched | None = stream
 
     def __lt__(self, other: _Entry) -> bool:
-        return (self.when, self.order) < (other.when, other.order)
-
-
-class _WorkerStreams:
-    """The streams of one Hypercorn worker, and the task that waits for its shutdown."""
-
-    def __init__(self, worker: Worker) -> None:
-        self.members: set[Watched] = set()
-        self.scope = trio.CancelScope()
-        self._terminated = worker.terminated
-
-    async def watch(self) -> None:
-        with self.scope:
-            await self._terminated.wait()
-            streams.shut_down()
-            for number, stream in enumerate(members := list(self.members)):
-                stream.shut_down(number / len(members))
+        return self.when < other.when
 
 
 class Registry:
@@ -89,7 +76,6 @@ class Registry:
     def __init__(self) -> None:
         self._entries: dict[Watched, _Entry] = {}
         self._heap: list[_Entry] = []
-        self._counter = itertools.count()
         #: That of the task that watches; None while there is none.
         self._sleep: trio.CancelScope | None = None
         self._waits = Waits()
@@ -101,7 +87,8 @@ class Registry:
         self.ended: deque[Any] = deque(maxlen=_KEPT)
         self._warned: set[str] = set()
         self._said: dict[str, float] = {}
-        self._workers: dict[Worker, _WorkerStreams] = {}
+        #: Those with a task that waits for their shutdown, and its scope.
+        self._workers: dict[Worker, trio.CancelScope] = {}
 
     @property
     def streams(self) -> list[Watched]:
@@ -110,34 +97,38 @@ class Registry:
 
     def add(self, stream: Watched, when: float) -> None:
         """Watch ``stream`` from now on, and look at it at ``when`` for the first time."""
-        self._schedule(_Entry(when, next(self._counter), stream))
+        self._schedule(_Entry(when, stream))
         if len(self._entries) == 1 and self._sleep is None:
             self._sleep = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._watch, name="trio_stream clock")
 
     def join_worker(self, stream: Watched, worker: Worker) -> None:
-        """Tell ``stream`` when ``worker`` begins to shut down, until it is discarded.
+        """Tell ``stream``, whose ``worker`` it is, when that begins to shut down.
 
-        One task waits for all streams of a worker; one in each would be a tenth of an idle
-        stream's memory.
+        Until it is discarded. One task waits for all streams of a worker; one in each would be a
+        tenth of an idle stream's memory.
         """
+        if worker in self._workers:
+            return
         if worker.terminated.is_set():
             stream.shut_down(0)
-            return
-        streams = self._workers.get(worker)
-        if streams is None:
-            streams = self._workers[worker] = _WorkerStreams(worker)
-            trio.lowlevel.spawn_system_task(streams.watch, name="trio_stream shutdown")
-        streams.members.add(stream)
+        else:
+            self._workers[worker] = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(
+                self._watch_worker, worker, self._workers[worker], name="trio_stream shutdown"
+            )
 
-    def leave_worker(self, stream: Watched, worker: Worker) -> None:
-        """Undo `join_worker`."""
-        streams = self._workers.get(worker)
-        if streams is not None:
-            streams.members.discard(stream)
-            if not streams.members:
-                streams.scope.cancel()
-                del self._workers[worker]
+    async def _watch_worker(self, worker: Worker, scope: trio.CancelScope) -> None:
+        with scope:
+            await worker.terminated.wait()
+            if self._workers.get(worker) is not scope:  # all its streams ended in this very turn
+                return
+            del self._workers[worker]
+            members = [stream for stream in self._entries if stream.worker is worker]
+            if members:
+                streams.shut_down()
+            for number, stream in enumerate(members):
+                stream.shut_down(number / len(members))
 
     def warn_once(self, message: str, facts: dict[str, Any]) -> None:
         """Log a warning that every stream would repeat."""
@@ -163,6 +154,9 @@ class Registry:
             self._heap.clear()
             if self._sleep is not None:
                 self._sleep.cancel()
+            for scope in self._workers.values():
+                scope.cancel()
+            self._workers.clear()
         elif len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = [entry for entry in self._heap if entry.stream is not None]
             heapq.heapify(self._heap)
@@ -173,7 +167,7 @@ class Registry:
         if entry is not None and when < entry.when:
             moved, entry.stream = entry.stream, None
             if moved is not None:
-                self._schedule(_Entry(when, next(self._counter), moved))
+                self._schedule(_Entry(when, moved))
 
     def _schedule(self, entry: _Entry) -> None:
         assert entry.stream is not None
@@ -220,7 +214,7 @@ class Registry:
                 # It may have ended, or have been rescheduled, while it was looked at.
                 if entry.stream is stream:
                     # Never at once again: a stream that is due for ever must not spin.
-                    self._schedule(_Entry(max(when, now + 0.001), next(self._counter), stream))
+                    self._schedule(_Entry(max(when, now + 0.001), stream))
 
 
 #: Those of all Trio runs of this process.

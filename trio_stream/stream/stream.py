@@ -14,6 +14,7 @@ from ..codec import EncodedEvent
 from .core.state import StreamState
 from .core.statistics import StreamStatistics, statistics_of
 from .ending.ended import counted_name
+from .life.producer import produce
 from .life.serving import answer, last_event_id
 from .life.value import Entered, StreamValue
 from .options.farewell import EventName
@@ -286,7 +287,9 @@ class Stream(Sender, NoSource, Returned):
         """
         lifetime = await answer(self._state, scope, receive, send)
         if lifetime is not None:
-            await lifetime.run()
+            async with lifetime:
+                await produce(self._state)
+                await lifetime.wait_written()
 
     @property
     def value(self) -> StreamValue:

@@ -108,9 +108,10 @@ class AsgiTransport(Progress):
     async def start(self, status: int, headers: Headers) -> None:
         # ASGI wants lists of lists or tuples; each message gets its own, because middleware
         # appends to it.
-        await self._deliver(
-            {"type": "http.response.start", "status": status, "headers": list(headers)}
-        )
+        await self._start(status, list(headers))
+
+    async def _start(self, status: int, headers: Headers | list[tuple[bytes, bytes]]) -> None:
+        await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes | memoryview) -> None:
         rest = data if len(data) <= self._piece else memoryview(data)

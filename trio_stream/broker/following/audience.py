@@ -116,7 +116,8 @@ class Audience:
         self._mapped: dict[str, list[Group]] = {}
         self._patterns: list[tuple[Callable[[str], bool], Group]] = []
         self._routes: dict[str, list[Group]] = {}
-        self._all: set[Follower] = set()
+        #: A set would be twice as large: it is made for four times as many when it is full.
+        self._all: dict[Follower, None] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -133,7 +134,7 @@ class Audience:
 
     def add(self, follower: Follower) -> None:
         """Put it into the groups of all that it wants."""
-        self._all.add(follower)
+        self._all[follower] = None
         groups = [self._group(name, follower) for name in follower.selection.filters]
         if follower.coding is None:
             for group in groups:
@@ -161,7 +162,7 @@ class Audience:
 
     def discard(self, follower: Follower) -> None:
         """Take it out of all of them."""
-        self._all.discard(follower)
+        self._all.pop(follower, None)
         crowd_key = None
         if follower.coding is not None:
             crowd_key = _crowd_key(follower, follower.coding)

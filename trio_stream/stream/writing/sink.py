@@ -31,7 +31,6 @@ class StreamSink:
 
     __slots__ = (
         "_may_be_plain",
-        "_offer",
         "_slice_end",
         "express",
         "format",
@@ -41,7 +40,6 @@ class StreamSink:
     def __init__(self, state: StreamState) -> None:
         #: Its state, for the fan-out no more than the part of it that an event touches.
         self.express: StreamState = state
-        self._offer = state.channel.offer
         options = state.options
         self._may_be_plain = options.ids is None and options.format.has_fields
         self._slice_end = 0.0
@@ -94,6 +92,7 @@ class StreamSink:
     def put(self, value: Any) -> Awaitable[None] | None:
         # The fast path of every automatic source: each call saved is a tenth of an event's cost.
         state = self.express
+        channel = state.channel
         now = perf_counter()
         if now < self._slice_end:
             # Plain text is encoded by the writer, with all that has gathered: see `join_events`.
@@ -107,13 +106,13 @@ class StreamSink:
                 and "\r" not in value
             ):
                 value = encode(state, value, None, None, None)
-            if self._offer(value) or (flush_now(state) and self._offer(value)):
+            if channel.offer(value) or (flush_now(state) and channel.offer(value)):
                 return None
             return self._wait_for_room(value)
         # The first value in a while, or the last that may come without a checkpoint. A slow
         # source's every value goes straight to the connection here, a fast one's gather.
         chunk = encode(state, value, None, None, None)
-        if (state.express and write_express(state, chunk, len(chunk))) or self._offer(chunk):
+        if (state.express and write_express(state, chunk, len(chunk))) or channel.offer(chunk):
             return self._checkpoint()
         return self._wait_for_room(chunk)
 

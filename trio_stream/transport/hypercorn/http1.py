@@ -105,7 +105,8 @@ class Http1Transport(KnownTransport):
         protocol = self._connection.protocol
         send, protocol.send = protocol.send, self._keep_head
         try:
-            await super().start(status, headers)
+            # As it is, one for all streams that were told alike: nobody is there to append to it.
+            await self._start(status, headers)
         finally:
             protocol.send = send
         self._to_prove = 0

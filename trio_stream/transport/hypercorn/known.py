@@ -43,7 +43,7 @@ class KnownTransport(AsgiTransport):
         "_kernel_waits",
         "_left",
         "_looked",
-        "_silence",
+        "_stall_timeout",
         "_tell",
         "_to_prove",
     )
@@ -69,8 +69,8 @@ class KnownTransport(AsgiTransport):
         connection.streams = True
         #: Whether the kernel has been told to bear a silence of any length.
         self._kernel_waits = False
-        self._silence = stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN
-        connection.limit_silence(self._silence)
+        self._stall_timeout = stall_timeout
+        self._limit_silence()
         #: Chunks that are still to be seen to come out as they went in, before others go past.
         self._to_prove = 0
         #: Who is told that the client has gone, and the channel that Hypercorn has for that.
@@ -79,10 +79,13 @@ class KnownTransport(AsgiTransport):
         #: Parts of the request's body that were put there for the producer; None: no more are.
         self._kept: int | None = 0
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def _limit_silence(self) -> None:
+        self._connection.limit_silence(self._stall_timeout * (1 + 1 / LOOKS) + KERNEL_MARGIN)
+
+    async def _start(self, status: int, headers: Headers | list[tuple[bytes, bytes]]) -> None:
         if self._connection.proof is not None:
             self._connection.proof.codings = codings_in(headers)
-        await super().start(status, headers)
+        await super()._start(status, headers)
         self._begun = True
 
     async def finish(self) -> None:
@@ -109,7 +112,7 @@ class KnownTransport(AsgiTransport):
             self._kernel_waits = True
             self._look_closer()
         elif self._kernel_waits and not self._finished and not self._connection.unacknowledged():
-            self._connection.limit_silence(self._silence)
+            self._limit_silence()
             self._kernel_waits = False
 
     def _look_closer(self) -> None:
