@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import httpx2
 import pytest
@@ -23,6 +28,7 @@ from tests.client.scripted import (
     status,
 )
 from trio_stream import ConnectionLostError, EventSource, ReadyState, ReconnectPolicy
+from trio_stream.client.connecting.http_client import make_client
 
 URL = "http://example.org/"
 ONE = b"data: 1\n\n"
@@ -223,3 +229,29 @@ async def test_httpx2s_errors_are_failed_attempts_too(autojump_clock: MockClock)
             async with EventSource("http://h/", client=client, reconnect=False):
                 pass
         assert isinstance(caught.value.__cause__, httpx2.ConnectError)
+
+
+def test_certificates_are_read_once_for_all_clients_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that relays would stand still meanwhile, for each of its clients."""
+    read: list[str | None] = []
+    create = httpx.create_ssl_context
+
+    def counted() -> ssl.SSLContext:
+        read.append(os.environ.get("SSL_CERT_FILE"))
+        return create()
+
+    monkeypatch.setattr(httpx, "create_ssl_context", counted)
+    first, second = tmp_path / "first.pem", tmp_path / "second.pem"
+    shutil.copy(certifi.where(), first)
+    shutil.copy(certifi.where(), second)
+    for file in (first, first, second, first):
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        for _ in range(3):
+            make_client("https://example.org/")
+    assert read == [str(first), str(second)]
+    os.utime(first, ns=(1, 1))  # renewed
+    make_client("https://example.org/")
+    make_client("https://example.org/", http2=True)
+    assert read == [str(first), str(second), str(first), str(first)]
