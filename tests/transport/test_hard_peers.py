@@ -212,6 +212,9 @@ async def test_streams_that_are_reset_while_their_frames_are_joined(
                 await client.flush()
                 streams.next_beat()
                 await trio.lowlevel.checkpoint()
+            with trio.fail_after(60):
+                while len(streams.outcomes) < len(leaving):  # or the last one completes
+                    await trio.sleep(0.01)
             streams.next_beat(last=True)
             for number in staying:
                 response = await client.until_ended(number)
