@@ -359,3 +359,27 @@ def test_json_of_an_event_is_the_senders_business() -> None:
     with pytest.raises(ValueError, match="not JSON") as raised:
         ServerSentEvent("secret").json()
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [r'"\ud800"', r'{"a": ["x\uDC00y"]}', r'"\ud83d\u0041"', r'{"\udfff": 1}', r'"\\\ud800"'],
+)
+def test_json_of_half_a_surrogate_pair_says_that(data: str) -> None:
+    """And not that the data are truncated."""
+    with pytest.raises(ValueError, match="holds half of a surrogate pair") as raised:
+        ServerSentEvent(data).json()
+    assert data not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "data", [r'"\u12"', '"', "NaN", r'"\ud800', "[" * 5000, r'"\\ud800" x', "1" * 5000 + "x"]
+)
+def test_json_of_what_is_none_says_that(data: str) -> None:
+    with pytest.raises((ValueError, RecursionError)) as raised:
+        ServerSentEvent(data).json()
+    assert "surrogate pair, as" not in str(raised.value)
+
+
+def test_json_of_both_halves_of_a_pair_is_one_character() -> None:
+    assert ServerSentEvent(r'"\ud83d\ude00 \\ud800"').json() == "\N{GRINNING FACE} \\ud800"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -55,13 +56,32 @@ class ServerSentEvent(_Data, frozen=True, kw_only=True):
         """Parse the event's data as JSON.
 
         Raises:
-          ValueError: the data is not JSON, which is the sender's fault. The message says at which
-            byte, and nothing of the data.
+          ValueError: the data is not JSON, or holds half of a surrogate pair, which is the sender's
+            fault. The message says at which byte, and nothing of the data.
         """
         try:
             return msgspec.json.decode(self.data)
         except msgspec.DecodeError as exc:
+            if _holds_half_pair(self.data):
+                raise ValueError(_HALF_PAIR) from exc
             raise ValueError(f"the sender's data is not JSON: {exc}") from exc
+
+
+_HALF_PAIR = (
+    "the sender's data holds half of a surrogate pair, as where a text was cut in the middle of an "
+    "emoji; json.loads(event.data) takes it, but UTF-8 cannot carry it on"
+)
+
+
+def _holds_half_pair(text: str | bytes) -> bool:
+    """Whether it is JSON but for that, of which msgspec may say that it was truncated."""
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False):
