@@ -298,6 +298,15 @@ async def test_no_more_rows_are_sent_than_the_page_shows(autojump_clock: Clock) 
         nursery.cancel_scope.cancel()
 
 
+async def test_what_waits_of_its_own_feed_is_not_counted_as_queued(autojump_clock: Clock) -> None:
+    app = inspector_app(authorize=anybody)
+    for _ in range(30):  # whose turn is first, the writer's or the look's, is left to chance
+        async with connect(app, headers=FEED, http_version="2") as client:
+            assert (await client.receive_event()).event == "about"
+            totals = (await client.receive_event()).json()["totals"]
+            assert (totals["queued"], totals["queuedBytes"]) == (0, 0)
+
+
 async def test_the_rows_come_in_the_order_that_was_asked_for(autojump_clock: Clock) -> None:
     busy = Stream(forever, hold_headers=False, ping=None)
     app = inspector_app(authorize=anybody)

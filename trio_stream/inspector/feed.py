@@ -32,12 +32,13 @@ def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
             scene.close()
 
     async def show(stream: Stream) -> None:
-        await stream.send({**about, "now": time.time()}, event="about")
         if scene.ear is not None:
             stream.start_soon(scene.ear)
         shown, pace = Picture(), Pace()
+        # Before the first event: what waits of this very stream would be counted as queued.
+        picture = await scene.take(pace)
+        await stream.send({**about, "now": time.time()}, event="about")
         while not stream.draining.is_set():
-            picture = await scene.take(pace)
             with pace:
                 patch = merge_patch(shown, picture)
             if patch:
@@ -45,6 +46,7 @@ def feed_of(scene: Scene, about: Picture, authorize: Authorize) -> Stream:
             shown = picture
             with trio.move_on_after(pace.rest()):
                 await stream.draining.wait()
+            picture = await scene.take(pace)
         stream.close()
 
     # But for `cache-control`: a stream's own keeps proxies from compressing it, too.
