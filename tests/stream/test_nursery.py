@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.stream.helpers import data_of
+from tests.stream.helpers import PRIMER, data_of
 from tests.support.tasks import NothingLeft
 from trio_stream import Stream
 from trio_stream.testing import connect
@@ -147,8 +147,30 @@ async def test_a_task_that_does_not_let_itself_be_cancelled_is_named_in_the_log(
         began = trio.current_time()
     assert trio.current_time() - began == pytest.approx(30)
     [message] = [record.getMessage() for record in caplog.records]
-    assert message.startswith("a stream that ended (disconnected) 5 s ago is still held open")
+    assert message.startswith("a stream that ended (disconnected) 6 s ago is still held open")
     assert "the stubborn task" in message
+    await no_task_left()
+
+
+async def test_what_had_no_turn_as_the_process_was_stopped_is_not_named(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, no_task_left: NothingLeft
+) -> None:
+    async def takes_its_turns() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for _ in range(20):
+                    await trio.lowlevel.checkpoint()
+
+    stream = Stream()
+    stream.start_soon(takes_its_turns)
+    async with connect(stream) as client:
+        await trio.testing.wait_all_tasks_blocked()
+        stream.close()
+        autojump_clock.jump(1000)
+        assert await client.read() == PRIMER
+    assert caplog.records == []
     await no_task_left()
 
 

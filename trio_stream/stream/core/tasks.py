@@ -17,12 +17,12 @@ Task = tuple[Callable[..., Awaitable[object]], tuple[Any, ...], object]
 class StreamTasks:
     """A nursery that can be given tasks before it is open."""
 
-    __slots__ = ("_added", "_had_one", "_queued", "named", "nursery")
+    __slots__ = ("_added", "_had_one", "_queued", "held_at", "nursery")
 
     def __init__(self) -> None:
         self.nursery: trio.Nursery | None = None
-        #: Whether the log has named those that do not let themselves be cancelled.
-        self.named: bool = False
+        #: When they were first seen to hold the stream open; infinity: the log has named them.
+        self.held_at: float | None = None
         self._queued: list[Task] | None = None
         self._had_one = False
         self._added: trio.Event | None = None

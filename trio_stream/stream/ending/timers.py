@@ -25,6 +25,9 @@ __all__ = ["check", "ends_by_itself", "expire", "expiry", "first_check", "next_c
 
 log: logging.Logger = logging.getLogger("trio_stream")
 
+#: Seconds in which a task has had a turn, though the process had just been stopped for hours.
+_TURN = 1.0
+
 #: Seconds after which the wall clock is asked anew: it may have been set.
 _CLOCK_SET = 60.0
 
@@ -78,7 +81,9 @@ def next_check(state: StreamState, now: float) -> float:
         if transport.sees_progress:
             stalled = min(stalled, now + state.stall_limit / LOOKS)
     if state.outcome is not None:
-        shielded = state.ended_at + SHIELDED
+        shielded, held_at = state.ended_at + SHIELDED, state.tasks.held_at
+        if shielded <= now and held_at is not None:
+            shielded = held_at + _TURN
         cut = inf if state.writing is None else state.writing.deadline
         if state.outcome in LOST:
             # A server that does not let its own write be ended may be stuck in it for ever.
@@ -152,19 +157,25 @@ def expiry(state: StreamState, now: float) -> float:
 
 
 def _warn_of_shield(state: StreamState, now: float) -> None:
-    nursery = state.tasks.nursery
-    if nursery is None or state.tasks.named or now < state.ended_at + SHIELDED:
+    tasks, nursery = state.tasks, state.tasks.nursery
+    if nursery is None or now < state.ended_at + SHIELDED:
         return
-    state.tasks.named = True
     if nursery not in nursery.parent_task.child_nurseries:
-        return  # all its tasks have ended; it is the client who takes his time
+        tasks.held_at = inf  # all its tasks have ended; it is the client who takes his time
+    if tasks.held_at is None:
+        # It may not have been asked yet: of a process that was stopped, as by the lid of a laptop,
+        # all tasks have their turns now, and this one is the first.
+        tasks.held_at = now
+    if now < tasks.held_at + _TURN:
+        return
+    tasks.held_at = inf
     names = [task.name for task in nursery.child_tasks] + [nursery.parent_task.name]
     log.warning(
         "a stream that ended (%(outcome)s) %(seconds)g s ago is still held open by a task that "
         "does not let itself be cancelled: %(tasks)s",
         {
             "outcome": str(state.outcome),
-            "seconds": SHIELDED,
+            "seconds": round(now - state.ended_at, 1),
             "tasks": ", ".join(names),
             **state.facts(),
         },
