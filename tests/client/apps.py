@@ -16,3 +16,10 @@ async def ticks(stream: Stream) -> None:
             await stream.wait(0.02)
     finally:
         print(f"LEFT {stream.outcome}", flush=True)  # noqa: T201
+
+
+@stream_app
+async def few(stream: Stream) -> None:
+    """Three, whoever comes back for more."""
+    for number in range(1, 4):
+        await stream.send({"n": number}, event="tick", id=number)

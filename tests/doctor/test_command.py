@@ -29,6 +29,7 @@ from tests.doctor.servers import (
 from tests.support.certificates import Certificate
 from tests.support.hypercorn_process import hypercorn
 from trio_stream.__main__ import main
+from trio_stream.doctor import answer, examine
 from trio_stream.doctor.complaints import COMPLAINTS
 
 PAGE = PROJECT / "docs/doctor.md"
@@ -38,7 +39,13 @@ Doctor = Callable[..., Awaitable[Done]]
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
-    """Run the command to its end, in a thread of its own; its output is not a terminal."""
+    """Run the command to its end, in a thread of its own; its output is not a terminal.
+
+    Nothing is late, for this machine may be.
+    """
+    monkeypatch.setattr(answer, "LATE", 3600.0)
+    monkeypatch.setattr(examine, "_PATIENCE", 3600.0)
+    monkeypatch.setattr(examine, "_RESUMING", 60.0)
 
     async def run(*arguments: str, **env: str) -> Done:
         for name, value in {"COLUMNS": "80", "NO_COLOR": "1", **env}.items():
@@ -141,11 +148,9 @@ async def test_json_has_what_was_found_and_the_time_of_each_event(doctor: Doctor
 async def test_over_http2_streams_share_a_connection(
     doctor: Doctor, certificate: Certificate
 ) -> None:
-    async with hypercorn("tests.client.apps:ticks", certificate=certificate) as server:
-        done = await doctor("-k", server.url, "--seconds", "2")
+    async with hypercorn("tests.client.apps:few", certificate=certificate) as server:
+        done = await doctor("-k", server.url)
     assert "✓ version       HTTP/2, so that all streams of a browser share a" in done.stdout
-    assert "✓ end           still open" in done.stdout
-    assert "✗ resuming      not-resumed" in done.stdout
     assert done.returncode == 1
 
 

@@ -101,7 +101,7 @@ async def served(wire: str, certificate: Certificate) -> AsyncIterator[tuple[Str
     """The app and its port; in the end each of its streams, and every task, must have ended."""
     streams = Streams()
     async with listening(
-        streams, wire=wire, certificate=certificate, keep_alive_timeout=0.3
+        streams, wire=wire, certificate=certificate, keep_alive_timeout=3600
     ) as port:
         await trio.testing.wait_all_tasks_blocked()
         before = _tasks()
