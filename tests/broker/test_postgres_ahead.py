@@ -51,6 +51,9 @@ class History:
         records, _more = Found(["t"], [after], columns).after_floors(limit)
         return Page(records, upto if upto < EVENTS else END, self.gone)
 
+    async def read_page(self, selection: Selection, after: int, limit: int) -> Page:
+        return await self.read(selection, after, limit, PAGE_BYTES)
+
 
 @pytest.fixture
 def history() -> History:
@@ -59,7 +62,7 @@ def history() -> History:
 
 @pytest.fixture
 async def ahead(history: History, nursery: trio.Nursery) -> AsyncIterator[ReadAhead]:
-    made = ReadAhead(history.read, lambda: not history.is_busy)
+    made = ReadAhead(history.read, history.read_page, lambda: not history.is_busy)
     await nursery.start(made.run)
     yield made
     nursery.cancel_scope.cancel()

@@ -305,6 +305,9 @@ class Taker:
         self.taken: list[bytes] = []
         self.counted = 0
 
+    async def wait_for_ebb(self) -> None:
+        """Nothing ever waits."""
+
     def put(self, value: EncodedEvent) -> None:
         self.put_nowait(value)
 

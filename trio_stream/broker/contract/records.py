@@ -146,6 +146,10 @@ class PackedRecords(Sequence[Record]):
             self._records = self._unpack()
         return self._records[index]
 
+    def between(self, after: int, upto: int) -> Sequence[Record]:
+        """Those with ids behind one and up to another."""
+        return [record for record in self if after < record.id <= upto]
+
 
 def joined(records: Sequence[Record]) -> EncodedEvent:
     """All of these events as one block of bytes, with the id of the last."""

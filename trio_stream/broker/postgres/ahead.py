@@ -72,6 +72,7 @@ class ReadAhead:
 
     Args:
       read: as `History.read`.
+      read_page: as `Engine.read`, for who has no page here.
       is_idle: whether nobody waits for an answer of PostgreSQL's.
 
     Attributes:
@@ -81,9 +82,11 @@ class ReadAhead:
     def __init__(
         self,
         read: Callable[[Selection, int, int, int], Awaitable[Page]],
+        read_page: Callable[[Selection, int, int], Awaitable[Page]],
         is_idle: Callable[[], bool],
     ) -> None:
         self._read = read
+        self._read_page = read_page
         self._is_idle = is_idle
         self._ends: OrderedDict[_Place, None] = OrderedDict()
         self._kept: dict[_Place, _Kept] = {}
@@ -111,7 +114,7 @@ class ReadAhead:
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         """As `Engine.read`."""
         if limit < _STREAMED:
-            return await self._read(selection, after, limit, PAGE_BYTES)
+            return await self._read_page(selection, after, limit)
         place = _Place(selection.filters, after, limit)
         if (coming := self._coming.get(place)) is not None:
             await coming.wait()
@@ -120,7 +123,7 @@ class ReadAhead:
             page, _ = await self._read_more(selection, place)
             page = self._take(selection, place) or page
         if page is None:
-            page = await self._read(selection, after, limit, PAGE_BYTES)
+            page = await self._read_page(selection, after, limit)
             self._note_end(place, page)
         return page
 

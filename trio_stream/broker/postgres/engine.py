@@ -15,6 +15,7 @@ from ..contract.health import BrokerHealth
 from ..contract.topics import Selection
 from ..servers.batching import closed
 from ..servers.link import health_of
+from ..servers.shared_reads import SharedReads
 from ..servers.troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
@@ -114,7 +115,8 @@ class PostgresEngine:
             self._appending, self._live.appended, self._troubles, waits=outage == "wait"
         )
         self._history = History(self._asking.one, retention)
-        self._ahead = ReadAhead(self._history.read, self._asking.is_idle)
+        self._shared = SharedReads(self._history.read)
+        self._ahead = ReadAhead(self._history.read, self._shared.read, self._is_idle)
         self._caretaker = Caretaker(self._asking, retention, max_topics)
 
     async def run(self, feed: Feed, *, task_status: trio.TaskStatus[int]) -> None:
@@ -168,6 +170,10 @@ class PostgresEngine:
             other = link.wire
             if other is not None and other is not wire and other.server != wire.server:
                 other.drop("another PostgreSQL is in use than the one that this is connected to")
+
+    def _is_idle(self) -> bool:
+        """Whether nobody waits for an answer, but for whoever is being answered."""
+        return self._asking.is_idle() and not self._shared.waiting
 
     def _is_told(self, pid: int) -> bool:
         """Whether what this process of PostgreSQL does is known here without a notification."""

@@ -17,6 +17,7 @@ from ..contract.health import BrokerHealth
 from ..contract.topics import Selection
 from ..servers.batching import closed
 from ..servers.link import health_of
+from ..servers.shared_reads import SharedReads
 from ..servers.troubles import Troubles, UnreachableError
 from ..unwrapped import unwrapped
 from .address import parse_address
@@ -127,6 +128,7 @@ class RedisEngine(RedisLeases):
         super().__init__(Link("commands", connect, self._greet, self._troubles), keys)
         self._reading = Link("events", connect, greet_live, self._troubles)
         self._history = History(self._commands, keys, lambda topic: age_in_ms(retention.of(topic)))
+        self._shared = SharedReads(self._history.read, self._history.is_lost)
         self._publishing = Publishing(
             *(self._commands, keys, retention, bounds, self._entrance, self._troubles),
             waits=outage == "wait",
@@ -269,7 +271,7 @@ class RedisEngine(RedisLeases):
         self._feed.records(records)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
-        return await self._ask(partial(self._history.read, selection, after, limit))
+        return await self._ask(partial(self._shared.read, selection, after, limit))
 
     async def cursor_back(self, selection: Selection, count: int) -> int:
         return await self._ask(partial(self._history.cursor_back, selection, count))

@@ -85,6 +85,11 @@ class History:
         self._link = link
         self._keys = keys
         self._age = age
+        self._cuts: list[tuple[int, int]] = []
+
+    def is_lost(self, id: int) -> bool:
+        """Whether it is among those that were lost, when something was read last."""
+        return any(low < id < high for low, high in self._cuts)
 
     async def read(self, selection: Selection, after: int, limit: int) -> Page:
         """As `Engine.read`; raises what the link does."""
@@ -175,6 +180,7 @@ class History:
                 if len(entries) == limit:
                     found.upto = min(found.upto, _id(entries[-1]))
         assert log is not None
+        self._cuts = log.cuts
         found.upto = min(found.upto, log.last)
         return log, found
 

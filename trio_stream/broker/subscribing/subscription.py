@@ -59,7 +59,8 @@ class Subscription(Position):
     Nothing runs, and nothing but an id is held, until it is streamed or iterated. To leave an
     iteration, drop it; with ``presence=`` use ``async with``, or a `ResourceWarning` says so.
 
-    Memory: at most one page, of 1024 events or 64 KiB, besides what the broker's log holds anyway.
+    Memory: at most one page, of 1024 events or 64 KiB, besides what the broker's log holds anyway;
+    streamed, another one waits in the stream's buffer, and one is on its way to the client.
     """
 
     #: Part of the contract of a stream's source: a topic may be silent for hours.
@@ -178,6 +179,7 @@ class Subscription(Position):
     async def _catch_up(self, sink: Sink) -> bool:
         """Deliver from the log until nothing is left in it; False when that was the end."""
         while True:
+            await sink.wait_for_ebb()
             self._check_not_left()
             conflated = self._reader.conflated
             page, gap = await self._read()
@@ -255,9 +257,7 @@ class Subscription(Position):
         assert self._page
         record = self._page.pop()
         if not record.id:  # only passed on, and not read; or a part of a snapshot
-            if not record.topic:
-                return record
-            return record if self._map is None else self._map.apply(record)
+            return record if not record.topic or self._map is None else self._map.apply(record)
         self._cursor = record.id
         if self._latest:  # what is newer by then may replace what is kept of the rest of the page
             self._page = [record for record in self._page if not record.id]

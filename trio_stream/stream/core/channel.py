@@ -42,6 +42,7 @@ class EventChannel:
         "_at_close",
         "_chunks",
         "_closed",
+        "_ebb",
         "_max_bytes",
         "_max_events",
         "_peak",
@@ -61,6 +62,7 @@ class EventChannel:
         self._senders: deque[tuple[trio.lowlevel.Task, bytes | str]] | None = None
         self._wake: Callable[[], None] | None = None
         self._at_close: Callable[[], None] | None = None
+        self._ebb: Callable[[], None] | None = None
         self._closed = False
         #: What a send after the end raises; made anew for every raise, so that tracebacks
         #: of different tasks are not chained onto one object.
@@ -198,6 +200,20 @@ class EventChannel:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    async def wait_for_ebb(self, size: int) -> None:
+        """Wait until no more bytes than these wait, or it is closed; for one task at a time.
+
+        For who could send more, and has it where it takes no memory meanwhile.
+        """
+        while self.queued_bytes > size and not self._closed:
+            task = trio.lowlevel.current_task()
+            self._ebb = partial(trio.lowlevel.reschedule, task, Value(None))
+            await trio.lowlevel.wait_task_rescheduled(self._miss_ebb)
+
+    def _miss_ebb(self, _: object) -> trio.lowlevel.Abort:
+        self._ebb = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def when_ready(self, callback: Callable[[], None]) -> None:
         """Call back, once, when something is there to take, or the channel is closed.
 
@@ -238,7 +254,14 @@ class EventChannel:
             chunks, self._chunks = chunks[: alone or 1], chunks[alone or 1 :]
             self.queued_bytes = sum(map(len, self._chunks))
         self._taken += len(chunks)
+        if self._ebb is not None:
+            self._tell_ebb()
         return chunks
+
+    def _tell_ebb(self) -> None:
+        ebb, self._ebb = self._ebb, None
+        if ebb is not None:
+            ebb()
 
     def wake(self) -> None:
         """Make `wait` return, or call back, though nothing may be there."""
@@ -256,6 +279,7 @@ class EventChannel:
         at_close, self._at_close = self._at_close, None
         if at_close is not None:
             at_close()
+        self._tell_ebb()
         self.wake()
 
     def discard(self) -> int:
@@ -263,6 +287,7 @@ class EventChannel:
         self._taken += (count := len(self._chunks))
         self._chunks = []
         self.queued_bytes = 0
+        self._tell_ebb()
         return count
 
     def _admit(self) -> None:

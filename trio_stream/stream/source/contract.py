@@ -116,6 +116,12 @@ class Sink(Protocol):
     def put(self, value: Any, /) -> Awaitable[None] | None:
         """Take a value; a result other than None must be awaited before the next `put`."""
 
+    async def wait_for_ebb(self) -> None:
+        """Wait while so much waits to be written that its client has enough for now.
+
+        For a source that has more where it takes no memory: it need not fill the stream's buffer.
+        """
+
     def put_nowait(self, event: EncodedEvent, /) -> bool:
         """Take an event from any task, now: written at once where nothing waits before it.
 

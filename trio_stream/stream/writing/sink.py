@@ -21,6 +21,9 @@ __all__ = ["StreamSink"]
 #: Seconds an automatic source may keep the processor while others wait.
 _SLICE = 0.001
 
+#: Bytes that wait and keep the client busy, while a source fetches more from where it is anyway.
+_ENOUGH = 2**15
+
 #: Milliseconds between which an upstream's `retry` is passed on: it is one server's wish for its
 #: own clients, who may be few, and not for ours.
 _SHORTEST_RETRY, _LONGEST_RETRY = 500, 3_600_000
@@ -125,6 +128,10 @@ class StreamSink:
     async def _wait_for_room(self, chunk: bytes | str) -> None:
         await self.express.channel.wait_for_room(chunk)
         self._slice_end = perf_counter() + _SLICE
+
+    async def wait_for_ebb(self) -> None:
+        if self.flush_every is None:  # else all that gathers goes with the next write
+            await self.express.channel.wait_for_ebb(_ENOUGH)
 
     def put_nowait(self, event: EncodedEvent) -> bool:
         state = self.express
