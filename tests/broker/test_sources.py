@@ -225,7 +225,7 @@ async def test_who_comes_during_the_pause_is_told_as_well(
         told = ServerSentEvent("wait", event="down")
         broker.source("t", refusing, failed=lambda reason, again: told)
         broker.source("u", refusing, failed=None)
-        broker.source("v", refusing, failed=lambda: told)  # it takes none
+        broker.source("v", refusing, failed=lambda reason, again: 1 / 0)
         async with watching(broker, "t", "u", "v") as first, watching(broker, "t") as second:
             for client in (first, second):
                 event = await client.receive_event()

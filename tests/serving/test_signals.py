@@ -47,6 +47,9 @@ async def running(
     try:
         await process.wait_for_log(RUNNING, count=2 if app == "two" else max(workers, 1))
         yield process
+    except Exception as exc:
+        exc.add_note(f"The server's log:\n{process.log()}")
+        raise
     finally:
         await process.kill()
 
