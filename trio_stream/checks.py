@@ -34,6 +34,7 @@ __all__ = [
     "check_count",
     "check_flag",
     "check_function",
+    "check_in_its_run",
     "check_kind",
     "check_on_trio",
     "check_scope",
@@ -282,7 +283,19 @@ def check_on_trio() -> None:
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
             "trio_stream runs on Trio: start a program with trio.run, a server with "
-            "hypercorn --worker-class trio"
+            "hypercorn --worker-class trio; another thread calls by trio.from_thread"
+        )
+
+
+def check_in_its_run(what: str) -> None:
+    """Whether this is called in a Trio run, by who may wake its tasks and write to its sockets.
+
+    What another thread began there would be done in part, when Trio refuses the rest of it.
+    """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            f"a stream that is open belongs to its Trio run: from another thread, "
+            f"trio.from_thread.run_sync({what}, ...)"
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import trio
 
+from ..checks import check_on_trio
 from .tally import streams
 from .waiting import Waits
 
@@ -231,6 +232,9 @@ def current_registry() -> Registry:
         registry = Registry()
         _registry.set(registry)
         _all[:] = [ref for ref in _all if ref() is not None] + [weakref.ref(registry)]
+    except RuntimeError:  # Trio's
+        check_on_trio()
+        raise
     return registry
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, final
 
 import trio
 
-from ..checks import check_callable, check_seconds
+from ..checks import check_callable, check_in_its_run, check_seconds
 from ..codec import EncodedEvent
 from .core.state import StreamState
 from .core.statistics import StreamStatistics, statistics_of
@@ -200,6 +200,7 @@ class Stream(Sender, NoSource, Returned):
           trio.BrokenResourceError: the client left, or stalled.
         """
         self._check_function(async_fn, len(args))
+        self._check_run("stream.start_soon")
         self._state.start_soon((async_fn, args, name))
 
     async def start(
@@ -214,6 +215,10 @@ class Stream(Sender, NoSource, Returned):
         self._check_function(async_fn, None)  # Trio calls it at once, with a `task_status`
         return await self._state.start((async_fn, args, name))
 
+    def _check_run(self, what: str) -> None:
+        if self._state.used and self._state.outcome is None:
+            check_in_its_run(what)
+
     @staticmethod
     def _check_function(async_fn: object, takes: int | None) -> None:
         what = "returns an awaitable, its arguments follow it"
@@ -224,8 +229,9 @@ class Stream(Sender, NoSource, Returned):
     def close(self) -> None:
         """End the stream at once: queued events still go out, its tasks are cancelled.
 
-        Idempotent, and not a checkpoint.
+        Idempotent, and not a checkpoint. Of an open one to be called in its Trio run alone.
         """
+        self._check_run("stream.close")
         self._state.end(Outcome.CLOSED)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import trio
 
+from ...checks import check_in_its_run
 from ..core.state import StreamState
 from ..options.farewell import EventName
 from .sending import (
@@ -76,8 +77,13 @@ class Sender:
         id: str | int | None = None,
         retry: int | None = None,
     ) -> None:
-        """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting."""
+        """Like `send`, but if there is no room, raises `trio.WouldBlock` instead of waiting.
+
+        Once it is served to be called in its Trio run alone: from a thread it is a `RuntimeError`.
+        """
         state = self._state
+        if state.used and state.outcome is None:
+            check_in_its_run("stream.send_nowait")
         send_at_once(state, data, encode(state, data, event, id, retry))
 
     async def send_many(self, values: Iterable[Any], *, event: str | None = None) -> None:
@@ -105,6 +111,8 @@ class Sender:
     def send_many_nowait(self, values: Iterable[Any], *, event: str | None = None) -> None:
         """Like `send_many`, but if there is no room for all, raises `trio.WouldBlock` for all."""
         state = self._state
+        if state.used and state.outcome is None:
+            check_in_its_run("stream.send_many_nowait")
         send_together(state, *encode_many(state, values, event))
 
     @property

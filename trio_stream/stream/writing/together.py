@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from ...checks import shown
+from ...checks import check_in_its_run, shown
 from ...codec import EncodedEvent, unwrap
 from ...transport.offering import MANY, MOST_FRAMED, offer
 from ..core.state import StreamState
@@ -40,6 +40,10 @@ def send_to_all(states: Iterable[Any], event: EncodedEvent) -> NotSent:
             raise TypeError(f"an event goes to Streams, not to {shown(state)}")
         if state.format.name != event.format:
             unwrap(event, state.format.name)
+    if not trio.lowlevel.in_trio_run() and any(
+        state.used and state.outcome is None for state in each_once
+    ):
+        check_in_its_run("Stream.send_to_all_nowait")
     full: list[Any] = []
     ended: list[Any] = []
     framed = 0 < len(event.data) <= MOST_FRAMED
