@@ -1,6 +1,7 @@
 """Who is there, and the news of it."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -402,6 +403,25 @@ async def test_the_news_of_an_outage_are_told_after_it(
         await trio.sleep(5)
         assert engine.news == [("join", "bob"), ("leave", "bob")]
         assert await names(broker, "room") == []
+
+
+async def test_an_outage_is_told_once_and_not_for_each_who_is_present(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "trio_stream")
+    engine = Flaky()
+    async with open_broker(engine, presence_grace=0) as broker:
+        for outages in (1, 2):
+            async with AsyncExitStack() as stack:
+                for name in ("ann", "bob", "cat"):
+                    await stack.enter_async_context(present(broker, name))
+                engine.unreachable = True
+            await trio.sleep(LEASE)
+            told = [text for text in caplog.messages if "could not tell who is present" in text]
+            assert len(told) == outages
+            engine.unreachable = False
+            await trio.sleep(LEASE)
+            assert await names(broker, "room") == []
 
 
 async def test_whom_a_dead_process_had_leaves_though_telling_it_failed_at_first(

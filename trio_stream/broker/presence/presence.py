@@ -64,6 +64,8 @@ class Presence:
         #: For engines whose answers have a time limit, and must not wait for a crowd's.
         self._turns = trio.Semaphore(_TOGETHER)
         self._closing = False
+        #: Whether the log has been told that the engine fails; until it does not.
+        self._failing = False
 
     async def join(self, selection: Selection, name: str, data: str | None) -> None:
         """A subscription has come; the first under a name is news, and so is what belongs to it."""
@@ -229,9 +231,11 @@ class Presence:
                 try:
                     member.told = await self._tell(key, member, sure=sure)
                 except BrokerError as exc:
-                    # Presence is no reason to end a broker whose engine cannot be reached.
+                    # Presence is no reason to end a broker whose engine cannot be reached. Once: an
+                    # outage would else be told for each of ten thousand who are present.
+                    first, self._failing = sure and not self._failing, True
                     log.log(
-                        logging.WARNING if sure else logging.DEBUG,
+                        logging.WARNING if first else logging.DEBUG,
                         "could not tell who is present, trying again: %(error)s",
                         {"error": exc, "topic": key[0]},
                     )
@@ -239,6 +243,7 @@ class Presence:
                     return False
                 except trio.ClosedResourceError:
                     return False  # the broker has ended: the rest lapses
+                self._failing = False
             if member.told == self._count(member) == 0:
                 del self._members[key]
             elif not member.count:
