@@ -3,11 +3,13 @@
 #
 # Expected: a service worker that passes a request on as it is, `respondWith(fetch(event.request))`,
 #   changes nothing of it. So an EventSource that comes back sends its Last-Event-ID.
-# Instead: it comes back without, each time. The worker sees a request that has no such header, and what
-#   it sends on has none. All else is there, Accept and Cache-Control too, and the events arrive.
-# Matters: such a worker is what makes a page installable, and often does nothing else. From its first
-#   visit on, a page that resumed its stream begins anew, or has a gap, after each break, without an
-#   error. To leave requests with `Accept: text/event-stream` to the browser (no respondWith) is the cure.
+# Instead: it comes back without, each time. The worker sees a request that has no such header, and
+#   what it sends on has none. All else is there, Accept and Cache-Control too, and the events
+#   arrive.
+# Matters: such a worker is what makes a page installable, and often does nothing else. From its
+#   first visit on, a page that resumed its stream begins anew, or has a gap, after each break,
+#   without an error. To leave requests with `Accept: text/event-stream` to the browser (no
+#   respondWith) is the cure.
 chromium --version 2>/dev/null | grep -q ' 156\.' || { echo "needs: apt-get install chromium"; exit 2; }
 set -eu
 dir=$(mktemp -d)

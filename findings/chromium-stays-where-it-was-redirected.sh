@@ -1,15 +1,16 @@
 #!/bin/sh
-# Chromium 156.0.8078 (Debian 12's package chromium 156.0.8078.108-1~deb12u1) and undici 7.30.2, beside
-# eventsource 4.1.1 (npm, on Node 20)
+# Chromium 156.0.8078 (Debian 12's package chromium 156.0.8078.108-1~deb12u1) and undici 7.30.2,
+# beside eventsource 4.1.1 (npm, on Node 20)
 #
-# Expected: a temporary redirect (302, 303, 307) is good for one request. An EventSource whose stream has
-#   ended asks its own address again, which may send it elsewhere now; its `url` says that address.
-# Instead: in Chromium and with undici it returns to where it was redirected to, as long as it lives,
-#   after a 302 as after a 308. `url` still says the first address. eventsource asks the first one again
-#   each time.
-# Matters: who spreads streams over machines by redirects has clients that return to a machine which was
-#   taken away, and a signed address that ran out is asked again and again; the place that would send
-#   them elsewhere hears of none of it.
+# Expected: a temporary redirect (302, 303, 307) is good for one request. An EventSource whose
+#   stream has ended asks its own address again, which may send it elsewhere now; its `url` says
+#   that address.
+# Instead: in Chromium and with undici it returns to where it was redirected to, as long as it
+#   lives, after a 302 as after a 308. `url` still says the first address. eventsource asks the
+#   first one again each time.
+# Matters: who spreads streams over machines by redirects has clients that return to a machine which
+#   was taken away, and a signed address that ran out is asked again and again; the place that would
+#   send them elsewhere hears of none of it.
 chromium --version 2>/dev/null | grep -q ' 156\.' || { echo "needs: apt-get install chromium"; exit 2; }
 set -eu
 dir=$(mktemp -d)

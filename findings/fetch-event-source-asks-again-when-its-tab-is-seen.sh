@@ -3,11 +3,13 @@
 #
 # Expected: what reads an answer to a POST reads it to its end. That its user looks at another tab
 #   meanwhile makes no difference, or at most that nothing is drawn.
-# Instead: when the tab is hidden the response is given up, and when it is seen again the POST is sent
-#   again, with the same body, and read from its beginning. `onopen`, `onerror` and `onclose` do not tell.
-#   `openWhenHidden: true` is the cure; the manual praises the default as saving the server's load.
-# Matters: this is how most pages read a model's answer. Whoever looks something up while the model writes
-#   has the question asked twice, pays twice, and sees the first words of one answer before all of another.
+# Instead: when the tab is hidden the response is given up, and when it is seen again the POST is
+#   sent again, with the same body, and read from its beginning. `onopen`, `onerror` and `onclose`
+#   do not tell. `openWhenHidden: true` is the cure; the manual praises the default as saving the
+#   server's load.
+# Matters: this is how most pages read a model's answer. Whoever looks something up while the model
+#   writes has the question asked twice, pays twice, and sees the first words of one answer before
+#   all of another.
 chromium --version 2>/dev/null | grep -q ' 156\.' || { echo "needs: apt-get install chromium"; exit 2; }
 set -eu
 dir=$(mktemp -d)

@@ -1,12 +1,13 @@
 #!/bin/sh
 # htmx 2.0.11 with htmx-ext-sse 2.2.4 (npm), in Chromium 156 (Debian 12)
 #
-# Expected: the extension is built on EventSource and comes back where that gives up, after a 503 for
-#   instance. It comes back as EventSource does, with the id of the last event.
+# Expected: the extension is built on EventSource and comes back where that gives up, after a 503
+#   for instance. It comes back as EventSource does, with the id of the last event.
 # Instead: what it then makes is a new EventSource, which knows of no id. After a stream that merely
-#   ended, the browser itself comes back, with the id; after one 503, or a 204, everything begins anew.
-# Matters: at each deploy some clients meet a moment of 503. Their page is handed the whole history once
-#   more, below what it has (`hx-swap="beforeend"`), or misses what was said meanwhile.
+#   ended, the browser itself comes back, with the id; after one 503, or a 204, everything begins
+#   anew.
+# Matters: at each deploy some clients meet a moment of 503. Their page is handed the whole history
+#   once more, below what it has (`hx-swap="beforeend"`), or misses what was said meanwhile.
 chromium --version 2>/dev/null | grep -q ' 156\.' || { echo "needs: apt-get install chromium"; exit 2; }
 set -eu
 dir=$(mktemp -d)

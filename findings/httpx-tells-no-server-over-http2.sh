@@ -1,12 +1,13 @@
 #!/bin/sh
 # httpx 0.28.1 and httpx2 2.16.2 with h2 4.4.1 (on Trio 0.35.0)
 #
-# Expected: to leave `async with client.stream(...)` before the end, or to be cancelled in it, ends the
-#   response for the server, too: over HTTP/1.1 the connection is closed. HTTP/2 has RST_STREAM for it.
+# Expected: to leave `async with client.stream(...)` before the end, or to be cancelled in it, ends
+#   the response for the server, too: over HTTP/1.1 the connection is closed. HTTP/2 has RST_STREAM
+#   for it.
 # Instead: over HTTP/2 nothing is sent. The client forgets the stream, the server goes on until the
 #   stream's window is full (64 KiB), which with short events is hours, or the client is closed.
-# Matters: a user stops an answer, or closes the page behind a gateway, and the model writes on, and is
-#   paid. Turning on `http2=True` for its speed is what brings it.
+# Matters: a user stops an answer, or closes the page behind a gateway, and the model writes on, and
+#   is paid. Turning on `http2=True` for its speed is what brings it.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

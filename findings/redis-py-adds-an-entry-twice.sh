@@ -6,8 +6,8 @@
 # Instead: by its default the client connects anew and sends it again, whatever it is. An XADD that
 #   Redis had done is done once more, and the program sees one id and no error. PUBLISH, INCR and
 #   LPUSH are no different. `retry=Retry(NoBackoff(), 0)` raises.
-# Matters: at a failover, a proxy's restart or an idle limit an event is on the stream twice, under two
-#   ids, each as good as the other; no reader can tell that they are one.
+# Matters: at a failover, a proxy's restart or an idle limit an event is on the stream twice, under
+#   two ids, each as good as the other; no reader can tell that they are one.
 command -v redis-server >/dev/null || { echo "needs: apt-get install redis-server"; exit 2; }
 set -eu
 dir=$(mktemp -d)

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Starlette 1.10.0, Request.is_disconnected (on Hypercorn 0.18.0, Trio 0.35.0; asyncio for comparison)
+# Starlette 1.10.0, Request.is_disconnected (on Hypercorn 0.18.0, Trio 0.35.0; asyncio for
+# comparison)
 #
-# Expected: `await request.is_disconnected()` says whether the client has left. Polling it between two
-#   steps of work is how FastAPI's and Starlette's users stop what nobody waits for any more.
+# Expected: `await request.is_disconnected()` says whether the client has left. Polling it between
+#   two steps of work is how FastAPI's and Starlette's users stop what nobody waits for any more.
 # Instead: on Trio it is False for ever. It asks for the server's message inside a scope that is
 #   cancelled already; on asyncio a message that is there is still handed out, on Trio each receive
 #   begins by looking whether it is cancelled.
-# Matters: the very same endpoint ends at once under `hypercorn`, and under `hypercorn --worker-class
-#   trio` works on to its end for a client who has left. There is no error or warning.
+# Matters: the very same endpoint ends at once under `hypercorn`, and under `hypercorn
+#   --worker-class trio` works on to its end for a client who has left. There is no error or
+#   warning.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,13 +1,14 @@
 #!/bin/sh
 # valkey-glide 2.6.0 (on Trio 0.35.0), with Debian 12's redis-server 7.0 or any newer one
 #
-# Expected: an XREAD that waits and is cancelled, by a timeout or because its client has left, is over:
-#   the client, which says that it runs on Trio, can be used as before.
-# Instead: the cancellation returns at once, and the XREAD waits on at the server, for as long as its
-#   block_ms says. It has the client's one connection: whatever is asked of it meanwhile, a GET for
-#   instance, raises a TimeoutError after a quarter of a second, which is the client's default.
-# Matters: one reader who gives up makes a client useless that all others share. A client for each that
-#   waits is what the manual asks for; what is not said is that it is lost after a cancellation, too.
+# Expected: an XREAD that waits and is cancelled, by a timeout or because its client has left, is
+#   over: the client, which says that it runs on Trio, can be used as before.
+# Instead: the cancellation returns at once, and the XREAD waits on at the server, for as long as
+#   its block_ms says. It has the client's one connection: whatever is asked of it meanwhile, a GET
+#   for instance, raises a TimeoutError after a quarter of a second, which is the client's default.
+# Matters: one reader who gives up makes a client useless that all others share. A client for each
+#   that waits is what the manual asks for; what is not said is that it is lost after a
+#   cancellation, too.
 command -v redis-server >/dev/null || { echo "needs: apt-get install redis-server"; exit 2; }
 set -eu
 dir=$(mktemp -d)
