@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Generator
 
+import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -23,6 +25,10 @@ from trio_stream.stream import apart  # noqa: E402
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if in_ci() else "default")
+
+# They give up on who says nothing for five seconds, which a busy machine may take.
+for httpx_client in (httpx.Client, httpx.AsyncClient, httpx2.Client, httpx2.AsyncClient):
+    httpx_client.__init__.__kwdefaults__["timeout"] = 60.0
 
 # A shell that starts something in the background has it ignore SIGINT, and so do its children: the
 # servers that tests start, and send it to.
