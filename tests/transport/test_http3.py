@@ -165,13 +165,17 @@ async def test_who_leaves_is_found_at_once(
 
 
 async def test_who_vanishes_is_found_by_a_ping(notes: Notes, certificate: Certificate) -> None:
-    async with serve(notes, certificate) as server, connect_h3(server) as client:
-        quiet = await client.request("/quiet?ping=0.2&stall_timeout=0.5")
-        # It acknowledges pings: as long as that goes on for, it is there.
-        await client.until(quiet, b":\n" * 8)
-        client.vanished = True
-        [note] = await notes.wait("returned", "/quiet")
-        assert note["outcome"] == "disconnected"
+    async with serve(notes, certificate) as server, connect_h3(server) as staying:
+        stays = await staying.request("/quiet?ping=0.5&stall_timeout=5")
+        async with connect_h3(server) as client:
+            leaves = await client.request("/quiet?ping=0.2&stall_timeout=0.5")
+            await client.until(leaves, b"retry")
+            client.vanished = True
+            [note] = await notes.wait("returned", "/quiet")
+            assert note["outcome"] == "disconnected"
+        # One that acknowledges pings for longer than it may say nothing is there.
+        await staying.until(stays, b":\n" * 12)
+        assert notes.all("returned", "/quiet") == [note]
 
 
 async def test_what_is_lost_on_the_way_is_sent_again(

@@ -122,15 +122,19 @@ async def test_a_connection_is_kept_for_further_requests() -> None:
             assert b"data: hello" in await _ask(client)
 
 
-async def test_and_not_for_ever() -> None:
-    async with serving(hello, bind="127.0.0.1:0", keep_alive_timeout=1) as (bind,):
-        async with await _connect(bind) as client:
-            await _ask(client)
-            assert await _is_closed(client)
-        assert await _closes_unasked(bind)
+@pytest.mark.parametrize("asks", [True, False])
+async def test_and_not_for_ever(asks: bool, autojump_clock: object) -> None:
+    here, start = HypercornHere(hello, served=True), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        if asks:
+            await _ask(here.client)
+        assert await _is_closed(here.client)
+        await here.client.aclose()
+    assert trio.current_time() - start == pytest.approx(5)  # Hypercorn's own default
 
 
-async def test_a_stream_is_not_idle() -> None:
+async def test_a_stream_is_not_idle(autojump_clock: object) -> None:
     event = trio.Event()
 
     @stream_app
@@ -138,15 +142,15 @@ async def test_a_stream_is_not_idle() -> None:
         await event.wait()
         await stream.send("said at last")
 
-    async with (
-        serving(silent, bind="127.0.0.1:0", keep_alive_timeout=1) as (bind,),
-        await _connect(bind) as client,
-    ):
-        await send_request(client, "/", *AS_EVENT_SOURCE)
-        await read_until(client, b"retry: ")
-        assert await _closes_unasked(bind)  # so the time is over, and more
+    here = HypercornHere(silent, served=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        await send_request(here.client, "/", *AS_EVENT_SOURCE)
+        await read_until(here.client, b"retry: ")
+        await trio.sleep(60)
         event.set()
-        assert b"said at last" in await read_until(client, b"\r\n0\r\n\r\n")
+        assert b"said at last" in await read_until(here.client, b"\r\n0\r\n\r\n")
+        await here.client.aclose()
 
 
 async def test_an_idle_connection_does_not_hold_up_the_end() -> None:

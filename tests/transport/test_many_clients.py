@@ -143,6 +143,7 @@ async def test_a_head_that_never_ends_is_cut_off_by_hypercorn(notes: Notes) -> N
             await dribble(slow)
         assert time.monotonic() - begun > 0.9
         await trio.aclose_forcefully(slow)
+    async with notes.serve("direct") as server:
         long = await server.connect()
         with suppress(trio.BrokenResourceError):
             await send_request(long, "/count", f"x-long: {'x' * 100_000}")
