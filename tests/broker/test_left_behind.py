@@ -78,6 +78,17 @@ async def test_where_nobody_was_there_is_nobody_to_look_for(tmp_path: Path) -> N
         assert (await news(broker))[-1] == ("join", "joe")
 
 
+async def test_it_is_looked_also_where_it_was_too_long_ago_that_the_first_came(
+    tmp_path: Path,
+) -> None:
+    """Of a process that ran for longer than its log is kept nothing says any more that it began."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    async with open_broker(url) as broker:
+        await broker.engine.append([Entry(NEWS, body_of({"name": "joe"}, "join"))])
+    async with open_broker(url, presence_grace=0) as broker:
+        await until(broker, [("join", "joe"), ("leave", "joe")])
+
+
 async def test_one_that_is_killed_before_it_has_looked_leaves_that_to_the_next(
     killed: str, tmp_path: Path
 ) -> None:

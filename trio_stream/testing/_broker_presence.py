@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
 import trio
@@ -77,7 +77,33 @@ async def a_change_of_a_value_is_told(open_broker: OpenBroker) -> None:
         expect_same((await anext(late)).event, "leave", "what follows the list")
 
 
+async def who_is_present_is_told_though_the_news_of_that_are_gone(open_broker: OpenBroker) -> None:
+    room = presence_topic("room")
+    names = ["ann", "bob", "eve", "joe"]
+    async with open_broker(history=2, presence_grace=0.0) as broker, AsyncExitStack() as stack:
+        news = broker.subscribe(room, snapshot=lambda: broker.presence_event("room"))
+        expect_same((await anext(news)).json(), [], "who is there before anybody")
+        await broker.publish("room", "hello")
+        joins = []
+        for name in names:
+            own = broker.subscribe("room", after="earliest", presence=name)
+            await anext(await stack.enter_async_context(own))
+            joins.append(await anext(news))
+        expect_same([join.json()["name"] for join in joins], names, "who has come")
+        for after in (None, joins[0].id):  # who has never been here, and who was away meanwhile
+            late = broker.subscribe(
+                room, after=after, snapshot=lambda: broker.presence_event("room")
+            )
+            first = await anext(late)
+            there = [member["name"] for member in first.json()]
+            expect_same((first.event, sorted(there)), ("members", names), f"the list, {after=}")
+        await own.aclose()
+        left = await anext(late)
+        expect_same((left.event, left.json()["name"]), ("leave", "joe"), "what follows the list")
+
+
 PRESENCE_CHECKS: Sequence[Check] = (
     a_value_belongs_to_a_name_while_it_is_present,
     a_change_of_a_value_is_told,
+    who_is_present_is_told_though_the_news_of_that_are_gone,
 )

@@ -3,7 +3,7 @@
 Where several processes share a log, the others tell who has left with one that died. Of a log that
 is one process's nobody else hears: the next one that opens it does. So the log says that somebody
 is present, and, when a broker is closed, that all have left. Where that is missing, those have left
-whose last news is that they came.
+whose last news is that they came; of whom no news are kept any more none are told.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class LeftBehind:
             selection = Selection([_TOPIC])
             last = await self._engine.cursor_back(selection, 1)
             page = await self._engine.read(selection, last, 1)
-            self._begun = self._unfound = any(_event_of(one) == "begun" for one in page.records)
+            said = [_event_of(record) for record in page.records]
+            self._begun = said == ["begun"]
+            self._unfound = said != ["ended"]  # it may also have been too old to be kept
 
     async def find(self) -> Collection[Key]:
         """Topics and names of those who were present then."""
