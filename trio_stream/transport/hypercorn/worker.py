@@ -29,8 +29,10 @@ def hypercorn_serve() -> Serve:
     """Hypercorn's `serve`, with a `StreamServer` for each connection if it is the known one.
 
     Hypercorn takes the class of its connections from the module of the function that accepts them,
-    and there is no other way to name one. So this is a copy of that function to which the name says
-    something else; Hypercorn's own, which others may call as well, stays what it is.
+    and there is no other way to name one: no argument, no method of what it is given. So this is a
+    copy of that function to which the name says something else; Hypercorn's own, which others may
+    call as well, stays what it is. Where another Hypercorn has no such function its own serves, and
+    `test_hypercorn_is_known_and_stays_as_it_is` fails.
     """
     serve: Any = hypercorn.trio.serve
     if not (_is_known and _uses(worker_serve, "TCPServer") and _uses(serve, "worker_serve")):
