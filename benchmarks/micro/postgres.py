@@ -9,7 +9,8 @@
 * publishing by the broker, from 1 and from 50 tasks, beside Redis with `appendfsync always`, whose
   file is on the same disk
 * catching up 100,000 events, beside SQLite
-* 500 who resume at once, each at an id of its own among the last 20,000, and their memory, likewise
+* 500 who resume at once (`--crowd`), each at an id of its own among the last 20,000, and their
+  memory, likewise, and from Redis
 * the CPU of handing events to 500 subscribers, publishing included, beside memory
 * the CPU of a broker to which nothing is published, and of PostgreSQL then
 
@@ -219,33 +220,41 @@ async def catch_up(broker: Broker) -> float:
     return BEHIND / (perf_counter() - begun)
 
 
-async def resuming(server: PostgresServer, rounds: int) -> None:
+async def resuming(server: PostgresServer, rounds: int, crowd: int) -> None:
     with TemporaryDirectory() as folder:
         urls = {"SQLite": f"sqlite:///{folder}/log.db", "PostgreSQL": server.database()}
-        times: dict[str, list[float]] = {name: [] for name in urls}
-        memory: dict[str, list[float]] = {name: [] for name in urls}
-        ids: dict[str, list[str]] = {name: [] for name in urls}
-        options = {"history": RESUMED, "history_bytes": 2**30}
+        if shutil.which("redis-server") is None:
+            await resuming_from(urls, rounds, crowd)
+            return
+        async with redis_server() as redis:
+            await resuming_from({**urls, "Redis": redis.url}, rounds, crowd)
+
+
+async def resuming_from(urls: dict[str, str], rounds: int, crowd: int) -> None:
+    times: dict[str, list[float]] = {name: [] for name in urls}
+    memory: dict[str, list[float]] = {name: [] for name in urls}
+    ids: dict[str, list[str]] = {name: [] for name in urls}
+    options = {"history": RESUMED, "history_bytes": 2**30}
+    for name, url in urls.items():
+        async with open_broker(url, **options) as broker:  # type: ignore[arg-type]
+            for _ in range(RESUMED // 500):
+                ids[name] += await broker.publish_many("t", [{"about": "x" * 50}] * 500)
+    for _ in range(rounds):
         for name, url in urls.items():
             async with open_broker(url, **options) as broker:  # type: ignore[arg-type]
-                for _ in range(RESUMED // 500):
-                    ids[name] += await broker.publish_many("t", [{"about": "x" * 50}] * 500)
-        for _ in range(rounds):
-            for name, url in urls.items():
-                async with open_broker(url, **options) as broker:  # type: ignore[arg-type]
-                    before = memory_used()
-                    seconds, most = await resume_all(broker, ids[name])
-                times[name].append(seconds)
-                memory[name].append((most - before) / 2**20)
-        for name, found in times.items():
-            show(f"500 resume at once, {name}", found, "s until all are there", times["SQLite"])
-            show(f"500 resume at once, {name}", memory[name], "MiB at most", memory["SQLite"])
+                before = memory_used()
+                seconds, most = await resume_all(broker, ids[name], crowd)
+            times[name].append(seconds)
+            memory[name].append((most - before) / 2**20)
+    for name, found in times.items():
+        show(f"{crowd} resume at once, {name}", found, "s until all are there", times["SQLite"])
+        show(f"{crowd} resume at once, {name}", memory[name], "MiB at most", memory["SQLite"])
 
 
-async def resume_all(broker: Broker, ids: Sequence[str]) -> tuple[float, int]:
+async def resume_all(broker: Broker, ids: Sequence[str], crowd: int) -> tuple[float, int]:
     """The seconds until all have had all, and the most memory that the process had meanwhile."""
     last = (await broker.publish("end", "x")).encode()
-    choose = random.Random(SUBSCRIBERS)
+    choose = random.Random(crowd)
     begun, most = perf_counter(), 0
 
     async def client() -> None:
@@ -257,7 +266,7 @@ async def resume_all(broker: Broker, ids: Sequence[str]) -> tuple[float, int]:
                     break
 
     async with trio.open_nursery() as nursery:
-        for _ in range(SUBSCRIBERS):
+        for _ in range(crowd):
             nursery.start_soon(client)
     return perf_counter() - begun, most
 
@@ -325,7 +334,9 @@ def show(what: str, found: Sequence[float], unit: str, beside: Sequence[float]) 
     )
 
 
-async def in_trio(server: PostgresServer, rounds: int, seconds: float, chosen: set[str]) -> None:
+async def in_trio(
+    server: PostgresServer, rounds: int, seconds: float, chosen: set[str], crowd: int
+) -> None:
     if "latency" in chosen:
         await latency(server, max(20, int(40 * seconds)))
     if "publishing" in chosen:
@@ -333,7 +344,7 @@ async def in_trio(server: PostgresServer, rounds: int, seconds: float, chosen: s
     if "catching-up" in chosen:
         await catching_up(server, rounds)
     if "resuming" in chosen:
-        await resuming(server, rounds)
+        await resuming(server, rounds, crowd)
     if "fan-out" in chosen:
         await fanning_out(server, rounds, seconds)
 
@@ -344,6 +355,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--crowd", type=int, default=SUBSCRIBERS)
     given = parser.parse_args()
     chosen = set(given.what or names)
     if shutil.which("redis-server") is None:
@@ -351,7 +363,7 @@ def main() -> None:
     with postgres_server(shared_buffers="128MB") as server:
         if "writers" in chosen:
             writers(server, given.rounds, given.seconds)
-        trio.run(in_trio, server, given.rounds, given.seconds, chosen)
+        trio.run(in_trio, server, given.rounds, given.seconds, chosen, given.crowd)
         if "idle" in chosen:
             idling(server, given.seconds * 5)
 
