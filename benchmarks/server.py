@@ -21,7 +21,7 @@ from benchmarks.peers import Command, Peer, Place
 from benchmarks.scenarios import Kind, Scenario
 
 EVENT_SOURCE = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 2.0
 
 
