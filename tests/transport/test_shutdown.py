@@ -33,14 +33,13 @@ async def read_all(
     task_status: trio.TaskStatus[None],
 ) -> None:
     """Read a response whole; it counts as begun when this has come."""
-    stream = await server.connect()
-    await send_request(stream, path, *(headers or AS_EVENT_SOURCE))
-    received = await read_until(stream, wanted)
-    task_status.started()
-    while piece := await stream.receive_some():
-        received += piece
+    async with await server.connect() as stream:
+        await send_request(stream, path, *(headers or AS_EVENT_SOURCE))
+        received = await read_until(stream, wanted)
+        task_status.started()
+        while piece := await stream.receive_some():
+            received += piece
     bodies.append(body_of(received))
-    await stream.aclose()
 
 
 def farewell(body: bytes) -> int:
@@ -60,7 +59,7 @@ async def test_500_streams_are_told_when_to_come_back_and_ended_in_order(notes: 
         trio.open_nursery() as nursery,
     ):
         for _ in range(250):
-            await nursery.start(read_all, server, "/ticks?every=0.1&retry=2000", ticks)
+            await nursery.start(read_all, server, "/ticks?every=1&retry=2000", ticks)
             await nursery.start(partial(read_burst, server, bodies=bursts))
         assert await server.process.stop(within=120) == 0
     bodies = ticks + bursts
