@@ -91,6 +91,10 @@ class Registry:
         #: Those with a task that waits for their shutdown, and its scope.
         self._workers: dict[Worker, trio.CancelScope] = {}
 
+    def __len__(self) -> int:
+        """How many streams are live."""
+        return len(self._entries)
+
     @property
     def streams(self) -> list[Watched]:
         """The live streams."""

@@ -15,7 +15,14 @@ from . import timers
 __all__ = ["begin", "check_drain", "cut_short"]
 
 #: Seconds for the last bytes when the server cancels the ASGI call, which is its last resort.
-_CUT_SHORT = 0.5
+_LAST_BYTES = 1.0
+
+#: And for each other stream of the process: a crowd is cut short in one instant, and all its last
+#: bytes have to be written first. In half a second 2,700 of 4,000 got theirs, so all of them do.
+_LAST_BYTES_OF_OTHERS = 0.002
+
+#: Seconds before a server's last resort in which it wants nobody to be stuck any more.
+_BEFORE_THE_LAST = 0.5
 
 
 def check_drain(timing: Timing, graceful_timeout: float) -> None:
@@ -59,12 +66,12 @@ def take_turn(state: StreamState, now: float) -> None:
 def _limit_stall(state: StreamState, now: float) -> None:
     """A stuck client must not hold the server longer than the server is willing to wait."""
     assert state.connection is not None
-    left = state.shutdown_at + state.connection.graceful_timeout - _CUT_SHORT - now
+    left = state.shutdown_at + state.connection.graceful_timeout - _BEFORE_THE_LAST - now
     state.stall_limit = min(state.stall_limit, max(left, 0))
 
 
 def cut_short(state: StreamState) -> None:
-    """The ASGI call is being cancelled: what is queued gets half a second to go out.
+    """The ASGI call is being cancelled: what is queued gets a second, and more in a crowd.
 
     Also called at the stream's own end, when nothing is being written any longer.
     """
@@ -75,6 +82,7 @@ def cut_short(state: StreamState) -> None:
         assert state.transport is not None
         now = trio.current_time()
         stuck_since = state.transport.stuck_since
-        stuck = stuck_since is not None and now - stuck_since > _CUT_SHORT
-        state.writing.deadline = now if stuck else now + _CUT_SHORT
+        stuck = stuck_since is not None and now - stuck_since > _BEFORE_THE_LAST
+        limit = _LAST_BYTES + _LAST_BYTES_OF_OTHERS * len(current_registry())
+        state.writing.deadline = now if stuck else now + limit
         state.look_again(state.writing.deadline)
