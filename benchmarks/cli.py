@@ -25,7 +25,7 @@ from benchmarks.scenarios import SCENARIOS, Scenario
 
 FILES_NEEDED = 10_500  # 10,000 connections, and what a server opens besides
 OVERHEAD_SECONDS = 2.0  # to start, connect and end, roughly
-SMOKE = Pace(warmup=0.3, seconds=0.7)
+SMOKE, LONGER_SMOKE = Pace(warmup=0.3, seconds=0.7), Pace(warmup=3, seconds=10)
 TABLE_WIDTH = 132  # when the output is not a terminal
 
 
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"[red]no load generator[/]: {escape(str(reason))}")
         return 1
     pace = SMOKE if chosen.smoke else Pace(chosen.warmup, chosen.seconds)
-    bench = Bench(load, server_core, pace, 1 if chosen.smoke else chosen.repeats)
+    again = LONGER_SMOKE if chosen.smoke else None
+    bench = Bench(load, server_core, pace, 1 if chosen.smoke else chosen.repeats, again)
     scenarios = [SCENARIOS[name] for name in chosen.scenario or SCENARIOS]
     if chosen.smoke:
         scenarios = small(scenarios)
