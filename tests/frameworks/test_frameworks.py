@@ -34,7 +34,8 @@ FINITE = "retry: 2000\nevent: number\ndata: one\n\nevent: number\ndata: two\n\n"
 
 
 def serve(name: str, **options: Any) -> Any:
-    return hypercorn(f"tests.frameworks.apps.{APPS[name]}", **options)
+    env = {"BODY_SECONDS": "3600"}
+    return hypercorn(f"tests.frameworks.apps.{APPS[name]}", env=env, **options)
 
 
 async def ends(client: httpx.AsyncClient, count: int) -> list[str]:
@@ -65,7 +66,7 @@ async def test_a_stream_answers_whole_with_its_headers_and_keeps_the_connection(
 @every_app
 async def test_a_request_whose_body_the_endpoint_has_read_ends_at_once(name: str) -> None:
     async with serve(name) as server, server.client() as client:
-        # For a body that has not ended an hour would be waited, see `streams`.
+        # For a body that has not ended an hour would be waited, see `serve`.
         response = await client.post("/echo", json={"text": "hello"})
         assert response.text == "retry: 3000\ndata: hello\n\n"
 
