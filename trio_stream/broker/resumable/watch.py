@@ -56,7 +56,6 @@ class Resumable:
     * `RunFailedError` when the run has ended in any other way.
     * `GapError` where the client's place in the run is not known, or events of it are gone. The
       next ``__anext__`` goes on behind the gap.
-    * `trio.ClosedResourceError` when the broker is closed.
     * `trio.ClosedResourceError` when it, or the broker, is closed.
     * `trio.BusyResourceError` when another task is iterating it.
 
